@@ -1,0 +1,276 @@
+//! The build folder: staged beside its destination, then renamed, so that there is never half of one.
+//!
+//! BuildKit compares size and mtime of a local context's files, never their content, and keeps what it knows by the
+//! folder's base name. So every file's mtime is derived from its path and content: equal content, equal mtime, on any
+//! machine; other content, another mtime.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use filetime::FileTime;
+use md5::{Digest as _, Md5};
+
+use crate::error::{Context as _, Error, Result};
+use crate::hash::{ContentDigest, FieldHasher, content_digest};
+use crate::process::Interrupt;
+
+/// The project's files in the build folder.
+pub const CODE: &str = "code";
+/// What the dependency stage is built from.
+pub const DEPS: &str = "deps";
+/// The Dockerfile's name.
+pub const DOCKERFILE: &str = "Dockerfile";
+
+/// Folders and links all have this mtime, in seconds after the epoch. A folder that got another entry has another one,
+/// which is how a build folder is told from a folder that somebody else wrote to.
+const FOLDER_TIME: i64 = 1;
+const FILE_TIME_SECONDS: u64 = 1 << 20;
+
+/// One entry of the build folder.
+#[derive(Debug, Clone)]
+pub struct StagedFile {
+    /// Relative to `code` or `deps`.
+    pub path: Utf8PathBuf,
+    /// Whether it may be executed: mode 0755, else 0644.
+    pub executable: bool,
+    /// What is in it.
+    pub content: StagedContent,
+}
+
+/// Where a staged file's content comes from.
+#[derive(Debug, Clone)]
+pub enum StagedContent {
+    /// Copied; must still have this digest when it is.
+    Copy {
+        /// Absolute path.
+        from: Utf8PathBuf,
+        /// The digest under which it was hashed.
+        digest: ContentDigest,
+        /// In bytes.
+        size: u64,
+    },
+    /// Written by this tool.
+    Text(Vec<u8>),
+    /// A symbolic link to this target.
+    Link(String),
+}
+
+impl StagedFile {
+    /// A file with this text, not executable.
+    pub fn text(path: impl Into<Utf8PathBuf>, text: impl Into<Vec<u8>>) -> Self {
+        Self { path: path.into(), executable: false, content: StagedContent::Text(text.into()) }
+    }
+
+    /// Adds all that the build will see of the file to a hash: path, kind, executable bit, content.
+    pub fn hash_into(&self, hasher: &mut FieldHasher) {
+        hasher.field("path", self.path.as_str());
+        match &self.content {
+            StagedContent::Link(target) => hasher.field("link", target),
+            StagedContent::Copy { digest, .. } => hasher.field(self.kind(), digest),
+            StagedContent::Text(text) => hasher.field(self.kind(), content_digest(text)),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.executable { "executable" } else { "file" }
+    }
+}
+
+/// What a build folder is to hold.
+#[derive(Debug, Clone)]
+pub struct BuildFolder<'a> {
+    /// The text of `Dockerfile`.
+    pub dockerfile: String,
+    /// Below `code/`.
+    pub code: &'a [StagedFile],
+    /// Below `deps/`.
+    pub deps: &'a [StagedFile],
+}
+
+/// A build folder on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staged {
+    /// Where it is.
+    pub path: Utf8PathBuf,
+    /// How many files it holds.
+    pub files: usize,
+    /// Their size in bytes.
+    pub size: u64,
+}
+
+impl BuildFolder<'_> {
+    /// Makes `destination` hold exactly this. An earlier build folder there is replaced.
+    ///
+    /// # Errors
+    /// When `destination` holds anything that this tool did not write, when a source file is not any more what was
+    /// hashed, and when a file cannot be written. In each case `destination` is as it was.
+    pub fn stage(&self, destination: &Utf8Path, interrupt: &Interrupt) -> Result<Staged> {
+        let cannot = || format!("cannot prepare the build folder `{destination}`");
+        refuse_foreign(destination)?;
+        let parent = destination
+            .parent()
+            .ok_or_else(|| Error::usage(format!("`{destination}` cannot be a build folder")))?;
+        fs::create_dir_all(parent).context(cannot)?;
+        let temporary =
+            tempfile::Builder::new().prefix(".runtime-image-").tempdir_in(parent).context(cannot)?;
+        let root = Utf8Path::from_path(temporary.path())
+            .ok_or_else(|| Error::failed(format!("the name of `{parent}` is not UTF-8")))?;
+        let new = root.join("new");
+        self.write(&new, interrupt)?;
+        let size = fs_extra::dir::get_size(&new)
+            .map_err(|error| Error::failed(format!("cannot measure `{new}`")).because(error))?;
+        if destination.exists() {
+            fs::rename(destination, root.join("old")).context(cannot)?;
+        }
+        interrupt.check().and_then(|()| fs::rename(&new, destination).context(cannot)).inspect_err(|_| {
+            // The error that brought us here is the one to tell of.
+            let _ = fs::rename(root.join("old"), destination);
+        })?;
+        Ok(Staged { path: destination.to_owned(), files: self.code.len() + self.deps.len() + 1, size })
+    }
+
+    fn write(&self, root: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
+        let dockerfile = [StagedFile::text(DOCKERFILE, self.dockerfile.as_bytes())];
+        let mut written = BTreeMap::new();
+        let mut folders = BTreeSet::from([root.to_owned(), root.join(CODE)]);
+        for (below, files) in [("", &dockerfile[..]), (DEPS, self.deps), (CODE, self.code)] {
+            let base = if below.is_empty() { root.to_owned() } else { root.join(below) };
+            for file in files {
+                interrupt.check()?;
+                let path = base.join(&file.path);
+                for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(root)) {
+                    if !folders.insert(folder.to_owned()) {
+                        break;
+                    }
+                }
+                if let Some(folder) = path.parent() {
+                    fs::create_dir_all(folder).context(|| format!("cannot create `{folder}`"))?;
+                }
+                write_file(file, &path, &mut written)?;
+            }
+        }
+        fs::create_dir_all(root.join(CODE)).context(|| format!("cannot create `{root}/{CODE}`"))?;
+        for folder in folders.iter().rev() {
+            set_mode(folder, 0o755)?;
+            filetime::set_file_mtime(folder, FileTime::from_unix_time(FOLDER_TIME, 0))
+                .context(|| format!("cannot set the time of `{folder}`"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes one file. What `deps` and `code` have in common is one file with two names: nobody edits it.
+fn write_file(
+    file: &StagedFile,
+    path: &Utf8Path,
+    written: &mut BTreeMap<(Utf8PathBuf, ContentDigest, bool), Utf8PathBuf>,
+) -> Result<()> {
+    let cannot = || format!("cannot write `{path}`");
+    let digest = match &file.content {
+        StagedContent::Link(target) => {
+            make_link(target, path).context(cannot)?;
+            let time = FileTime::from_unix_time(FOLDER_TIME, 0);
+            return filetime::set_symlink_file_times(path, time, time).context(cannot);
+        }
+        StagedContent::Text(text) => {
+            fs::write(path, text).context(cannot)?;
+            content_digest(text)
+        }
+        StagedContent::Copy { from, digest, .. } => {
+            let key = (file.path.clone(), *digest, file.executable);
+            if let Some(same) = written.get(&key)
+                && fs::hard_link(same, path).is_ok()
+            {
+                return Ok(());
+            }
+            copy_unchanged(from, path, digest)?;
+            written.insert(key, path.to_owned());
+            *digest
+        }
+    };
+    set_mode(path, if file.executable { 0o755 } else { 0o644 })?;
+    filetime::set_file_mtime(path, content_time(&file.path, &digest)).context(cannot)
+}
+
+fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest) -> Result<()> {
+    let bytes = fs::read(from).context(|| format!("cannot read `{from}`"))?;
+    if content_digest(&bytes) != *expected {
+        return Err(Error::failed(format!("`{from}` changed while the build folder was prepared"))
+            .hint("nothing was built; run again when the tree is at rest"));
+    }
+    fs::File::create_new(to).and_then(|mut file| file.write_all(&bytes)).context(|| format!("cannot write `{to}`"))
+}
+
+/// The mtime of a staged file: up to twelve days after the epoch and all nine digits of nanoseconds, from the hash of
+/// its path and content.
+fn content_time(path: &Utf8Path, digest: &ContentDigest) -> FileTime {
+    let hash: [u8; 16] = Md5::new().chain_update(path.as_str()).chain_update([0]).chain_update(digest).finalize().into();
+    let [a, b, c, d, e, f, g, h, ..] = hash;
+    let seconds = u64::from_le_bytes([a, b, c, d, 0, 0, 0, 0]) % FILE_TIME_SECONDS;
+    let nanoseconds = u32::from_le_bytes([e, f, g, h]) % 1_000_000_000;
+    FileTime::from_unix_time(i64::try_from(seconds).unwrap_or_default() + FOLDER_TIME + 1, nanoseconds)
+}
+
+/// Refuses a destination that holds anything this tool did not write: by the names at the top and the folders' mtimes.
+fn refuse_foreign(destination: &Utf8Path) -> Result<()> {
+    let foreign = |what: &str| {
+        Error::usage(format!("`{destination}` is not a build folder of this tool: {what}"))
+            .hint("name another folder with `--build-folder`, or remove this one yourself")
+    };
+    let metadata = match fs::symlink_metadata(destination) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).context(|| format!("cannot look at `{destination}`")),
+    };
+    if !metadata.is_dir() {
+        return Err(foreign("it is not a folder"));
+    }
+    let mut entries = destination.read_dir_utf8().context(|| format!("cannot list `{destination}`"))?.peekable();
+    if entries.peek().is_none() {
+        return Ok(());
+    }
+    for entry in entries {
+        let entry = entry.context(|| format!("cannot list `{destination}`"))?;
+        if ![DOCKERFILE, CODE, DEPS].contains(&entry.file_name()) {
+            return Err(foreign(&format!("it holds `{}`", entry.file_name())));
+        }
+    }
+    let mut folders = vec![destination.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let cannot = || format!("cannot look at `{folder}`");
+        let time = FileTime::from_last_modification_time(&fs::metadata(&folder).context(cannot)?);
+        if time != FileTime::from_unix_time(FOLDER_TIME, 0) {
+            return Err(foreign(&format!("something was added to or removed from `{folder}`")));
+        }
+        for entry in folder.read_dir_utf8().context(cannot)? {
+            let entry = entry.context(cannot)?;
+            if entry.file_type().context(cannot)?.is_dir() {
+                folders.push(entry.into_path());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn make_link(target: &str, path: &Utf8Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(target, path)
+}
+
+#[cfg(not(unix))]
+fn make_link(target: &str, path: &Utf8Path) -> std::io::Result<()> {
+    std::os::windows::fs::symlink_file(target, path)
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Utf8Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).context(|| format!("cannot set the mode of `{path}`"))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &Utf8Path, _: u32) -> Result<()> {
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! What `docker` answers when it is asked about itself and its images, as text in and facts out.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Store, StoredImage};
+use crate::error::{Error, Result};
+use crate::image_name::ImageName;
+use crate::labels;
+use crate::platform::Platform;
+
+/// buildx's word for where BuildKit runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Driver {
+    /// In the engine: the engine's images are visible to builds.
+    Docker,
+    /// Elsewhere (`docker-container`, `kubernetes`, `remote`, `cloud`): only registries are visible to builds.
+    Other(String),
+}
+
+impl Driver {
+    /// From the text that `docker buildx inspect` prints.
+    pub(super) fn parse(inspected: &str) -> Result<Self> {
+        match inspected.lines().find_map(|line| line.strip_prefix("Driver:")).map(str::trim) {
+            Some("docker") => Ok(Self::Docker),
+            Some(driver) => Ok(Self::Other(driver.to_owned())),
+            None => Err(Error::failed("`docker buildx inspect` names no driver").because(inspected.trim())),
+        }
+    }
+}
+
+/// From `docker version --format '{{json .Server}}'`.
+pub(super) fn server_platform(json: &str) -> Result<Platform> {
+    let server: Value = serde_json::from_str(json)
+        .map_err(|error| Error::failed("cannot understand `docker version`").because(error))?;
+    let text = |key: &str| server.get(key).and_then(Value::as_str);
+    match (text("Os"), text("Arch")) {
+        (Some(os), Some(architecture)) => Ok(Platform::new(os, architecture, None)),
+        _ => Err(Error::failed("`docker version` does not tell the engine's platform").because(json.trim())),
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct InspectedImage {
+    id: String,
+    repo_tags: Option<Vec<String>>,
+    os: String,
+    architecture: String,
+    variant: Option<String>,
+    config: Option<InspectedConfig>,
+    manifests: Option<Vec<Value>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct InspectedConfig {
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// From the output of `docker image inspect A B C`: which of `images` are there, in their order.
+///
+/// docker prints what it found on stdout and complains of each image that is absent on stderr; any other complaint is
+/// an error.
+pub(super) fn inspected_images(images: &[&ImageName], stdout: &str, stderr: &str) -> Result<Vec<Option<StoredImage>>> {
+    let absent = |line: &str| {
+        let line = line.to_lowercase();
+        line.contains("no such image") || line.contains("image not known")
+    };
+    if stderr.lines().any(|line| !line.trim().is_empty() && !absent(line)) {
+        return Err(engine_failure("cannot ask the engine for its images", stderr));
+    }
+    let inspected: Vec<InspectedImage> = serde_json::from_str(stdout.trim())
+        .map_err(|error| Error::failed("cannot understand `docker image inspect`").because(error))?;
+    let found = |image: &ImageName| {
+        inspected.iter().find(|inspected| {
+            let mut tags = inspected.repo_tags.iter().flatten();
+            tags.any(|tag| tag.parse::<ImageName>().is_ok_and(|tag| tag == *image))
+        })
+    };
+    Ok(images.iter().map(|image| found(image).map(stored)).collect())
+}
+
+fn stored(inspected: &InspectedImage) -> StoredImage {
+    let labels = inspected.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+    let own = Platform::new(&inspected.os, &inspected.architecture, inspected.variant.as_deref());
+    StoredImage {
+        store: Store::Engine,
+        digest: inspected.id.clone(),
+        platforms: listed_platforms(inspected.manifests.as_deref())
+            .or_else(|| labelled_platforms(&labels).filter(|platforms| platforms.contains(&own)))
+            .unwrap_or_else(|| vec![own]),
+        labels,
+    }
+}
+
+/// API 1.48 and later list an index's manifests, and which of them are there.
+fn listed_platforms(manifests: Option<&[Value]>) -> Option<Vec<Platform>> {
+    let platforms: Vec<Platform> = manifests?
+        .iter()
+        .filter(|manifest| manifest.get("Available").and_then(Value::as_bool) == Some(true))
+        .filter(|manifest| manifest.get("Kind").and_then(Value::as_str) == Some("image"))
+        .filter_map(|manifest| platform_of(manifest.get("Descriptor")?.get("platform")?))
+        .collect();
+    Some(platforms).filter(|platforms| !platforms.is_empty())
+}
+
+/// Earlier APIs show one manifest of an index; the label that this tool wrote tells which there are.
+fn labelled_platforms(image_labels: &BTreeMap<String, String>) -> Option<Vec<Platform>> {
+    image_labels.get(labels::PLATFORMS)?.split(',').map(|platform| platform.parse().ok()).collect()
+}
+
+fn platform_of(value: &Value) -> Option<Platform> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    Some(Platform::new(text("os")?, text("architecture")?, text("variant")))
+        .filter(|platform| platform.to_string() != "unknown/unknown")
+}
+
+/// From `docker buildx imagetools inspect --format '{{json .}}'`.
+pub(super) fn registry_image(json: &str) -> Result<StoredImage> {
+    let wrong = |why: &str| Error::failed("cannot understand the registry's answer").because(why.to_owned());
+    let value: Value = serde_json::from_str(json).map_err(|error| wrong(&error.to_string()))?;
+    let manifest = value.get("manifest").ok_or_else(|| wrong("it has no manifest"))?;
+    let digest = manifest.get("digest").and_then(Value::as_str).ok_or_else(|| wrong("it has no digest"))?;
+    let image = value.get("image");
+    let listed: Vec<Platform> = manifest
+        .get("manifests")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|manifest| platform_of(manifest.get("platform")?))
+        .collect();
+    // Of an index the images are keyed by platform; of a single manifest there is just the one.
+    let first = image.filter(|image| image.get("architecture").is_some()).or_else(|| image?.as_object()?.values().next());
+    let platforms = if listed.is_empty() { first.and_then(platform_of).into_iter().collect() } else { listed };
+    let labels = first
+        .and_then(|image| image.get("config")?.get("Labels"))
+        .and_then(|labels| serde_json::from_value(labels.clone()).ok())
+        .unwrap_or_default();
+    Ok(StoredImage { store: Store::Registry, digest: digest.to_owned(), platforms, labels })
+}
+
+/// Whether the registry said that there is no such image. Everything else that goes wrong is not an answer.
+pub(super) fn is_absent(stderr: &str) -> bool {
+    stderr.trim_end().ends_with(": not found")
+}
+
+/// An error of the registry, with what to do by what it said.
+pub(super) fn registry_failure(image: &ImageName, stderr: &str) -> Error {
+    let said = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
+    let hint = if said(&["authorization", "authorize", "401", "denied", "403"]) {
+        format!("`docker login {}` with an account that may read the repository", image.repository())
+    } else if said(&["429"]) {
+        "the registry limits how often it may be asked: wait, or log in".to_owned()
+    } else if said(&["no such host", "connection refused", "dial tcp", "timeout"]) {
+        "the registry cannot be reached: check its name and the network".to_owned()
+    } else {
+        "run again; if it stays, ask whoever runs the registry".to_owned()
+    };
+    Error::failed(format!("cannot ask the registry for `{image}`")).because(stderr.trim()).hint(hint)
+}
+
+/// An error of the engine, with what to do by what it said.
+pub(super) fn engine_failure(doing: &str, stderr: &str) -> Error {
+    let said = |words: &[&str]| words.iter().any(|word| stderr.to_lowercase().contains(word));
+    let error = Error::failed(doing).because(stderr.trim());
+    if said(&["permission denied"]) {
+        error.hint("you may not use the engine's socket: run as a member of the group `docker`")
+    } else if said(&["cannot connect", "is the docker daemon running", "connection refused", "no such host"]) {
+        error.hint("start the Docker engine, or name one with DOCKER_HOST; `docker info` tells whether it answers")
+    } else if said(&["is not a docker command", "unknown command", "unknown flag"]) {
+        error.hint("install the buildx plug-in of Docker (package `docker-buildx` or `docker-buildx-plugin`)")
+    } else if said(&["no builder"]) {
+        error.hint("`docker buildx ls` lists the builders there are")
+    } else {
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn name(text: &str) -> ImageName {
+        text.parse().expect("the test's reference is valid")
+    }
+
+    #[test]
+    fn absent_images_are_an_answer() -> Result<()> {
+        let (a, b) = (name("localhost/a:1"), name("localhost/b:1"));
+        let stdout = r#"[{"Id":"sha256:1","RepoTags":["localhost/b:1"],"Os":"linux","Architecture":"amd64",
+            "Config":{"Labels":{"x":"y"}}}]"#;
+        let found = inspected_images(&[&a, &b], stdout, "Error: No such image: localhost/a:1\n")?;
+        assert_eq!(found[0], None);
+        let image = found[1].as_ref().expect("b is there");
+        assert_eq!((image.digest.as_str(), image.labels["x"].as_str()), ("sha256:1", "y"));
+        assert_eq!(image.platforms, [Platform::new("linux", "amd64", None)]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_is_an_error_with_a_hint() {
+        let stderr = "Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?\n";
+        let error = inspected_images(&[&name("a:1")], "[]", stderr).expect_err("it was taken for absent");
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("DOCKER_HOST")));
+    }
+
+    #[test]
+    fn an_index_in_the_store_tells_its_platforms() -> Result<()> {
+        let stdout = r#"[{"Id":"sha256:1","RepoTags":["a:1"],"Os":"linux","Architecture":"amd64","Manifests":[
+            {"Kind":"image","Available":true,"Descriptor":{"platform":{"os":"linux","architecture":"amd64"}}},
+            {"Kind":"image","Available":false,"Descriptor":{"platform":{"os":"linux","architecture":"arm64"}}},
+            {"Kind":"attestation","Available":true,"Descriptor":{"platform":{"os":"unknown","architecture":"unknown"}}}]}]"#;
+        let found = inspected_images(&[&name("a:1")], stdout, "")?;
+        assert_eq!(found[0].as_ref().map(|image| image.platforms.clone()), Some(vec![Platform::new("linux", "amd64", None)]));
+        Ok(())
+    }
+
+    #[rstest]
+    #[case("ERROR: localhost:5000/a:1: not found", true)]
+    #[case("ERROR: pull access denied, repository does not exist or may require authorization", false)]
+    #[case("ERROR: unexpected status from HEAD request to http://x/v2/a/manifests/1: 429 Too Many Requests", false)]
+    #[case("ERROR: failed to do request: Head \"http://x\": dial tcp: lookup x: no such host", false)]
+    fn only_not_found_means_absent(#[case] stderr: &str, #[case] expected: bool) {
+        assert_eq!(is_absent(stderr), expected);
+    }
+
+    #[rstest]
+    #[case("Name:   default\nDriver: docker\n", Driver::Docker)]
+    #[case("Name: b\nDriver:        docker-container\nLast Activity: x\n", Driver::Other("docker-container".into()))]
+    fn the_driver_is_read(#[case] text: &str, #[case] expected: Driver) -> Result<()> {
+        assert_eq!(Driver::parse(text)?, expected);
+        Ok(())
+    }
+
+    #[test]
+    fn a_registrys_index_lists_platforms_without_attestations() -> Result<()> {
+        let json = r#"{"name":"r/a:1","manifest":{"digest":"sha256:9","manifests":[
+            {"platform":{"os":"linux","architecture":"amd64"}},{"platform":{"os":"linux","architecture":"arm64"}},
+            {"platform":{"os":"unknown","architecture":"unknown"}}]},
+            "image":{"linux/amd64":{"architecture":"amd64","os":"linux","config":{"Labels":{"k":"v"}}}}}"#;
+        let image = registry_image(json)?;
+        assert_eq!(crate::platform::joined(&image.platforms), "linux/amd64,linux/arm64");
+        assert_eq!(image.labels["k"], "v");
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! A builder that builds nothing and records what it is asked: for tests of what is decided.
+
+use std::cell::RefCell;
+
+use super::{BuildRequest, BuildxMetadata, Confirmed, RuntimeBuilder, Store, StoredImage};
+use crate::error::{Error, Result};
+use crate::hash::md5_hex;
+use crate::image_name::ImageName;
+use crate::platform::Platform;
+
+/// Answers from the images it was given and those it was asked to build.
+#[derive(Debug, Default)]
+pub struct RecordingBuilder {
+    images: RefCell<Vec<(ImageName, StoredImage)>>,
+    requests: RefCell<Vec<BuildRequest>>,
+    look_ups: RefCell<usize>,
+}
+
+impl RecordingBuilder {
+    /// A builder that knows of no image.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets `name` exist.
+    pub fn add(&self, name: ImageName, image: StoredImage) {
+        self.images.borrow_mut().push((name, image));
+    }
+
+    /// The builds that were asked for, in order.
+    pub fn requests(&self) -> Vec<BuildRequest> {
+        self.requests.borrow().clone()
+    }
+
+    /// How often it was asked for images.
+    pub fn look_ups(&self) -> usize {
+        *self.look_ups.borrow()
+    }
+}
+
+impl RuntimeBuilder for RecordingBuilder {
+    fn find(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
+        *self.look_ups.borrow_mut() += 1;
+        let known = self.images.borrow();
+        let newest = |image: &ImageName| known.iter().rev().find(|(name, _)| name == image).map(|(_, stored)| stored.clone());
+        Ok(images.iter().map(|image| newest(image)).collect())
+    }
+
+    fn can_build_from(&self, _: Store) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn default_platform(&self) -> Result<Platform> {
+        Ok(Platform::new("linux", "amd64", None))
+    }
+
+    fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
+        self.requests.borrow_mut().push(request.clone());
+        let digest = format!("sha256:{0}{0}", md5_hex(format!("{request:?}").as_bytes()));
+        Ok(BuildxMetadata {
+            digest: Some(digest),
+            config_digest: None,
+            names: request.names.clone(),
+            build_ref: None,
+        })
+    }
+
+    fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed> {
+        let digest = promised.digest.clone().ok_or_else(|| Error::failed("nothing was promised"))?;
+        Ok(Confirmed { store: Store::Engine, digest, platforms: request.platforms.clone() })
+    }
+}

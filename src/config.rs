@@ -1,0 +1,482 @@
+//! Options from all their sources: flags > environment > `[package.metadata.runtime-image]` >
+//! `[workspace.metadata.runtime-image]` > `runtime-image.toml` > defaults.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+use crate::error::{Context as _, Error, Result};
+use crate::image_name::ImageName;
+use crate::platform::Platform;
+use crate::project::cargo::CargoCall;
+use crate::term::Terminal;
+
+/// The table's name in `Cargo.toml` metadata.
+pub const METADATA_KEY: &str = "runtime-image";
+/// The configuration file in the project root.
+pub const CONFIG_FILE: &str = "runtime-image.toml";
+const DEFAULT_BASE_IMAGE: &str = "rust:1-bookworm";
+
+/// What one source of configuration says; everything is optional. The same fields are flags, `RUNTIME_IMAGE_*`
+/// variables and kebab-case keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, clap::Args)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// Image to start from [default: rust:1-bookworm]
+    #[arg(long, env = "RUNTIME_IMAGE_BASE_IMAGE", hide_env = true, value_name = "IMAGE", help_heading = "Image")]
+    pub base_image: Option<String>,
+
+    /// Platforms to build for, such as linux/amd64,linux/arm64 [default: the engine's own]
+    #[arg(long, env = "RUNTIME_IMAGE_PLATFORM", hide_env = true, value_name = "PLATFORM", value_delimiter = ',', help_heading = "Image")]
+    pub platform: Option<Vec<String>>,
+
+    /// Shell command that installs further dependencies, run once in the dependency stage
+    #[arg(long, env = "RUNTIME_IMAGE_EXTRA_DEPS", hide_env = true, value_name = "TEXT", help_heading = "Image")]
+    pub extra_deps: Option<String>,
+
+    /// Build argument for the stage that builds the sources (repeatable)
+    #[arg(long, env = "RUNTIME_IMAGE_BUILD_ARG", hide_env = true, value_name = "KEY=VALUE", value_delimiter = '\n', help_heading = "Image")]
+    pub build_arg: Option<Vec<String>>,
+
+    /// Repository of the image [default: localhost/<name>-runtime, which is never looked up elsewhere]
+    #[arg(long, env = "RUNTIME_IMAGE_REPOSITORY", hide_env = true, value_name = "REPOSITORY", help_heading = "Image")]
+    pub repository: Option<String>,
+
+    /// What every tag starts with [default: rt]
+    #[arg(long, env = "RUNTIME_IMAGE_TAG_PREFIX", hide_env = true, value_name = "PREFIX", help_heading = "Image")]
+    pub tag_prefix: Option<String>,
+
+    /// Build from the base image whatever exists, and move all tags to the new image
+    #[arg(long, env = "RUNTIME_IMAGE_FORCE_REBUILD", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", help_heading = "Build")]
+    pub force_rebuild: Option<bool>,
+
+    /// Make the build folder ready and stop there
+    #[arg(long, env = "RUNTIME_IMAGE_DRY_RUN", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", help_heading = "Build")]
+    pub dry_run: Option<bool>,
+
+    /// Folder to stage into [default: one below the target folder]
+    #[arg(long, env = "RUNTIME_IMAGE_BUILD_FOLDER", hide_env = true, value_name = "DIR", help_heading = "Build")]
+    pub build_folder: Option<Utf8PathBuf>,
+
+    /// Load the image into the engine (default)
+    #[arg(long, env = "RUNTIME_IMAGE_LOAD", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", help_heading = "Build")]
+    pub load: Option<bool>,
+
+    /// Push the image to its registry, and look for earlier images there
+    #[arg(long, env = "RUNTIME_IMAGE_PUSH", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", help_heading = "Build")]
+    pub push: Option<bool>,
+
+    /// Cache source, passed on to buildx (repeatable)
+    #[arg(long, env = "RUNTIME_IMAGE_CACHE_FROM", hide_env = true, value_name = "CACHE", value_delimiter = '\n', help_heading = "Build")]
+    pub cache_from: Option<Vec<String>>,
+
+    /// Cache destination, passed on to buildx (repeatable)
+    #[arg(long, env = "RUNTIME_IMAGE_CACHE_TO", hide_env = true, value_name = "CACHE", value_delimiter = '\n', help_heading = "Build")]
+    pub cache_to: Option<Vec<String>>,
+
+    /// Secret for the steps that fetch, as `id=NAME[,src=PATH|,env=NAME]`; not part of any name (repeatable)
+    #[arg(long, env = "RUNTIME_IMAGE_SECRET", hide_env = true, value_name = "SECRET", value_delimiter = '\n', help_heading = "Build")]
+    pub secret: Option<Vec<String>>,
+
+    /// SSH agent socket or key for the steps that fetch; not part of any name (repeatable)
+    #[arg(long, env = "RUNTIME_IMAGE_SSH", hide_env = true, value_name = "SSH", value_delimiter = '\n', help_heading = "Build")]
+    pub ssh: Option<Vec<String>>,
+
+    /// File of certificates that the steps that fetch trust; not in the image, not part of any name
+    #[arg(long, env = "RUNTIME_IMAGE_CA_BUNDLE", hide_env = true, value_name = "FILE", help_heading = "Build")]
+    pub ca_bundle: Option<Utf8PathBuf>,
+
+    /// Builder instance of buildx to use
+    #[arg(long, env = "RUNTIME_IMAGE_BUILDER", hide_env = true, value_name = "NAME", help_heading = "Build")]
+    pub builder: Option<String>,
+
+    /// Progress output of buildx: auto, plain, tty, quiet or rawjson
+    #[arg(long, env = "RUNTIME_IMAGE_PROGRESS", hide_env = true, value_name = "TYPE", help_heading = "Build")]
+    pub progress: Option<String>,
+
+    /// Debian packages to install before the dependencies are built.
+    #[arg(skip)]
+    pub apt_packages: Option<Vec<String>>,
+
+    /// Cargo commands that build the dependencies and then the workspace.
+    #[arg(skip)]
+    pub prebuild: Option<Vec<String>>,
+
+    /// Whether binaries are copied to `/usr/local/bin`.
+    #[arg(skip)]
+    pub install_binaries: Option<bool>,
+
+    /// Folder of the project in the image.
+    #[arg(skip)]
+    pub workdir: Option<String>,
+
+    /// Environment variables of the image and of the build.
+    #[arg(skip)]
+    pub env: Option<BTreeMap<String, String>>,
+
+    /// User that builds and runs.
+    #[arg(skip)]
+    pub user: Option<String>,
+
+    /// What the image runs by default.
+    #[arg(skip)]
+    pub cmd: Option<Cmd>,
+}
+
+/// A default command: a line for a shell, or program and arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(untagged)]
+pub enum Cmd {
+    /// Run by `/bin/sh -c`.
+    Shell(String),
+    /// Run as it is.
+    Exec(Vec<String>),
+}
+
+/// All that was decided about what to build, from every source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The image to start from.
+    pub base_image: ImageName,
+    /// The requested platforms, normalised and sorted; empty means the engine's own.
+    pub platforms: Vec<Platform>,
+    /// A shell command for further dependencies.
+    pub extra_deps: Option<String>,
+    /// `KEY=VALUE` build arguments for the runtime stage.
+    pub extra_build_args: Vec<String>,
+    /// Further arguments for `docker buildx build`.
+    pub buildx_args: Vec<String>,
+    /// The repository, if one was configured.
+    pub repository: Option<String>,
+    /// What every tag starts with.
+    pub tag_prefix: String,
+    /// Build from the base image whatever exists.
+    pub force_rebuild: bool,
+    /// Make the build folder ready and stop there.
+    pub dry_run: bool,
+    /// Where to stage, if not below the target folder.
+    pub build_folder: Option<Utf8PathBuf>,
+    /// Where the image goes.
+    pub output: Output,
+    /// Cache sources for buildx.
+    pub cache_from: Vec<String>,
+    /// Cache destinations for buildx.
+    pub cache_to: Vec<String>,
+    /// Secrets for buildx.
+    pub secrets: Vec<String>,
+    /// SSH sockets or keys for buildx.
+    pub ssh: Vec<String>,
+    /// A file of certificates for the steps that fetch.
+    pub ca_bundle: Option<Utf8PathBuf>,
+    /// The builder instance of buildx.
+    pub builder: Option<String>,
+    /// The progress output of buildx.
+    pub progress: Option<String>,
+    /// Debian packages.
+    pub apt_packages: Vec<String>,
+    /// Cargo commands.
+    pub prebuild: Vec<String>,
+    /// Whether binaries go to `/usr/local/bin`.
+    pub install_binaries: bool,
+    /// The project's folder in the image, absolute.
+    pub workdir: String,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// The user that builds and runs.
+    pub user: Option<String>,
+    /// The default command.
+    pub cmd: Option<Cmd>,
+    /// Which workspace, and how Cargo is called.
+    pub cargo: CargoCall,
+}
+
+/// Where a built image goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Into the engine's own store.
+    Load,
+    /// To the registry that the repository names.
+    Push,
+}
+
+impl Default for Options {
+    /// The defaults, with no project and no environment looked at.
+    fn default() -> Self {
+        Settings::default().options(Vec::new()).unwrap_or_else(|_| unreachable!("the defaults are valid"))
+    }
+}
+
+impl Settings {
+    /// These settings, with `lower` wherever they say nothing. A list replaces a lower list.
+    #[must_use]
+    pub fn over(self, lower: Self) -> Self {
+        macro_rules! first_of_each {
+            ($($field:ident),+ $(,)?) => {{
+                // Destructured, so that a new field cannot be forgotten.
+                let Self { $($field),+ } = self;
+                Self { $($field: $field.or(lower.$field)),+ }
+            }};
+        }
+        first_of_each!(
+            base_image, platform, extra_deps, build_arg, repository, tag_prefix, force_rebuild, dry_run, build_folder,
+            load, push, cache_from, cache_to, secret, ssh, ca_bundle, builder, progress, apt_packages, prebuild,
+            install_binaries, workdir, env, user, cmd,
+        )
+    }
+
+    /// With the paths made absolute, seen from `folder`.
+    #[must_use]
+    pub fn seen_from(mut self, folder: &Utf8Path) -> Self {
+        for path in [&mut self.build_folder, &mut self.ca_bundle].into_iter().flatten() {
+            *path = folder.join(&path);
+        }
+        self
+    }
+
+    /// A table of `Cargo.toml` metadata. Unknown keys are warned of by name.
+    ///
+    /// # Errors
+    /// When a key has the wrong type.
+    pub fn from_metadata(metadata: &serde_json::Value, table: &str, terminal: &Terminal) -> Result<Self> {
+        match metadata.get(METADATA_KEY) {
+            Some(value) => Self::checked(value, &format!("[{table}.{METADATA_KEY}]"), terminal),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// The file `runtime-image.toml` in `root`, if there is one. Unknown keys are warned of by name.
+    ///
+    /// # Errors
+    /// When it cannot be read or parsed, or a key has the wrong type.
+    pub fn from_file(root: &Utf8Path, terminal: &Terminal) -> Result<Self> {
+        let path = root.join(CONFIG_FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error).context(|| format!("cannot read `{path}`")),
+        };
+        let table: toml::Table = toml::from_str(&text)
+            .map_err(|error| Error::usage(format!("cannot parse `{path}`")).because(error))?;
+        Self::checked(table, path.as_str(), terminal)
+    }
+
+    fn checked<'de, D>(value: D, place: &str, terminal: &Terminal) -> Result<Self>
+    where
+        D: serde::Deserializer<'de>,
+        D::Error: Send + Sync + 'static,
+    {
+        let mut unknown = BTreeSet::new();
+        let settings = serde_ignored::deserialize(value, |key| {
+            unknown.insert(key.to_string());
+        })
+        .map_err(|error| Error::usage(format!("wrong configuration in {place}")).because(error))?;
+        for key in unknown {
+            terminal.warning(format!("unknown key `{key}` in {place}"));
+        }
+        Ok(settings)
+    }
+
+    /// The options that these settings and the defaults give, checked.
+    ///
+    /// # Errors
+    /// A usage error that names the flag and the value.
+    pub fn options(self, buildx_args: Vec<String>) -> Result<Options> {
+        let Self {
+            base_image,
+            platform,
+            extra_deps,
+            build_arg,
+            repository,
+            tag_prefix,
+            force_rebuild,
+            dry_run,
+            build_folder,
+            load,
+            push,
+            cache_from,
+            cache_to,
+            secret,
+            ssh,
+            ca_bundle,
+            builder,
+            progress,
+            apt_packages,
+            prebuild,
+            install_binaries,
+            workdir,
+            env,
+            user,
+            cmd,
+        } = self;
+        let output = match (load.unwrap_or(!push.unwrap_or(false)), push.unwrap_or(false)) {
+            (_, false) => Output::Load,
+            (false, true) => Output::Push,
+            (true, true) => {
+                return Err(Error::usage("`--load` and `--push` together are not supported")
+                    .hint("run once with each; the second run finds everything in the build cache"));
+            }
+        };
+        let platforms: BTreeSet<Platform> =
+            platform.unwrap_or_default().iter().map(|text| text.parse()).collect::<Result<_>>()?;
+        let options = Options {
+            base_image: base_image.as_deref().unwrap_or(DEFAULT_BASE_IMAGE).parse()?,
+            platforms: platforms.into_iter().collect(),
+            extra_deps: extra_deps.filter(|text| !text.trim().is_empty()),
+            extra_build_args: build_arg.unwrap_or_default(),
+            buildx_args,
+            repository,
+            tag_prefix: tag_prefix.unwrap_or_else(|| "rt".to_owned()),
+            force_rebuild: force_rebuild.unwrap_or(false),
+            dry_run: dry_run.unwrap_or(false),
+            build_folder,
+            output,
+            cache_from: cache_from.unwrap_or_default(),
+            cache_to: cache_to.unwrap_or_default(),
+            secrets: secret.unwrap_or_default(),
+            ssh: ssh.unwrap_or_default(),
+            ca_bundle,
+            builder,
+            progress,
+            apt_packages: apt_packages.unwrap_or_default(),
+            prebuild: prebuild.unwrap_or_else(|| vec!["build --release".to_owned()]),
+            install_binaries: install_binaries.unwrap_or(true),
+            workdir: workdir.unwrap_or_else(|| "/workspace".to_owned()),
+            env: env.unwrap_or_default(),
+            user,
+            cmd,
+            cargo: CargoCall::default(),
+        };
+        options.check()?;
+        Ok(options)
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<()> {
+        for argument in &self.extra_build_args {
+            if !argument.split_once('=').is_some_and(|(name, _)| is_variable_name(name)) {
+                return Err(Error::usage(format!("invalid build argument {argument:?}"))
+                    .hint("a build argument reads `KEY=VALUE`, `KEY` being letters, digits and `_`"));
+            }
+        }
+        if let Some(argument) = self.buildx_args.iter().find(|argument| is_ours(argument)) {
+            return Err(Error::usage(format!("`{argument}` cannot be passed on to buildx: it is set by this tool"))
+                .hint("see `cargo runtime-image --help` for the options that set it"));
+        }
+        if let Some(name) = self.env.keys().find(|name| !is_variable_name(name)) {
+            return Err(Error::usage(format!("invalid variable name {name:?} in `env`"))
+                .hint("a name is letters, digits and `_`, not starting with a digit"));
+        }
+        for (name, value) in self.env.iter().filter(|(_, value)| value.contains('\n')) {
+            return Err(Error::usage(format!("`env.{name}` has more than one line: {value:?}")));
+        }
+        for package in &self.apt_packages {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:=~/*_".contains(&byte);
+            if package.starts_with('-') || package.is_empty() || !package.bytes().all(allowed) {
+                return Err(Error::usage(format!("invalid package name {package:?} in `apt-packages`")));
+            }
+        }
+        for command in &self.prebuild {
+            if command.trim().is_empty() || command.contains('\n') {
+                return Err(Error::usage(format!("invalid command {command:?} in `prebuild`"))
+                    .hint("a command is one line without the word `cargo`, such as \"build --release\""));
+            }
+        }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
+        if !self.workdir.starts_with('/') || self.workdir.trim_end_matches('/').is_empty() || !self.workdir.bytes().all(plain)
+        {
+            return Err(Error::usage(format!("invalid `workdir` {:?}", self.workdir))
+                .hint("it is an absolute path below `/`, of letters, digits and `/ _ - .`"));
+        }
+        if let Some(user) = &self.user
+            && (user.is_empty() || !user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte)))
+        {
+            return Err(Error::usage(format!("invalid `user` {user:?}"))
+                .hint("it is a name or number, optionally with `:group`"));
+        }
+        if let Some(bundle) = self.ca_bundle.as_ref().filter(|bundle| !bundle.is_file()) {
+            return Err(Error::usage(format!("the CA bundle `{bundle}` is not a file")));
+        }
+        Ok(())
+    }
+}
+
+fn is_variable_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
+}
+
+/// What buildx must be told by this tool alone: otherwise the result is not what was named and confirmed.
+fn is_ours(argument: &str) -> bool {
+    let name = argument.split_once('=').map_or(argument, |(name, _)| name);
+    matches!(
+        name,
+        "--tag" | "--file" | "--metadata-file" | "--iidfile" | "--target" | "--output" | "--load" | "--push"
+            | "--platform" | "--builder" | "--build-arg" | "--help"
+    ) || ["-t", "-f", "-o", "-h"].iter().any(|short| name.starts_with(short))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[test]
+    fn a_higher_source_wins_and_lists_replace() {
+        let high = Settings { base_image: Some("a".into()), prebuild: Some(vec!["test".into()]), ..Default::default() };
+        let low = Settings {
+            base_image: Some("b".into()),
+            prebuild: Some(vec!["build".into(), "doc".into()]),
+            user: Some("app".into()),
+            ..Default::default()
+        };
+        let merged = high.over(low);
+        assert_eq!(merged.base_image.as_deref(), Some("a"));
+        assert_eq!(merged.prebuild, Some(vec!["test".to_owned()]));
+        assert_eq!(merged.user.as_deref(), Some("app"));
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let options = Options::default();
+        assert_eq!(options.base_image.to_string(), "rust:1-bookworm");
+        assert_eq!(options.prebuild, ["build --release"]);
+        assert_eq!((options.workdir.as_str(), options.install_binaries), ("/workspace", true));
+        assert_eq!(options.output, Output::Load);
+    }
+
+    #[test]
+    fn platforms_are_normalised_sorted_and_deduplicated() -> Result<()> {
+        let platform = ["linux/arm64", "amd64", "linux/amd64"].map(str::to_owned).to_vec();
+        let options = Settings { platform: Some(platform), ..Default::default() }.options(Vec::new())?;
+        assert_eq!(crate::platform::joined(&options.platforms), "linux/amd64,linux/arm64");
+        Ok(())
+    }
+
+    #[rstest]
+    #[case(r#"build-arg = ["novalue"]"#)]
+    #[case(r#"build-arg = ["1A=x"]"#)]
+    #[case(r#"apt-packages = ["a b"]"#)]
+    #[case(r#"apt-packages = ["-y"]"#)]
+    #[case(r#"prebuild = ["build\nrm"]"#)]
+    #[case(r#"workdir = "relative""#)]
+    #[case(r#"workdir = "/""#)]
+    #[case(r#"user = "a b""#)]
+    #[case(r#"env = { "A B" = "x" }"#)]
+    #[case(r#"ca-bundle = "/no/such/file""#)]
+    #[case("load = true\npush = true")]
+    fn a_wrong_value_is_a_usage_error(#[case] text: &str) {
+        let settings: Settings = toml::from_str(text).expect("the test's TOML is valid");
+        assert_eq!(settings.options(Vec::new()).expect_err(text).exit_code(), 2);
+    }
+
+    #[rstest]
+    #[case("--tag=x")]
+    #[case("-t")]
+    #[case("--output")]
+    fn buildx_arguments_that_would_make_the_name_a_lie_are_refused(#[case] argument: &str) {
+        let error = Settings::default().options(vec![argument.to_owned()]).expect_err(argument);
+        assert_eq!(error.exit_code(), 2);
+    }
+}

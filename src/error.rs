@@ -1,0 +1,146 @@
+//! The one error type: what was being done, with which thing, and what to do next.
+//!
+//! Every error knows the exit code it ends the program with; see [`exit_code`].
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// Exit codes of the command.
+pub mod exit_code {
+    /// The image exists and was confirmed, or what was asked for was printed.
+    pub const DONE: u8 = 0;
+    /// Something failed; the message says what, and what to do.
+    pub const FAILED: u8 = 1;
+    /// The command line or the configuration is wrong; nothing was done.
+    pub const USAGE: u8 = 2;
+    /// The build itself failed; the engine's output is shown.
+    pub const BUILD_FAILED: u8 = 101;
+    /// A signal ended the run: this plus the signal's number (130 for INT, 143 for TERM, 129 for HUP).
+    pub const SIGNAL_BASE: u8 = 128;
+}
+
+/// What kind of failure it is; decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Anything without a kind of its own.
+    Failed,
+    /// A wrong flag, key or reference.
+    Usage,
+    /// `docker buildx build` ran and failed.
+    Build,
+    /// A signal with this number ended the run.
+    Interrupted(i32),
+}
+
+/// An error of this crate.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The crate's result type.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A failure with no more special kind.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Failed, message)
+    }
+
+    /// A wrong flag, key or reference.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Usage, message)
+    }
+
+    /// The build itself failed.
+    pub fn build(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Build, message)
+    }
+
+    /// The run was ended by `signal`.
+    pub fn interrupted(signal: i32) -> Self {
+        Self::new(ErrorKind::Interrupted(signal), "interrupted")
+    }
+
+    fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, source: None }
+    }
+
+    /// Adds what to do next, shown as a `hint:` line.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the cause, shown below the message.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The kind of failure.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What to do next, where something is known to help.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The exit code the command ends with, one of [`exit_code`].
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            ErrorKind::Failed => exit_code::FAILED,
+            ErrorKind::Usage => exit_code::USAGE,
+            ErrorKind::Build => exit_code::BUILD_FAILED,
+            ErrorKind::Interrupted(signal) => {
+                exit_code::SIGNAL_BASE.saturating_add(u8::try_from(signal).unwrap_or(0))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// Says what was being done when a lower-level operation failed.
+pub trait Context<T> {
+    /// Turns the error into an [`Error`] with this message and the original as its cause.
+    fn context(self, message: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: StdError + Send + Sync + 'static> Context<T> for Result<T, E> {
+    fn context(self, message: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|source| Error::failed(message()).because(source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_documented_exit_code() {
+        assert_eq!(Error::failed("x").exit_code(), 1);
+        assert_eq!(Error::usage("x").exit_code(), 2);
+        assert_eq!(Error::build("x").exit_code(), 101);
+        assert_eq!(Error::interrupted(2).exit_code(), 130);
+        assert_eq!(Error::interrupted(15).exit_code(), 143);
+        assert_eq!(Error::interrupted(1).exit_code(), 129);
+    }
+}

@@ -1,0 +1,163 @@
+//! Hashes that become names: the truncated base-36 form in tags and the length-prefixed field hash behind it.
+//!
+//! MD5 names cache entries here, nothing more; integrity is the image digest's task.
+
+use md5::{Digest as _, Md5};
+
+use crate::error::{Error, Result};
+
+/// The version of what is hashed and how; another value can never be mistaken for a match.
+pub const SCHEME: &str = "runtime-image/1";
+
+/// The MD5 digest of a file's content: 16 bytes.
+pub type ContentDigest = [u8; 16];
+
+const BASE_36: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
+const TRUNCATED_LENGTH: usize = 16;
+
+/// The short form of a hash: the number written in base 36 (`0-9a-z`), least significant digit first, cut after 16
+/// digits. Zero gives the empty string.
+///
+/// This is the reference documentation's `truncate_hash`.
+///
+/// ```
+/// let short = runtime_image::truncate_hash("b08f254d76b1c6a7ad924708c0032251")?;
+/// assert_eq!(short, "pma2wc71uq3c9a85");
+/// # Ok::<(), runtime_image::Error>(())
+/// ```
+///
+/// # Errors
+/// When `hex` is empty or holds anything but hexadecimal digits.
+pub fn truncate_hash(hex: &str) -> Result<String> {
+    if hex.is_empty() || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Error::failed(format!("`{hex}` is not a hexadecimal number")));
+    }
+    let digits: Vec<u8> = hex.bytes().map(hex_value).collect();
+    let (head, pairs) = digits.split_at(digits.len() % 2);
+    let bytes: Vec<u8> =
+        head.iter().copied().chain(pairs.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1])).collect();
+    // base-x writes one leading `0` for each leading zero byte; the number itself has none.
+    Ok(base_x::encode(BASE_36, &bytes).trim_start_matches('0').chars().rev().take(TRUNCATED_LENGTH).collect())
+}
+
+fn hex_value(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => digit.to_ascii_lowercase() - b'a' + 10,
+    }
+}
+
+/// `bytes` as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The MD5 of `bytes` as 32 hexadecimal digits.
+pub fn md5_hex(bytes: &[u8]) -> String {
+    hex(&content_digest(bytes))
+}
+
+/// The MD5 of `bytes`.
+pub fn content_digest(bytes: &[u8]) -> ContentDigest {
+    Md5::digest(bytes).into()
+}
+
+/// The MD5 of everything `reader` gives, and how many bytes that was.
+pub fn reader_digest(mut reader: impl std::io::Read) -> std::io::Result<(ContentDigest, u64)> {
+    let mut hasher = Md5::new();
+    let mut buffer = [0; 64 * 1024];
+    let mut size = 0;
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok((hasher.finalize().into(), size)),
+            count => {
+                hasher.update(&buffer[..count]);
+                size += count as u64;
+            }
+        }
+    }
+}
+
+/// A hash over named fields. Names and values are length-prefixed, so that no two different lists of fields spell the
+/// same stream, and the stream starts with [`SCHEME`].
+pub struct FieldHasher(Md5);
+
+impl FieldHasher {
+    /// A hasher for one purpose (`lock`, `source`, ...): equal fields hashed for another purpose give another hash.
+    pub fn new(purpose: &str) -> Self {
+        let mut hasher = Self(Md5::new());
+        hasher.field(SCHEME, purpose);
+        hasher
+    }
+
+    /// Adds one field.
+    pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        for part in [name.as_bytes(), value.as_ref()] {
+            self.0.update((part.len() as u64).to_le_bytes());
+            self.0.update(part);
+        }
+    }
+
+    /// The hash as 32 hexadecimal digits.
+    pub fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_reference_documentations_examples_come_out() -> Result<()> {
+        assert_eq!(truncate_hash("b08f254d76b1c6a7ad924708c0032251")?, "pma2wc71uq3c9a85");
+        assert_eq!(truncate_hash("102aecc0cea025253c0278f54ebef078")?, "4titk6gquia3taj5");
+        Ok(())
+    }
+
+    #[test]
+    fn zero_is_empty_and_case_does_not_matter() -> Result<()> {
+        assert_eq!(truncate_hash("00000000000000000000000000000000")?, "");
+        assert_eq!(truncate_hash("AbC")?, truncate_hash("abc")?);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_hexadecimal_is_refused() {
+        for text in ["", "xyz", "0x12", " 12", "1 2", "-1", "١"] {
+            assert!(truncate_hash(text).is_err(), "{text:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn fields_do_not_run_into_each_other() {
+        let hash = |fields: &[(&str, &str)]| {
+            let mut hasher = FieldHasher::new("test");
+            fields.iter().for_each(|(name, value)| hasher.field(name, value));
+            hasher.finish()
+        };
+        assert_ne!(hash(&[("a", "bc")]), hash(&[("ab", "c")]));
+        assert_ne!(hash(&[("a", "b"), ("c", "d")]), hash(&[("a", "bcd")]));
+        assert_ne!(hash(&[("a", "")]), hash(&[]));
+    }
+
+    proptest! {
+        #[test]
+        fn truncating_is_repeated_division_by_36(value: u128) {
+            let mut expected = String::new();
+            let mut rest = value;
+            while rest > 0 && expected.len() < 16 {
+                expected.push(char::from_digit((rest % 36) as u32, 36).unwrap_or('?'));
+                rest /= 36;
+            }
+            prop_assert_eq!(truncate_hash(&format!("{value:032x}")).ok(), Some(expected.clone()));
+            prop_assert_eq!(truncate_hash(&format!("{value:x}")).ok(), Some(expected));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The labels that images carry: the OCI ones, and those by which this tool knows its own images.
+
+use std::collections::BTreeMap;
+
+use crate::project::{Hashes, Project};
+
+/// The kind of project.
+pub const KIND: &str = "dev.runtime-image.kind";
+/// The untruncated hash of base image, system packages and toolchain.
+pub const SYSTEM_HASH: &str = "dev.runtime-image.system-hash";
+/// The untruncated hash of that and all dependencies.
+pub const LOCK_HASH: &str = "dev.runtime-image.lock-hash";
+/// The untruncated hash of all sources.
+pub const SOURCE_HASH: &str = "dev.runtime-image.source-hash";
+/// What the image was built from: `scratch`, `versioned` or `lock`.
+pub const BUILD_FROM: &str = "dev.runtime-image.build-from";
+/// The platforms that were built together, joined by commas.
+pub const PLATFORMS: &str = "dev.runtime-image.platforms";
+
+/// Labels of an image, by name.
+pub type Labels = BTreeMap<&'static str, String>;
+
+/// The labels of the image that holds the dependencies.
+pub fn of_dependencies(project: &Project, hashes: &Hashes, base_image: &str, build_from: &str, platforms: &str) -> Labels {
+    Labels::from([
+        ("org.opencontainers.image.title", project.name.clone()),
+        ("org.opencontainers.image.version", project.version.clone()),
+        ("org.opencontainers.image.base.name", base_image.to_owned()),
+        (KIND, project.kind.to_string()),
+        (SYSTEM_HASH, hashes.system.clone()),
+        (LOCK_HASH, hashes.lock.clone()),
+        (BUILD_FROM, build_from.to_owned()),
+        (PLATFORMS, platforms.to_owned()),
+    ])
+}
+
+/// The labels that the finished image has besides those of its dependencies. `revision` is the commit, if there is one,
+/// `origin` where the sources come from.
+pub fn of_sources(hashes: &Hashes, revision: Option<String>, origin: Option<String>) -> Labels {
+    let mut labels = Labels::from([(SOURCE_HASH, hashes.source.clone())]);
+    labels.extend(revision.map(|revision| ("org.opencontainers.image.revision", revision)));
+    labels.extend(origin.map(|origin| ("org.opencontainers.image.source", origin)));
+    labels
+}

@@ -1,0 +1,44 @@
+//! `cargo runtime-image`: argv -> run -> exit code.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use runtime_image::Result;
+use runtime_image::builder::BuildxBuilder;
+use runtime_image::cli::{Action, Arguments, MessageFormat};
+use runtime_image::process::Interrupt;
+use runtime_image::project::cargo::Workspace;
+use runtime_image::run::Run;
+use runtime_image::term::Terminal;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_env();
+    let terminal = Terminal::new(arguments.surroundings.verbosity(), arguments.surroundings.color);
+    match run(arguments, &terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal.error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(arguments: Arguments, terminal: &Terminal) -> Result<()> {
+    let Arguments { action, settings, surroundings, buildx_args } = arguments;
+    let started = Instant::now();
+    let interrupt = Interrupt::on_signals()?;
+    let workspace = Workspace::find(surroundings.cargo_call(), &interrupt)?;
+    let options = workspace.settings(settings, terminal)?.options(buildx_args)?;
+    let run = Run::new(&workspace, &options, terminal, &interrupt, started)?;
+    let builder = BuildxBuilder::new(&options, terminal, &interrupt)?;
+    let json = surroundings.message_format == MessageFormat::Json;
+    let result = match action {
+        Action::Tags if json => run.names().json(),
+        Action::Tags => run.names().lines(),
+        Action::Plan if json => run.plan(&builder)?.json(),
+        Action::Plan => run.plan(&builder)?.lines(),
+        Action::Build if json => run.build(&builder)?.json(),
+        Action::Build => run.build(&builder)?.image,
+    };
+    terminal.result(&result)
+}

@@ -1,0 +1,291 @@
+//! The plan: everything decided before anything is written or built, with the reason for each decision.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::builder::{Confirmed, RuntimeBuilder, StoredImage};
+use crate::config::Options;
+use crate::error::{Error, Result};
+use crate::image_name::ImageName;
+use crate::labels;
+use crate::platform::{Platform, joined};
+use crate::project::Hashes;
+use crate::tags::Tags;
+
+/// What an image is built from: how much of an earlier image is reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BuildFromImageType {
+    /// From the base image: slowest.
+    Scratch,
+    /// From the newest image with the same base image and project version; its compiled dependencies are reused.
+    Versioned,
+    /// From an image with exactly the same dependencies: fastest.
+    Lock,
+}
+
+impl fmt::Display for BuildFromImageType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Scratch => "scratch",
+            Self::Versioned => "versioned",
+            Self::Lock => "lock",
+        })
+    }
+}
+
+/// What is to be done, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Build, or take what is there.
+    pub decision: Decision,
+    /// Why, as a sentence without a full stop.
+    pub reason: String,
+    /// For which platforms.
+    pub platforms: Vec<Platform>,
+}
+
+/// Build, or take what is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// The image exists; the store has just said so.
+    Reuse(Confirmed),
+    /// The image is built from this.
+    Build {
+        /// How much is reused.
+        from: BuildFromImageType,
+        /// The image that the Dockerfile starts with.
+        image: ImageName,
+    },
+}
+
+impl Plan {
+    /// The type, unless nothing is built.
+    pub fn build_from(&self) -> Option<BuildFromImageType> {
+        match &self.decision {
+            Decision::Reuse(_) => None,
+            Decision::Build { from, .. } => Some(*from),
+        }
+    }
+
+    /// What was found, if nothing is built.
+    pub fn reused(&self) -> Option<&Confirmed> {
+        match &self.decision {
+            Decision::Reuse(confirmed) => Some(confirmed),
+            Decision::Build { .. } => None,
+        }
+    }
+}
+
+/// Decides how to come to the image named by `tags.source`.
+///
+/// # Errors
+/// When the builder cannot be asked, or when a name is taken by an image of other content.
+pub fn plan(tags: &Tags, hashes: &Hashes, options: &Options, builder: &dyn RuntimeBuilder) -> Result<Plan> {
+    let scratch = |reason: String, platforms| Plan {
+        decision: Decision::Build { from: BuildFromImageType::Scratch, image: options.base_image.clone() },
+        reason,
+        platforms,
+    };
+    if options.force_rebuild {
+        // A dry run asks no engine, so that it needs none.
+        let platforms = match (options.platforms.is_empty(), options.dry_run) {
+            (false, _) => options.platforms.clone(),
+            (true, true) => vec![Platform::of_this_machine()],
+            (true, false) => vec![builder.default_platform()?],
+        };
+        return Ok(scratch("a rebuild was asked for".to_owned(), platforms));
+    }
+    let found = builder.find(&[&tags.source, &tags.lock, &tags.versioned])?;
+    let [source, lock, versioned] = <[Option<StoredImage>; 3]>::try_from(found)
+        .map_err(|found| Error::failed(format!("3 images were asked for, {} answers came", found.len())))?;
+    let platforms =
+        if options.platforms.is_empty() { vec![builder.default_platform()?] } else { options.platforms.clone() };
+
+    let mut reasons = Vec::new();
+    if let Some(source) = source {
+        expect_label(&tags.source, &source, labels::SOURCE_HASH, &hashes.source)?;
+        expect_label(&tags.source, &source, labels::LOCK_HASH, &hashes.lock)?;
+        match lacking(&source, &platforms) {
+            None => {
+                return Ok(Plan {
+                    decision: Decision::Reuse(Confirmed::from(&source)),
+                    reason: "an image of exactly these sources and dependencies exists".to_owned(),
+                    platforms,
+                });
+            }
+            Some(lacking) => reasons.push(format!("`{}` {lacking}", tags.source)),
+        }
+    }
+    if let Some(lock) = lock {
+        expect_label(&tags.lock, &lock, labels::LOCK_HASH, &hashes.lock)?;
+        match unusable(&lock, &platforms, builder)? {
+            None => {
+                return Ok(Plan {
+                    decision: Decision::Build { from: BuildFromImageType::Lock, image: tags.lock.clone() },
+                    reason: "an image with exactly these dependencies exists".to_owned(),
+                    platforms,
+                });
+            }
+            Some(why) => reasons.push(format!("`{}` {why}", tags.lock)),
+        }
+    }
+    if let Some(versioned) = versioned {
+        let same_system = versioned.labels.get(labels::SYSTEM_HASH) == Some(&hashes.system);
+        let why_not = if same_system {
+            unusable(&versioned, &platforms, builder)?
+        } else {
+            Some("has other system packages, extra dependencies, environment or toolchain".to_owned())
+        };
+        match why_not {
+            None => {
+                return Ok(Plan {
+                    decision: Decision::Build { from: BuildFromImageType::Versioned, image: tags.versioned.clone() },
+                    reason: "the dependencies changed; an image of this base image and version exists".to_owned(),
+                    platforms,
+                });
+            }
+            Some(why) => reasons.push(format!("`{}` {why}", tags.versioned)),
+        }
+    }
+    if reasons.is_empty() {
+        reasons.push("no image with these dependencies, or of this base image and version, exists".to_owned());
+    }
+    Ok(scratch(reasons.join("; "), platforms))
+}
+
+/// A name made of a hash must lead to an image of that hash; anything else was tagged by somebody else.
+fn expect_label(name: &ImageName, image: &StoredImage, label: &str, expected: &str) -> Result<()> {
+    match image.labels.get(label) {
+        Some(value) if value == expected => Ok(()),
+        other => Err(Error::failed(format!(
+            "`{name}` exists but is not what its name says: its label `{label}` is {}, not `{expected}`",
+            other.map_or_else(|| "missing".to_owned(), |value| format!("`{value}`"))
+        ))
+        .hint("remove that image, or replace it with `--force-rebuild`")),
+    }
+}
+
+fn lacking(image: &StoredImage, platforms: &[Platform]) -> Option<String> {
+    let missing: Vec<Platform> =
+        platforms.iter().filter(|platform| !image.platforms.contains(platform)).cloned().collect();
+    (!missing.is_empty()).then(|| format!("is for {}, not for {}", joined(&image.platforms), joined(&missing)))
+}
+
+fn unusable(image: &StoredImage, platforms: &[Platform], builder: &dyn RuntimeBuilder) -> Result<Option<String>> {
+    if let Some(lacking) = lacking(image, platforms) {
+        return Ok(Some(lacking));
+    }
+    Ok((!builder.can_build_from(image.store)?)
+        .then(|| "is only in the engine's store, which this builder's driver does not see".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::builder::{RecordingBuilder, Store};
+    use crate::tags::Naming;
+
+    struct Case {
+        tags: Tags,
+        hashes: Hashes,
+        options: Options,
+        builder: RecordingBuilder,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let hashes = Hashes { system: "aa".repeat(16), lock: "bb".repeat(16), source: "cc".repeat(16) };
+            let naming = Naming::new("localhost/app-runtime", "rt", "1.0.0").expect("valid");
+            let tags = Tags::new(&naming, "rust:1-bookworm", &hashes.lock, &hashes.source).expect("valid");
+            Self { tags, hashes, options: Options::default(), builder: RecordingBuilder::new() }
+        }
+
+        fn with(self, name: impl Fn(&Tags) -> &ImageName, platform: &str, labels: &[(&str, &str)]) -> Self {
+            let image = StoredImage {
+                store: Store::Engine,
+                digest: "sha256:1".to_owned(),
+                platforms: vec![platform.parse().expect("valid")],
+                labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>(),
+            };
+            self.builder.add(name(&self.tags).clone(), image);
+            self
+        }
+
+        fn source(self, platform: &str) -> Self {
+            let (lock, source) = (self.hashes.lock.clone(), self.hashes.source.clone());
+            self.with(|tags| &tags.source, platform, &[(labels::LOCK_HASH, &lock), (labels::SOURCE_HASH, &source)])
+        }
+
+        fn lock(self, platform: &str) -> Self {
+            let lock = self.hashes.lock.clone();
+            self.with(|tags| &tags.lock, platform, &[(labels::LOCK_HASH, &lock)])
+        }
+
+        fn versioned(self, system: &str) -> Self {
+            self.with(|tags| &tags.versioned, "linux/amd64", &[(labels::SYSTEM_HASH, system)])
+        }
+
+        fn plan(&self) -> Result<Plan> {
+            plan(&self.tags, &self.hashes, &self.options, &self.builder)
+        }
+    }
+
+    #[test]
+    fn nothing_there_means_scratch() -> Result<()> {
+        let case = Case::new();
+        assert_eq!(case.plan()?.build_from(), Some(BuildFromImageType::Scratch));
+        assert_eq!(case.builder.look_ups(), 1, "all names are asked for at once");
+        Ok(())
+    }
+
+    #[test]
+    fn the_most_specific_image_wins() -> Result<()> {
+        let system = "aa".repeat(16);
+        let all = Case::new().versioned(&system).lock("linux/amd64").source("linux/amd64");
+        assert!(all.plan()?.reused().is_some());
+        let two = Case::new().versioned(&system).lock("linux/amd64");
+        assert_eq!(two.plan()?.build_from(), Some(BuildFromImageType::Lock));
+        let one = Case::new().versioned(&system);
+        assert_eq!(one.plan()?.build_from(), Some(BuildFromImageType::Versioned));
+        Ok(())
+    }
+
+    #[test]
+    fn an_image_for_another_platform_is_not_used_and_the_plan_says_so() -> Result<()> {
+        let plan = Case::new().lock("linux/arm64").source("linux/arm64").plan()?;
+        assert_eq!(plan.build_from(), Some(BuildFromImageType::Scratch));
+        assert!(plan.reason.contains("is for linux/arm64, not for linux/amd64"), "{}", plan.reason);
+        Ok(())
+    }
+
+    #[test]
+    fn another_system_is_not_built_upon() -> Result<()> {
+        let plan = Case::new().versioned("other").plan()?;
+        assert_eq!(plan.build_from(), Some(BuildFromImageType::Scratch));
+        assert!(plan.reason.contains("other system packages"), "{}", plan.reason);
+        Ok(())
+    }
+
+    #[test]
+    fn a_name_that_lies_is_an_error_and_force_replaces_it() -> Result<()> {
+        let mut case = Case::new().with(|tags| &tags.source, "linux/amd64", &[(labels::SOURCE_HASH, "other")]);
+        let error = case.plan().expect_err("a stranger's image was taken");
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("--force-rebuild")));
+        case.options.force_rebuild = true;
+        assert_eq!(case.plan()?.build_from(), Some(BuildFromImageType::Scratch));
+        Ok(())
+    }
+
+    #[test]
+    fn a_forced_dry_run_asks_nothing() -> Result<()> {
+        let mut case = Case::new();
+        (case.options.force_rebuild, case.options.dry_run) = (true, true);
+        case.plan()?;
+        assert_eq!(case.builder.look_ups(), 0);
+        Ok(())
+    }
+}

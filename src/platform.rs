@@ -1,0 +1,121 @@
+//! Platforms: `os/architecture[/variant]`, spelled the way image indexes spell them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// A platform in its normal form: `linux/amd64`, `linux/arm64`, `linux/arm/v7`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Platform {
+    os: String,
+    architecture: String,
+    variant: Option<String>,
+}
+
+impl Platform {
+    /// From the parts as engines and image indexes give them; `x86_64` and `aarch64` are understood.
+    pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Self {
+        let variant = variant.filter(|variant| !variant.is_empty());
+        let (architecture, variant) = match (architecture, variant) {
+            ("x86_64" | "x86-64" | "amd64", variant) => ("amd64", variant.filter(|variant| *variant != "v1")),
+            ("aarch64" | "arm64", variant) => ("arm64", variant.filter(|variant| *variant != "v8")),
+            ("armhf" | "armv7l" | "armv7", _) | ("arm", None) => ("arm", Some("v7")),
+            ("armel" | "armv6l", _) => ("arm", Some("v6")),
+            ("i386" | "i686", _) => ("386", None),
+            other => other,
+        };
+        Self { os: os.to_owned(), architecture: architecture.to_owned(), variant: variant.map(str::to_owned) }
+    }
+
+    /// What a Linux engine on this machine runs.
+    pub fn of_this_machine() -> Self {
+        let architecture = match std::env::consts::ARCH {
+            "powerpc64" => "ppc64le",
+            "x86" => "386",
+            other => other,
+        };
+        Self::new("linux", architecture, None)
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.os, self.architecture)?;
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(formatter, "/{variant}"))
+    }
+}
+
+impl FromStr for Platform {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let word = |part: &&str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        };
+        let lower = text.to_ascii_lowercase();
+        let parts: Vec<&str> = lower.split('/').collect();
+        if !parts.iter().all(|part| word(&part)) {
+            return Err(unknown(text));
+        }
+        match parts[..] {
+            ["linux"] => Ok(Self::of_this_machine()),
+            [os @ ("linux" | "windows"), architecture] => Ok(Self::new(os, architecture, None)),
+            [os @ ("linux" | "windows"), architecture, variant] => Ok(Self::new(os, architecture, Some(variant))),
+            [architecture] if known_architecture(architecture) => Ok(Self::new("linux", architecture, None)),
+            [architecture, variant] if known_architecture(architecture) => {
+                Ok(Self::new("linux", architecture, Some(variant)))
+            }
+            _ => Err(unknown(text)),
+        }
+    }
+}
+
+fn known_architecture(name: &str) -> bool {
+    matches!(
+        name,
+        "amd64" | "x86_64" | "x86-64" | "arm64" | "aarch64" | "arm" | "armhf" | "armel" | "386" | "i386" | "ppc64le"
+            | "s390x" | "riscv64" | "loong64" | "mips64le"
+    )
+}
+
+fn unknown(text: &str) -> Error {
+    Error::usage(format!("invalid platform {text:?}"))
+        .hint("a platform reads `os/architecture[/variant]`, for example `linux/amd64` or `linux/arm64`")
+}
+
+/// Platforms as one comma-separated word, the form of `--platform`.
+pub fn joined(platforms: &[Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("linux/amd64", "linux/amd64")]
+    #[case("amd64", "linux/amd64")]
+    #[case("x86_64", "linux/amd64")]
+    #[case("linux/arm64/v8", "linux/arm64")]
+    #[case("arm64/v8", "linux/arm64")]
+    #[case("Linux/AArch64", "linux/arm64")]
+    #[case("linux/arm/v7", "linux/arm/v7")]
+    #[case("linux/arm", "linux/arm/v7")]
+    #[case("linux/arm/v6", "linux/arm/v6")]
+    fn spellings_are_normalised(#[case] text: &str, #[case] expected: &str) -> Result<()> {
+        assert_eq!(text.parse::<Platform>()?.to_string(), expected);
+        Ok(())
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("linux/")]
+    #[case("amd65")]
+    #[case("linux/amd64/v2/x")]
+    #[case("linux/amd 64")]
+    fn what_is_no_platform_is_a_usage_error(#[case] text: &str) {
+        assert_eq!(text.parse::<Platform>().expect_err(text).exit_code(), 2);
+    }
+}

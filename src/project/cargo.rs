@@ -1,0 +1,507 @@
+//! The cargo kind: a workspace, its dependencies as a skeleton of manifests and empty targets, its Dockerfile.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::semver::Version;
+use cargo_metadata::{Metadata, MetadataCommand, Package, Target, TargetKind};
+use serde::Serialize;
+
+use super::{Project, ProjectKind, staged_source, staged_sources};
+use crate::build_folder::StagedFile;
+use crate::config::{Cmd, Options, Settings};
+use crate::error::{Context as _, Error, Result};
+use crate::process::{Capture, Command, Interrupt};
+use crate::project::cargo::manifest::{Manifest, Masked};
+use crate::source::{SourceFile, SourceKind, source_files, warn_of_secrets};
+use crate::template::Dockerfile;
+use crate::term::Terminal;
+
+mod manifest;
+
+/// Names the skeleton's targets, one a line. Their real sources must be newer than what was built of the skeleton, or
+/// Cargo, which compares mtimes, would link the empty ones.
+const ROOTS_FILE: &str = ".runtime-image-roots";
+const LOCK_FILE: &str = "Cargo.lock";
+const TOOLCHAIN_FILES: [&str; 2] = ["rust-toolchain.toml", "rust-toolchain"];
+const CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
+
+/// How to call Cargo on this machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CargoCall {
+    /// Where to start looking for a workspace: a folder.
+    pub folder: Option<Utf8PathBuf>,
+    /// Or its manifest.
+    pub manifest_path: Option<Utf8PathBuf>,
+    /// Whether `Cargo.lock` must not change.
+    pub locked: bool,
+    /// Whether Cargo must not use the network.
+    pub offline: bool,
+}
+
+impl CargoCall {
+    fn command(&self, subcommand: &[&str]) -> Command {
+        // Cargo tells a subcommand where it is, which spares rustup's look-up of the toolchain.
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo).args(subcommand);
+        if let Some(folder) = &self.folder {
+            command = command.in_folder(folder);
+        }
+        if let Some(path) = &self.manifest_path {
+            command = command.arg("--manifest-path").arg(path);
+        }
+        if self.locked {
+            command = command.arg("--locked");
+        }
+        if self.offline {
+            command = command.arg("--offline");
+        }
+        command
+    }
+}
+
+/// A workspace that Cargo found.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    call: CargoCall,
+    metadata: Metadata,
+}
+
+impl Workspace {
+    /// Asks Cargo for the workspace; its dependencies are not resolved.
+    ///
+    /// # Errors
+    /// Cargo's own, when there is no manifest or it is wrong.
+    pub fn find(call: CargoCall, interrupt: &Interrupt) -> Result<Self> {
+        let command = call.command(&["metadata", "--no-deps", "--format-version", "1"]);
+        let output = command.run(Capture::Both, interrupt)?;
+        if !output.success {
+            let error = Error::failed("Cargo cannot read the workspace").because(output.stderr.trim());
+            return Err(if output.stderr.contains("could not find `Cargo.toml`") {
+                error.hint("run inside a Cargo project, or name one with `--project-root` or `--manifest-path`")
+            } else {
+                error
+            });
+        }
+        let metadata = MetadataCommand::parse(&output.stdout)
+            .map_err(|error| Error::failed("cannot understand the output of `cargo metadata`").because(error))?;
+        Ok(Self { call, metadata })
+    }
+
+    /// The workspace's folder.
+    pub fn root(&self) -> &Utf8Path {
+        &self.metadata.workspace_root
+    }
+
+    /// `given` (flags and environment) over what the workspace configures.
+    ///
+    /// # Errors
+    /// When a configuration cannot be parsed.
+    pub fn settings(&self, given: Settings, terminal: &Terminal) -> Result<Settings> {
+        let root = self.root();
+        let here = Utf8PathBuf::try_from(std::env::current_dir().context(|| "cannot tell the current folder".to_owned())?)
+            .context(|| "the current folder's name is not UTF-8".to_owned())?;
+        let package = match self.root_package() {
+            Some(package) => Settings::from_metadata(&package.metadata, "package.metadata", terminal)?,
+            None => Settings::default(),
+        };
+        let workspace = Settings::from_metadata(&self.metadata.workspace_metadata, "workspace.metadata", terminal)?;
+        let configured = package.over(workspace).over(Settings::from_file(root, terminal)?);
+        Ok(given.seen_from(&here).over(configured.seen_from(root)))
+    }
+
+    fn root_package(&self) -> Option<&Package> {
+        let manifest = self.root().join("Cargo.toml");
+        self.metadata.workspace_packages().into_iter().find(|package| package.manifest_path == manifest)
+    }
+
+    fn name(&self) -> &str {
+        self.root_package().map_or_else(|| self.root().file_name().unwrap_or_default(), |package| &package.name)
+    }
+
+    /// The project's version: the root package's, else the one that the workspace gives its members, else the highest
+    /// of the members' versions.
+    fn version(&self, root_manifest: Option<&Manifest>) -> String {
+        let highest = || self.metadata.workspace_packages().iter().map(|package| package.version.clone()).max();
+        self.root_package()
+            .map(|package| package.version.to_string())
+            .or_else(|| root_manifest.and_then(Manifest::workspace_version))
+            .unwrap_or_else(|| highest().unwrap_or(Version::new(0, 0, 0)).to_string())
+    }
+
+    /// Reads the workspace as a project.
+    ///
+    /// # Errors
+    /// When a file cannot be read or staged, a manifest cannot be parsed, `Cargo.lock` is missing or out of date and may
+    /// not be changed, or a path dependency lies outside the workspace.
+    pub fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
+        let root = self.root();
+        let sources = self.sources(options, terminal, interrupt)?;
+        warn_of_secrets(&sources, terminal);
+        let manifests = manifest::local_manifests(&sources)?;
+        let members: BTreeMap<Utf8PathBuf, &Package> = self
+            .metadata
+            .workspace_packages()
+            .into_iter()
+            .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
+            .collect::<Result<_>>()?;
+        let whole = self.whole_packages(&members, &manifests)?;
+        let (locked, roots) = dependency_inputs(root, &sources, &manifests, &members, &whole)?;
+        let skeleton = self.skeleton(&members, &whole, &roots)?;
+        let toolchain: Vec<StagedFile> = locked
+            .iter()
+            .filter(|file| TOOLCHAIN_FILES.contains(&file.path.as_str()))
+            .cloned()
+            .collect();
+        let context = self.template_context(options, &sources)?;
+        Ok(Project {
+            kind: ProjectKind::Cargo,
+            root: root.to_owned(),
+            name: self.name().to_owned(),
+            version: self.version(manifests.get(Utf8Path::new(""))),
+            target_folder: self.metadata.target_directory.clone(),
+            code: staged_sources(root, &sources),
+            locked,
+            skeleton,
+            toolchain,
+            dockerfile: Dockerfile::cargo(&context)?,
+            hashed_dockerfile: Dockerfile::cargo(&TemplateContext { secrets: Vec::new(), ssh: false, ..context })?,
+        })
+    }
+
+    fn sources(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
+        let root = self.root();
+        let left_out: Vec<Utf8PathBuf> = [Some(&self.metadata.target_directory), options.build_folder.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(|folder| folder.strip_prefix(root).ok())
+            .filter(|folder| !folder.as_str().is_empty())
+            .map(Utf8Path::to_owned)
+            .chain(["target".into()])
+            .collect();
+        if !root.join(LOCK_FILE).exists() {
+            self.update_lock_file(&["generate-lockfile"], "is missing", terminal, interrupt)?;
+        }
+        let list = || source_files(root, &left_out, &[LOCK_FILE], decides_about_dependencies, interrupt);
+        let sources = list()?;
+        if self.lock_file_agrees(&sources)? {
+            return Ok(sources);
+        }
+        self.update_lock_file(&["update", "--workspace"], "is out of date", terminal, interrupt)?;
+        list()
+    }
+
+    fn update_lock_file(
+        &self,
+        subcommand: &[&str],
+        state: &str,
+        terminal: &Terminal,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
+        let command = self.call.command(subcommand);
+        if self.call.locked {
+            return Err(Error::failed(format!("`{LOCK_FILE}` {state} and `--locked` was given"))
+                .hint(format!("run `cargo {}` and commit the file", subcommand.join(" "))));
+        }
+        terminal.status("Locking", format!("the dependencies: `{LOCK_FILE}` {state}"));
+        let output = command.run(Capture::Both, interrupt)?;
+        if output.success { Ok(()) } else { Err(command.failure(&output)) }
+    }
+
+    /// Whether `Cargo.lock` says of every member what its manifest says. Resolving would tell as well, but needs every
+    /// dependency's source on this machine.
+    fn lock_file_agrees(&self, sources: &[SourceFile]) -> Result<bool> {
+        let Some(text) = sources.iter().find(|file| file.path == LOCK_FILE).and_then(SourceFile::text) else {
+            return Ok(false);
+        };
+        let lock = manifest::LockFile::parse(text)?;
+        Ok(self.metadata.workspace_packages().iter().all(|package| {
+            let dependencies: BTreeSet<&str> = package.dependencies.iter().map(|dependency| &*dependency.name).collect();
+            lock.member_dependencies(&package.name, &package.version.to_string()) == Some(dependencies)
+                && package.dependencies.iter().filter(|dependency| dependency.path.is_none()).all(|dependency| {
+                    lock.versions_of(&dependency.name).any(|version| dependency.req.matches(&version))
+                })
+        }))
+    }
+
+    fn relative(&self, path: &Utf8Path, package: &Package) -> Result<Utf8PathBuf> {
+        path.strip_prefix(self.root()).map(Utf8Path::to_owned).map_err(|_| {
+            Error::failed(format!("package `{}` lies outside the workspace, at `{path}`", package.name))
+                .hint(format!("only `{}` and what is below it can be in the image: move it there", self.root()))
+        })
+    }
+
+    /// The local packages that must be in the dependency stage as they are: those that are no members, and those that
+    /// dependencies are built against because of `[patch]`, with all local packages that these need.
+    fn whole_packages(
+        &self,
+        members: &BTreeMap<Utf8PathBuf, &Package>,
+        manifests: &BTreeMap<Utf8PathBuf, Manifest>,
+    ) -> Result<BTreeSet<Utf8PathBuf>> {
+        let mut waiting: Vec<(String, Utf8PathBuf)> = Vec::new();
+        if let Some(root_manifest) = manifests.get(Utf8Path::new("")) {
+            waiting.extend(root_manifest.patched_paths());
+        }
+        for package in members.values() {
+            for dependency in &package.dependencies {
+                let Some(path) = &dependency.path else { continue };
+                let path = path.strip_prefix(self.root()).map_err(|_| self.outside(&dependency.name, path, &package.name))?;
+                if !members.contains_key(path) {
+                    waiting.push((dependency.name.clone(), path.to_owned()));
+                }
+            }
+        }
+        let mut whole = BTreeSet::new();
+        while let Some((name, folder)) = waiting.pop() {
+            if folder.as_str().starts_with("..") || folder.is_absolute() {
+                return Err(self.outside(&name, &self.root().join(&folder), "Cargo.toml"));
+            }
+            if !whole.insert(folder.clone()) {
+                continue;
+            }
+            let manifest = manifests.get(&folder).ok_or_else(|| {
+                Error::failed(format!("the path dependency `{name}` at `{folder}` is not among the source files"))
+                    .hint("it is missing or ignored: add it to the project's files")
+            })?;
+            waiting.extend(manifest.path_dependencies(&folder, manifests.get(Utf8Path::new(""))));
+        }
+        Ok(whole)
+    }
+
+    fn outside(&self, dependency: &str, path: &Utf8Path, wanted_by: &str) -> Error {
+        Error::failed(format!(
+            "the path dependency `{dependency}` of `{wanted_by}` lies outside the workspace, at `{path}`"
+        ))
+        .hint(format!("only `{}` and what is below it can be in the image: move or vendor the dependency", self.root()))
+    }
+
+    /// Empty targets for the members, so that Cargo accepts the manifests, and the list of them.
+    fn skeleton(
+        &self,
+        members: &BTreeMap<Utf8PathBuf, &Package>,
+        whole: &BTreeSet<Utf8PathBuf>,
+        staged: &BTreeSet<Utf8PathBuf>,
+    ) -> Result<Vec<StagedFile>> {
+        let mut targets = BTreeMap::new();
+        for (folder, package) in members.iter().filter(|(folder, _)| !whole.contains(*folder)) {
+            for target in &package.targets {
+                let path = self.relative(&target.src_path, package)?;
+                debug_assert!(path.starts_with(folder) || !path.as_str().is_empty());
+                targets.insert(path, empty_target(target));
+            }
+        }
+        targets.retain(|path, _| !staged.contains(path));
+        let roots: String = targets.keys().map(|path| format!("{path}\n")).collect();
+        Ok(targets
+            .into_iter()
+            .map(|(path, text)| StagedFile::text(path, text))
+            .chain([StagedFile::text(ROOTS_FILE, roots)])
+            .collect())
+    }
+
+    fn template_context(
+        &self,
+        options: &Options,
+        sources: &[SourceFile],
+    ) -> Result<TemplateContext> {
+        let mut binaries: BTreeSet<&str> = BTreeSet::new();
+        let mut default_binaries: BTreeSet<&str> = BTreeSet::new();
+        let default_members = &self.metadata.workspace_default_members;
+        for package in self.metadata.workspace_packages() {
+            for target in package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin)) {
+                binaries.insert(&target.name);
+                if !default_members.is_available() || default_members.contains(&package.id) {
+                    default_binaries.insert(&target.name);
+                }
+            }
+        }
+        let default_run = self.root_package().and_then(|package| package.default_run.as_deref());
+        let only = default_binaries.first().copied().filter(|_| default_binaries.len() == 1);
+        let default_cmd = default_run
+            .or(only)
+            .filter(|_| options.install_binaries)
+            .map(|binary| Cmd::Exec(vec![binary.to_owned()]));
+        let config = CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
+        Ok(TemplateContext {
+            from_image: options.base_image.to_string(),
+            env: options.env.clone(),
+            apt_packages: options.apt_packages.clone(),
+            toolchain: Toolchain::of(sources)?,
+            extra_deps: options.extra_deps.clone(),
+            user: options.user.clone(),
+            user_to_create: options.user.as_deref().and_then(user_to_create),
+            workdir: options.workdir.clone(),
+            target: manifest::target_folder(config)?.unwrap_or_else(|| "target".to_owned()),
+            prebuild: options.prebuild.clone(),
+            build_arguments: options
+                .extra_build_args
+                .iter()
+                .filter_map(|argument| argument.split_once('=').map(|(name, _)| name.to_owned()))
+                .collect(),
+            binaries: binaries.iter().filter(|_| options.install_binaries).map(|name| (*name).to_owned()).collect(),
+            cmd: options.cmd.clone().or(default_cmd).as_ref().map(cmd_text),
+            roots_file: ROOTS_FILE,
+            secrets: options.secrets.iter().filter_map(|secret| secret_id(secret)).collect(),
+            ssh: !options.ssh.is_empty(),
+        })
+    }
+}
+
+/// What the template of the cargo kind sees.
+#[derive(Debug, Clone, Serialize)]
+struct TemplateContext {
+    from_image: String,
+    env: BTreeMap<String, String>,
+    apt_packages: Vec<String>,
+    toolchain: Toolchain,
+    extra_deps: Option<String>,
+    user: Option<String>,
+    user_to_create: Option<String>,
+    workdir: String,
+    target: String,
+    prebuild: Vec<String>,
+    build_arguments: Vec<String>,
+    binaries: Vec<String>,
+    cmd: Option<String>,
+    roots_file: &'static str,
+    secrets: Vec<String>,
+    ssh: bool,
+}
+
+/// The toolchain that rustup installs where the base image has no Cargo.
+#[derive(Debug, Clone, Serialize)]
+struct Toolchain {
+    channel: String,
+    profile: String,
+    components: Vec<String>,
+    targets: Vec<String>,
+}
+
+impl Toolchain {
+    fn of(sources: &[SourceFile]) -> Result<Self> {
+        let mut toolchain = Self {
+            channel: "stable".to_owned(),
+            profile: "minimal".to_owned(),
+            components: Vec::new(),
+            targets: Vec::new(),
+        };
+        // The older name wins where both are there, as it does for rustup.
+        let file = TOOLCHAIN_FILES.iter().rev().find_map(|name| sources.iter().find(|file| file.path == *name));
+        let Some((file, text)) = file.and_then(|file| Some((file, file.text()?))) else { return Ok(toolchain) };
+        let text = String::from_utf8_lossy(text);
+        if let Ok(table) = toml::from_str::<toml::Table>(&text) {
+            let words = |key: &str| -> Vec<String> {
+                let list = table.get("toolchain").and_then(|table| table.get(key)).and_then(toml::Value::as_array);
+                list.into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
+            };
+            let word = |key: &str| {
+                table.get("toolchain").and_then(|table| table.get(key)).and_then(toml::Value::as_str).map(str::to_owned)
+            };
+            toolchain.channel = word("channel").unwrap_or(toolchain.channel);
+            toolchain.profile = word("profile").unwrap_or(toolchain.profile);
+            toolchain.components = words("components");
+            toolchain.targets = words("targets");
+        } else {
+            toolchain.channel = text.trim().to_owned();
+        }
+        let plain = |word: &String| {
+            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        let single = [&toolchain.channel, &toolchain.profile];
+        let wrong = single.into_iter().chain(&toolchain.components).chain(&toolchain.targets).find(|word| !plain(word));
+        if let Some(word) = wrong {
+            return Err(Error::failed(format!("`{}` names {word:?}, which is no toolchain", file.path)));
+        }
+        Ok(toolchain)
+    }
+}
+
+fn decides_about_dependencies(path: &Utf8Path) -> bool {
+    matches!(path.file_name(), Some("Cargo.toml" | LOCK_FILE))
+        || TOOLCHAIN_FILES.contains(&path.as_str())
+        || CONFIG_FILES.contains(&path.as_str())
+}
+
+/// What the lock hash is made of and the dependency stage built from: the manifests and the lock file without what says
+/// nothing about dependencies, whole local dependencies, vendored crates, Cargo's configuration, the toolchain.
+/// Also gives the set of its paths.
+fn dependency_inputs(
+    root: &Utf8Path,
+    sources: &[SourceFile],
+    manifests: &BTreeMap<Utf8PathBuf, Manifest>,
+    members: &BTreeMap<Utf8PathBuf, &Package>,
+    whole: &BTreeSet<Utf8PathBuf>,
+) -> Result<(Vec<StagedFile>, BTreeSet<Utf8PathBuf>)> {
+    let masked = Masked::new(
+        members.iter().filter(|(folder, _)| !whole.contains(*folder)).map(|(_, package)| {
+            (package.name.to_string(), package.version.to_string())
+        }),
+        members.keys().all(|folder| !whole.contains(folder)),
+    );
+    let vendored = manifest::vendored_folders(sources);
+    let is_whole = |path: &Utf8Path| {
+        // The nearest package decides: a member inside a whole package is still a member.
+        path.ancestors().skip(1).find(|folder| whole.contains(*folder) || members.contains_key(*folder))
+            .is_some_and(|folder| whole.contains(folder))
+    };
+    let is_vendored = |path: &Utf8Path| path.ancestors().skip(1).any(|folder| vendored.contains(folder));
+    let mut inputs = Vec::new();
+    for file in sources {
+        let path = file.path.as_path();
+        if path == LOCK_FILE {
+            inputs.push(StagedFile::text(path, masked.lock_file(file.text().unwrap_or_default())?));
+        } else if is_whole(path)
+            || is_vendored(path)
+            || TOOLCHAIN_FILES.contains(&path.as_str())
+            || CONFIG_FILES.contains(&path.as_str())
+        {
+            inputs.push(staged_source(root, file));
+        } else if path.file_name() == Some("Cargo.toml")
+            && let Some(folder) = path.parent()
+            && (folder.as_str().is_empty() || members.contains_key(folder))
+            && let Some(manifest) = manifests.get(folder)
+        {
+            inputs.push(StagedFile::text(path, masked.manifest(manifest)?));
+        }
+    }
+    let paths = inputs.iter().map(|file| file.path.clone()).collect();
+    Ok((inputs, paths))
+}
+
+fn empty_target(target: &Target) -> &'static str {
+    let library = [
+        TargetKind::Lib,
+        TargetKind::RLib,
+        TargetKind::DyLib,
+        TargetKind::CDyLib,
+        TargetKind::StaticLib,
+        TargetKind::ProcMacro,
+    ];
+    if target.kind.iter().any(|kind| library.contains(kind)) { "" } else { "fn main() {}\n" }
+}
+
+fn user_to_create(user: &str) -> Option<String> {
+    let name = user.split(':').next().unwrap_or_default();
+    let number = name.bytes().all(|byte| byte.is_ascii_digit());
+    (!number && name != "root").then(|| name.to_owned())
+}
+
+fn secret_id(secret: &str) -> Option<String> {
+    secret.split(',').find_map(|part| part.strip_prefix("id=")).map(str::to_owned)
+}
+
+fn cmd_text(cmd: &Cmd) -> String {
+    match cmd {
+        Cmd::Shell(line) => line.clone(),
+        Cmd::Exec(words) => serde_json::Value::from(words.as_slice()).to_string(),
+    }
+}
+
+impl SourceFile {
+    fn text(&self) -> Option<&[u8]> {
+        match &self.kind {
+            SourceKind::File { text, .. } => text.as_deref(),
+            SourceKind::Link { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Manifests and `Cargo.lock`, reduced to what decides about the dependencies.
+//!
+//! A member's version says nothing about the dependencies, so it is masked wherever it stands: in the member's manifest,
+//! in `workspace.package`, in other members' requirements, in `Cargo.lock`. Keys that only describe a package are left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use cargo_metadata::semver::Version;
+use toml::{Table, Value};
+
+use crate::error::{Error, Result};
+use crate::source::SourceFile;
+
+const MASKED_VERSION: &str = "0.0.0";
+const DEPENDENCY_TABLES: [&str; 5] =
+    ["dependencies", "dev-dependencies", "dev_dependencies", "build-dependencies", "build_dependencies"];
+/// What describes a package without having a say in how it or its dependencies are built.
+const DESCRIPTIVE_KEYS: [&str; 14] = [
+    "authors",
+    "badges",
+    "categories",
+    "description",
+    "documentation",
+    "exclude",
+    "homepage",
+    "include",
+    "keywords",
+    "license",
+    "license-file",
+    "metadata",
+    "readme",
+    "repository",
+];
+
+/// A parsed `Cargo.toml`.
+#[derive(Debug, Clone)]
+pub(super) struct Manifest(Table);
+
+impl Manifest {
+    fn parse(file: &SourceFile) -> Result<Self> {
+        let text = String::from_utf8_lossy(file.text().unwrap_or_default());
+        toml::from_str(&text).map(Self).map_err(|error| Error::failed(format!("cannot parse `{}`", file.path)).because(error))
+    }
+
+    /// `workspace.package.version`.
+    pub(super) fn workspace_version(&self) -> Option<String> {
+        self.0.get("workspace")?.get("package")?.get("version")?.as_str().map(str::to_owned)
+    }
+
+    /// Names and folders of the local packages that `[patch]` and `[replace]` put in the place of others, relative to
+    /// the root.
+    pub(super) fn patched_paths(&self) -> Vec<(String, Utf8PathBuf)> {
+        let patches = self.0.get("patch").and_then(Value::as_table).into_iter().flatten().filter_map(|(_, of)| of.as_table());
+        let replaced = self.0.get("replace").and_then(Value::as_table);
+        patches.chain(replaced).flat_map(|table| paths_in(table, Utf8Path::new(""))).collect()
+    }
+
+    /// Names and folders of the local packages that this one, in `folder`, depends on; relative to the root.
+    pub(super) fn path_dependencies(&self, folder: &Utf8Path, root: Option<&Self>) -> Vec<(String, Utf8PathBuf)> {
+        let shared = root
+            .and_then(|root| root.0.get("workspace")?.get("dependencies")?.as_table())
+            .map(|table| paths_in(table, Utf8Path::new("")).collect::<BTreeMap<_, _>>())
+            .unwrap_or_default();
+        dependency_tables(&self.0)
+            .into_iter()
+            .flat_map(|table| {
+                let inherited = table
+                    .iter()
+                    .filter(|(_, value)| value.get("workspace").and_then(Value::as_bool) == Some(true))
+                    .filter_map(|(name, _)| Some((name.clone(), shared.get(name)?.clone())));
+                paths_in(table, folder).chain(inherited).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+}
+
+/// The manifests of all packages and workspaces in the tree, by folder, vendored crates left out.
+pub(super) fn local_manifests(sources: &[SourceFile]) -> Result<BTreeMap<Utf8PathBuf, Manifest>> {
+    let vendored = vendored_folders(sources);
+    sources
+        .iter()
+        .filter(|file| file.path.file_name() == Some("Cargo.toml") && file.text().is_some())
+        .filter_map(|file| Some((file.path.parent()?, file)))
+        .filter(|(folder, _)| !folder.ancestors().any(|folder| vendored.contains(folder)))
+        // A tree may hold broken manifests as test data; one that matters is missed by its folder later.
+        .map(|(folder, file)| match Manifest::parse(file) {
+            Ok(manifest) => Ok(Some((folder.to_owned(), manifest))),
+            Err(error) if folder.as_str().is_empty() => Err(error),
+            Err(_) => Ok(None),
+        })
+        .filter_map(Result::transpose)
+        .collect()
+}
+
+/// The folders of crates that `cargo vendor` wrote.
+pub(super) fn vendored_folders(sources: &[SourceFile]) -> BTreeSet<Utf8PathBuf> {
+    sources
+        .iter()
+        .filter(|file| file.path.file_name() == Some(".cargo-checksum.json"))
+        .filter_map(|file| file.path.parent().map(Utf8Path::to_owned))
+        .collect()
+}
+
+/// `build.target-dir` of Cargo's configuration, if it lies inside the project.
+pub(super) fn target_folder(config: Option<&SourceFile>) -> Result<Option<String>> {
+    let Some((file, text)) = config.and_then(|file| Some((file, file.text()?))) else { return Ok(None) };
+    let table: Table = toml::from_str(&String::from_utf8_lossy(text))
+        .map_err(|error| Error::failed(format!("cannot parse `{}`", file.path)).because(error))?;
+    let folder = table.get("build").and_then(|build| build.get("target-dir")).and_then(Value::as_str);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
+    match folder.map(|folder| (folder, normalised(Utf8Path::new(folder)))) {
+        None => Ok(None),
+        Some((_, path)) if path.is_relative() && !path.starts_with("..") && path.as_str().bytes().all(plain) => {
+            Ok(Some(path.into_string()))
+        }
+        Some((folder, _)) => Err(Error::failed(format!("`{}` sets `build.target-dir` to `{folder}`", file.path))
+            .hint("inside an image it must lie in the workspace; set your own in the environment: CARGO_TARGET_DIR")),
+    }
+}
+
+fn dependency_tables(table: &Table) -> Vec<&Table> {
+    let own = DEPENDENCY_TABLES.iter().filter_map(|name| table.get(*name)?.as_table());
+    let targets = table.get("target").and_then(Value::as_table).into_iter().flatten().filter_map(|(_, of)| of.as_table());
+    let of_targets = targets.flat_map(|target| DEPENDENCY_TABLES.iter().filter_map(|name| target.get(*name)?.as_table()));
+    own.chain(of_targets).collect()
+}
+
+fn paths_in<'a>(table: &'a Table, folder: &'a Utf8Path) -> impl Iterator<Item = (String, Utf8PathBuf)> + 'a {
+    table.iter().filter_map(move |(name, value)| {
+        let path = value.get("path")?.as_str()?;
+        Some((name.clone(), normalised(&folder.join(path))))
+    })
+}
+
+/// `path` without `.` and, where they cancel, `..`.
+fn normalised(path: &Utf8Path) -> Utf8PathBuf {
+    path.components().fold(Utf8PathBuf::new(), |mut done, component| {
+        match component {
+            Utf8Component::CurDir => {}
+            Utf8Component::ParentDir if done.file_name().is_some() => {
+                done.pop();
+            }
+            other => done.push(other),
+        }
+        done
+    })
+}
+
+/// The members whose versions do not count.
+pub(super) struct Masked {
+    versions: BTreeMap<String, String>,
+    workspace_version: bool,
+}
+
+impl Masked {
+    /// `members` are names and versions; `workspace_version` says whether the shared version may be masked too.
+    pub(super) fn new(members: impl Iterator<Item = (String, String)>, workspace_version: bool) -> Self {
+        Self { versions: members.collect(), workspace_version }
+    }
+
+    /// The manifest of a member or of the workspace, as TOML with its tables sorted.
+    pub(super) fn manifest(&self, manifest: &Manifest) -> Result<String> {
+        let mut table = manifest.0.clone();
+        for_each_dependency_table(&mut table, &mut |dependencies| self.mask_requirements(dependencies));
+        table.remove("badges");
+        if let Some(package) = table.get_mut("package").and_then(Value::as_table_mut) {
+            DESCRIPTIVE_KEYS.iter().for_each(|key| drop(package.remove(*key)));
+            if package.get("version").is_some_and(Value::is_str) {
+                package.insert("version".to_owned(), MASKED_VERSION.into());
+            }
+        }
+        if let Some(workspace) = table.get_mut("workspace").and_then(Value::as_table_mut) {
+            workspace.remove("metadata");
+            if let Some(dependencies) = workspace.get_mut("dependencies").and_then(Value::as_table_mut) {
+                self.mask_requirements(dependencies);
+            }
+            if let Some(package) = workspace.get_mut("package").and_then(Value::as_table_mut) {
+                DESCRIPTIVE_KEYS.iter().for_each(|key| drop(package.remove(*key)));
+                if self.workspace_version && package.contains_key("version") {
+                    package.insert("version".to_owned(), MASKED_VERSION.into());
+                }
+            }
+        }
+        toml::to_string(&table).map_err(|error| Error::failed("cannot write a manifest").because(error))
+    }
+
+    fn mask_requirements(&self, dependencies: &mut Table) {
+        for (name, value) in dependencies {
+            let Some(dependency) = value.as_table_mut().filter(|dependency| dependency.contains_key("path")) else {
+                continue;
+            };
+            let package = dependency.get("package").and_then(Value::as_str).unwrap_or(name);
+            if self.versions.contains_key(package) {
+                dependency.remove("version");
+            }
+        }
+    }
+
+    /// `Cargo.lock` with the members' versions masked, in Cargo's own format and order.
+    pub(super) fn lock_file(&self, text: &[u8]) -> Result<String> {
+        let text = String::from_utf8_lossy(text).replace("\r\n", "\n");
+        let (head, rest) = text.split_once("[[package]]\n").unwrap_or((&text, ""));
+        let mut entries: Vec<String> =
+            rest.split("[[package]]\n").filter(|entry| !entry.is_empty()).map(|entry| self.lock_entry(entry)).collect();
+        // Cargo sorts by name and version; a masked version may sort elsewhere among packages of its name.
+        entries.sort_by_cached_key(|entry| {
+            let field = |name: &str| lock_field(entry, name).unwrap_or_default().to_owned();
+            (field("name"), Version::parse(&field("version")).ok(), field("source"))
+        });
+        Ok(entries.iter().fold(head.trim_end().to_owned() + "\n", |text, entry| {
+            text + "\n[[package]]\n" + entry.trim_end() + "\n"
+        }))
+    }
+
+    fn lock_entry(&self, entry: &str) -> String {
+        let mut masked = entry.to_owned();
+        if lock_field(entry, "source").is_none()
+            && let (Some(name), Some(version)) = (lock_field(entry, "name"), lock_field(entry, "version"))
+            && self.versions.get(name).is_some_and(|member| member == version)
+        {
+            masked = masked.replacen(
+                &format!("version = \"{version}\"\n"),
+                &format!("version = \"{MASKED_VERSION}\"\n"),
+                1,
+            );
+        }
+        // Where a name is ambiguous, dependencies are written with their version.
+        for (name, version) in &self.versions {
+            masked = masked.replace(&format!("\n \"{name} {version}\",\n"), &format!("\n \"{name} {MASKED_VERSION}\",\n"));
+        }
+        masked
+    }
+}
+
+fn lock_field<'a>(entry: &'a str, name: &str) -> Option<&'a str> {
+    entry.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \"")?.strip_suffix('"'))
+}
+
+fn for_each_dependency_table(table: &mut Table, change: &mut impl FnMut(&mut Table)) {
+    for name in DEPENDENCY_TABLES {
+        if let Some(dependencies) = table.get_mut(name).and_then(Value::as_table_mut) {
+            change(dependencies);
+        }
+    }
+    if let Some(targets) = table.get_mut("target").and_then(Value::as_table_mut) {
+        for (_, target) in targets {
+            if let Some(target) = target.as_table_mut() {
+                for name in DEPENDENCY_TABLES {
+                    if let Some(dependencies) = target.get_mut(name).and_then(Value::as_table_mut) {
+                        change(dependencies);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A parsed `Cargo.lock`.
+pub(super) struct LockFile(Vec<Value>);
+
+impl LockFile {
+    pub(super) fn parse(text: &[u8]) -> Result<Self> {
+        let table: Table = toml::from_str(&String::from_utf8_lossy(text)).map_err(|error| {
+            Error::failed("cannot parse `Cargo.lock`").because(error).hint("`cargo generate-lockfile` writes it anew")
+        })?;
+        Ok(Self(table.get("package").and_then(Value::as_array).cloned().unwrap_or_default()))
+    }
+
+    /// The names of what a member depends on, or `None` if the file does not know this version of it.
+    pub(super) fn member_dependencies(&self, name: &str, version: &str) -> Option<BTreeSet<&str>> {
+        let is = |package: &Value, key: &str, value: &str| package.get(key).and_then(Value::as_str) == Some(value);
+        let member = self.0.iter().find(|package| {
+            is(package, "name", name) && is(package, "version", version) && package.get("source").is_none()
+        })?;
+        let dependencies = member.get("dependencies").and_then(Value::as_array).into_iter().flatten();
+        Some(dependencies.filter_map(Value::as_str).filter_map(|entry| entry.split(' ').next()).collect())
+    }
+
+    /// All versions of a package.
+    pub(super) fn versions_of(&self, name: &str) -> impl Iterator<Item = Version> {
+        self.0
+            .iter()
+            .filter(move |package| package.get("name").and_then(Value::as_str) == Some(name))
+            .filter_map(|package| Version::parse(package.get("version")?.as_str()?).ok())
+    }
+}

@@ -1,0 +1,266 @@
+//! The way from options to a confirmed image, one step after the other.
+
+use std::time::Instant;
+
+use camino::Utf8PathBuf;
+
+use crate::build_folder::{BuildFolder, Staged, StagedFile};
+use crate::builder::{BuildRequest, Confirmed, RuntimeBuilder};
+use crate::config::Options;
+use crate::error::Result;
+use crate::image_lock::Lock;
+use crate::image_name::ImageName;
+use crate::labels;
+use crate::plan::{BuildFromImageType, Decision, Plan, plan};
+use crate::platform::joined;
+use crate::process::{Capture, Command, Interrupt};
+use crate::project::cargo::Workspace;
+use crate::project::{Hashes, Project};
+use crate::report::{Action, Names, Report, SCHEMA, Seconds};
+use crate::tags::Tags;
+use crate::template;
+use crate::term::Terminal;
+
+/// A project with its names: all that can be known without an engine.
+#[derive(Debug)]
+pub struct Run<'a> {
+    options: &'a Options,
+    terminal: &'a Terminal,
+    interrupt: &'a Interrupt,
+    project: Project,
+    hashes: Hashes,
+    tags: Tags,
+    seconds: Seconds,
+}
+
+impl<'a> Run<'a> {
+    /// Reads the project and computes the names. `started` is when the search for the project began.
+    ///
+    /// # Errors
+    /// When the project cannot be read or named.
+    pub fn new(
+        workspace: &Workspace,
+        options: &'a Options,
+        terminal: &'a Terminal,
+        interrupt: &'a Interrupt,
+        started: Instant,
+    ) -> Result<Self> {
+        let project = workspace.read(options, terminal, interrupt)?;
+        let hashes = project.hashes(options);
+        let tags = project.tags(options, &hashes)?;
+        let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
+        Ok(Self { options, terminal, interrupt, project, hashes, tags, seconds })
+    }
+
+    /// The names.
+    pub fn names(&self) -> Names {
+        Names::new(&self.tags)
+    }
+
+    /// Decides, and writes and builds nothing.
+    ///
+    /// # Errors
+    /// When the builder cannot be asked.
+    pub fn plan(mut self, builder: &dyn RuntimeBuilder) -> Result<Report> {
+        let plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
+        Ok(self.report(&plan, None, None))
+    }
+
+    /// Makes the image exist. A dry run stops when the build folder is ready.
+    ///
+    /// # Errors
+    /// When a step fails; nothing half-done keeps a name.
+    pub fn build(mut self, builder: &dyn RuntimeBuilder) -> Result<Report> {
+        let mut plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
+        if let Some(reused) = plan.reused().cloned() {
+            self.terminal.status("Reusing", format!("{} ({})", self.tags.source, plan.reason));
+            return Ok(self.report(&plan, None, Some(reused)));
+        }
+        let image_lock = Lock::of_image(&self.tags.source, self.terminal, self.interrupt)?;
+        let destination = self.build_folder();
+        let _folder_lock = Lock::of_build_folder(&destination, self.terminal, self.interrupt)?;
+        if image_lock.waited {
+            // Whoever was first may have made the image, or a better one to build from.
+            plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
+            if let Some(reused) = plan.reused().cloned() {
+                self.terminal.status("Reusing", format!("{} ({})", self.tags.source, plan.reason));
+                return Ok(self.report(&plan, None, Some(reused)));
+            }
+        }
+        let Decision::Build { from, image } = plan.decision.clone() else {
+            unreachable!("a plan that reuses has returned above")
+        };
+        self.terminal.status("Planning", format!("{} from {from}: {}", self.tags.source, plan.reason));
+        let staged = self.timed(|seconds| &mut seconds.stage, |run| run.stage(&plan, from, &image, destination))?;
+        self.terminal.status(
+            "Staging",
+            format!("{} files, {} in {}", staged.files, size_text(staged.size), staged.path),
+        );
+        if self.options.dry_run {
+            return Ok(self.report(&plan, Some(staged.path), None));
+        }
+        let confirmed = self.make(builder, &plan, from, &staged)?;
+        self.terminal.status(
+            "Confirmed",
+            format!("{} as {} for {}", self.tags.source, confirmed.digest, joined(&confirmed.platforms)),
+        );
+        Ok(self.report(&plan, Some(staged.path), Some(confirmed)))
+    }
+
+    fn decide(&self, builder: &dyn RuntimeBuilder) -> Result<Plan> {
+        plan(&self.tags, &self.hashes, self.options, builder)
+    }
+
+    /// The folder's base name stays the same from build to build, so that BuildKit is sent only what changed.
+    fn build_folder(&self) -> Utf8PathBuf {
+        let name = self.tags.versioned.tag().unwrap_or("image");
+        self.options
+            .build_folder
+            .clone()
+            .unwrap_or_else(|| self.project.target_folder.join("runtime-image").join(name))
+    }
+
+    fn stage(
+        &self,
+        plan: &Plan,
+        from: BuildFromImageType,
+        image: &ImageName,
+        destination: Utf8PathBuf,
+    ) -> Result<Staged> {
+        let deps: Vec<StagedFile> = self.project.locked.iter().chain(&self.project.skeleton).cloned().collect();
+        BuildFolder { dockerfile: self.dockerfile(plan, from, image), code: &self.project.code, deps: &deps }
+            .stage(&destination, self.interrupt)
+    }
+
+    fn dockerfile(&self, plan: &Plan, from: BuildFromImageType, image: &ImageName) -> String {
+        let template::Dockerfile { system, dependencies, runtime } = &self.project.dockerfile;
+        let start = format!("FROM {image} AS deps\n");
+        let start = if from == BuildFromImageType::Scratch { system.as_str() } else { start.as_str() };
+        let dependencies = if from == BuildFromImageType::Lock { "" } else { dependencies.as_str() };
+        let all = labels::of_dependencies(
+            &self.project,
+            &self.hashes,
+            &self.options.base_image.to_string(),
+            &from.to_string(),
+            &joined(&plan.platforms),
+        );
+        let lines = |labels: &labels::Labels| template::labels(labels.iter().map(|(name, value)| (*name, value.as_str())));
+        // The stage `runtime` inherits the labels of its dependencies, which are those of another build when they are
+        // not built here.
+        let of_runtime = if from == BuildFromImageType::Lock { lines(&all) } else { String::new() };
+        let of_deps = if from == BuildFromImageType::Lock { String::new() } else { lines(&all) };
+        let of_sources = labels::of_sources(&self.hashes, self.git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]), self.origin());
+        format!("{start}{dependencies}{of_deps}{runtime}{of_runtime}{}", lines(&of_sources))
+    }
+
+    /// The dependency image first, where it does not exist; the source tag last: its presence means that all is there.
+    fn make(
+        &mut self,
+        builder: &dyn RuntimeBuilder,
+        plan: &Plan,
+        from: BuildFromImageType,
+        staged: &Staged,
+    ) -> Result<Confirmed> {
+        let request = BuildRequest {
+            context: staged.path.clone(),
+            platforms: plan.platforms.clone(),
+            no_cache: self.options.force_rebuild,
+            ..BuildRequest::default()
+        };
+        let mut deps_image = None;
+        if from != BuildFromImageType::Lock {
+            let mut names = vec![self.tags.lock.clone()];
+            if from == BuildFromImageType::Scratch {
+                names.push(self.tags.versioned.clone());
+            }
+            self.terminal.status("Building", format!("{} (dependencies)", self.tags.lock));
+            let deps = BuildRequest { target: Some("deps".to_owned()), names, ..request.clone() };
+            let confirmed = self.build_confirmed(builder, &deps)?;
+            // Started from by name, the image cannot be another one than the confirmed; where the builder does not see
+            // it, its cache has to do.
+            deps_image = builder.can_build_from(confirmed.store)?.then(|| self.tags.lock.clone());
+        }
+        self.terminal.status("Building", format!("{}", self.tags.source));
+        let build_args = self.options.extra_build_args.clone();
+        let sources = BuildRequest { deps_image, names: vec![self.tags.source.clone()], build_args, ..request };
+        self.build_confirmed(builder, &sources)
+    }
+
+    fn build_confirmed(&mut self, builder: &dyn RuntimeBuilder, request: &BuildRequest) -> Result<Confirmed> {
+        let metadata = self.timed(|seconds| &mut seconds.build, |_| builder.build(request))?;
+        self.timed(|seconds| &mut seconds.confirm, |_| builder.confirm(request, &metadata))
+    }
+
+    fn git(&self, arguments: &[&str]) -> Option<String> {
+        let command = Command::new("git").in_folder(&self.project.root).args(arguments);
+        let output = command.run(Capture::Both, self.interrupt).ok().filter(|output| output.success)?;
+        Some(output.stdout.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// Where the sources come from, without credentials.
+    fn origin(&self) -> Option<String> {
+        let url = self.git(&["remote", "get-url", "origin"])?;
+        match url.split_once("://") {
+            Some((scheme, rest)) => {
+                let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+                let host = authority.rsplit('@').next().unwrap_or(authority);
+                Some(format!("{scheme}://{host}/{path}"))
+            }
+            None => Some(url).filter(|url| url.contains(':')),
+        }
+    }
+
+    fn timed<T>(
+        &mut self,
+        step: impl Fn(&mut Seconds) -> &mut f64,
+        action: impl FnOnce(&Self) -> Result<T>,
+    ) -> Result<T> {
+        let started = Instant::now();
+        let result = action(self);
+        *step(&mut self.seconds) += started.elapsed().as_secs_f64();
+        result
+    }
+
+    fn report(&self, plan: &Plan, build_folder: Option<Utf8PathBuf>, confirmed: Option<Confirmed>) -> Report {
+        let Names { image, repository, tags, .. } = self.names();
+        let (action, from_image) = match &plan.decision {
+            Decision::Reuse(_) => (Action::Reuse, None),
+            Decision::Build { image, .. } => (Action::Build, Some(image.to_string())),
+        };
+        let thousandths = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
+        let Seconds { hash, plan: planning, stage, build, confirm } = self.seconds;
+        Report {
+            schema: SCHEMA,
+            action,
+            image,
+            repository,
+            tags,
+            kind: self.project.kind.to_string(),
+            version: self.project.version.clone(),
+            base_image: self.options.base_image.to_string(),
+            build_from: plan.build_from(),
+            from_image,
+            reason: plan.reason.clone(),
+            platforms: plan.platforms.clone(),
+            build_folder,
+            confirmed,
+            seconds: Seconds {
+                hash: thousandths(hash),
+                plan: thousandths(planning),
+                stage: thousandths(stage),
+                build: thousandths(build),
+                confirm: thousandths(confirm),
+            },
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a size for people, of at most one decimal")]
+fn size_text(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
