@@ -166,7 +166,7 @@ impl Masked {
         table.remove("badges");
         if let Some(package) = table.get_mut("package").and_then(Value::as_table_mut) {
             DESCRIPTIVE_KEYS.iter().for_each(|key| drop(package.remove(*key)));
-            if package.get("version").is_some_and(Value::is_str) {
+            if package.contains_key("version") {
                 package.insert("version".to_owned(), MASKED_VERSION.into());
             }
         }

@@ -1,0 +1,215 @@
+//! What changes a name, what does not, and that the same tree has the same names anywhere. No engine is needed.
+
+mod support;
+
+use std::process::Command;
+
+use rstest::rstest;
+use support::{Project, Run, copy};
+
+/// Which of the tags a change must move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Nothing,
+    Source,
+    SourceAndVersioned,
+    LockAndSource,
+}
+use Expect::{LockAndSource, Nothing, Source, SourceAndVersioned};
+
+/// Changes the project, and gives the arguments of the second run.
+type Change = fn(&Project) -> Vec<&'static str>;
+
+#[rstest]
+#[case::nothing(|_: &Project| vec![], Nothing)]
+#[case::a_source_line(|p: &Project| { p.edit("greeting/src/lib.rs", "hello", "hi"); vec![] }, Source)]
+#[case::a_new_file(|p: &Project| { p.write("README.md", "x"); vec![] }, Source)]
+#[case::a_comment_in_a_manifest(|p: &Project| { p.edit("hello/Cargo.toml", "[package]", "# a comment\n[package]"); vec![] }, Source)]
+#[case::a_description(|p: &Project| { p.edit("hello/Cargo.toml", "[package]", "[package]\ndescription = \"x\""); vec![] }, Source)]
+#[case::a_new_binary(|p: &Project| { p.write("hello/src/bin/other.rs", "fn main() {}"); vec![] }, Source)]
+#[case::another_default_command(|p: &Project| { p.write("runtime-image.toml", "cmd = [\"true\"]"); vec![] }, Source)]
+#[case::a_build_argument(|_: &Project| vec!["--build-arg", "A=1"], Source)]
+#[case::the_version_of_all_members(|p: &Project| { p.edit("Cargo.toml", "\"0.1.0\"", "\"0.1.1\""); vec![] }, SourceAndVersioned)]
+#[case::the_version_of_one_member(|p: &Project| { p.edit("shout/Cargo.toml", "version.workspace = true", "version = \"0.1.9\""); vec![] }, Source)]
+#[case::a_locked_version(|p: &Project| { p.edit("Cargo.lock", "name = \"itoa\"\nversion = \"1.0.", "name = \"itoa\"\nversion = \"1.0.9"); vec![] }, LockAndSource)]
+#[case::a_dependency(|p: &Project| {
+    p.edit("greeting/Cargo.toml", "ryu.workspace = true", "ryu.workspace = true\nitoa.workspace = true");
+    vec!["--offline"]
+}, LockAndSource)]
+#[case::a_feature_of_a_dependency(|p: &Project| { p.edit("Cargo.toml", "ryu = \"1\"", "ryu = { version = \"1\", features = [] }"); vec![] }, LockAndSource)]
+#[case::a_feature_of_a_member(|p: &Project| { p.edit("hello/Cargo.toml", "[dependencies]", "[features]\nfast = []\n[dependencies]"); vec![] }, LockAndSource)]
+#[case::a_profile(|p: &Project| { p.edit("Cargo.toml", "[workspace]", "[profile.release]\nlto = true\n[workspace]"); vec![] }, LockAndSource)]
+#[case::the_toolchain(|p: &Project| { p.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.85.0\""); vec![] }, LockAndSource)]
+#[case::cargos_configuration(|p: &Project| { p.write(".cargo/config.toml", "[net]\nretry = 3"); vec![] }, LockAndSource)]
+#[case::the_base_image(|_: &Project| vec!["--base-image", "rust:1-trixie"], LockAndSource)]
+#[case::extra_deps(|_: &Project| vec!["--extra-deps", "apt-get install hello"], LockAndSource)]
+#[case::system_packages(|p: &Project| { p.write("runtime-image.toml", "apt-packages = [\"cmake\"]"); vec![] }, LockAndSource)]
+#[case::prebuild(|p: &Project| { p.write("runtime-image.toml", "prebuild = [\"build\"]"); vec![] }, LockAndSource)]
+#[case::environment(|p: &Project| { p.write("runtime-image.toml", "env = { RUSTFLAGS = \"-g\" }"); vec![] }, LockAndSource)]
+#[case::user(|p: &Project| { p.write("runtime-image.toml", "user = \"app\""); vec![] }, LockAndSource)]
+#[case::workdir(|p: &Project| { p.write("runtime-image.toml", "workdir = \"/app\""); vec![] }, LockAndSource)]
+#[case::an_argument_for_buildx(|_: &Project| vec!["--", "--network=host"], LockAndSource)]
+#[case::a_secret(|_: &Project| vec!["--secret", "id=token,src=/dev/null"], Nothing)]
+#[case::ssh(|_: &Project| vec!["--ssh", "default"], Nothing)]
+#[case::a_ca_bundle(|p: &Project| { p.write("target/ca.pem", "x"); vec!["--ca-bundle", "target/ca.pem"] }, Nothing)]
+#[case::caches(|_: &Project| vec!["--cache-from", "type=local,src=x", "--cache-to", "type=local,dest=x"], Nothing)]
+#[case::how_it_is_shown(|_: &Project| vec!["--progress", "tty", "-v", "--color", "always"], Nothing)]
+#[case::platform(|_: &Project| vec!["--platform", "linux/arm64"], Nothing)]
+#[case::ways_to_build(|_: &Project| vec!["--force-rebuild", "--dry-run", "--builder", "x"], Nothing)]
+#[case::an_ignored_file(|p: &Project| { p.write("target/x", "y"); vec![] }, Nothing)]
+fn a_change_moves_the_right_tags(#[case] change: Change, #[case] expected: Expect) {
+    let project = Project::hello();
+    let before = project.tags(&[]);
+    let arguments = change(&project);
+    let after = project.tags(&arguments);
+    let moved = [0, 1, 2].map(|index| before[index] != after[index]);
+    let base_moved = before[2] != after[2];
+    let expected = match expected {
+        Nothing => [false, false, false],
+        Source => [true, false, false],
+        SourceAndVersioned => [true, false, true],
+        // The base image alone is in the versioned tag besides.
+        LockAndSource => [true, true, base_moved && arguments.contains(&"--base-image")],
+    };
+    assert_eq!(moved, expected, "source, lock, versioned moved: {before:?} -> {after:?}");
+}
+
+#[test]
+fn the_executable_bit_and_a_link_target_count() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let project = Project::hello();
+    let script = project.root.join("run.sh");
+    project.write("run.sh", "x");
+    symlink("run.sh", project.root.join("link")).unwrap();
+    let plain = project.tags(&[]);
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let executable = project.tags(&[]);
+    std::fs::remove_file(project.root.join("link")).unwrap();
+    symlink("Cargo.toml", project.root.join("link")).unwrap();
+    let relinked = project.tags(&[]);
+    assert!(plain[0] != executable[0] && executable[0] != relinked[0]);
+    assert!(plain[1] == executable[1] && executable[1] == relinked[1]);
+}
+
+#[test]
+fn a_move_of_content_between_files_is_seen() {
+    let project = Project::hello();
+    project.write("a", "x").write("b", "y");
+    let before = project.tags(&[]);
+    project.write("a", "y").write("b", "x");
+    assert_ne!(before[0], project.tags(&[])[0]);
+}
+
+fn names(run: Run) -> String {
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    run.stdout
+}
+
+#[test]
+fn the_same_tree_has_the_same_names_anywhere() {
+    let project = Project::hello();
+    project.write("bin/run", "#!/bin/sh\n");
+    let expected = names(project.run(&["tags"]));
+
+    let elsewhere = project.root.parent().unwrap().join("else/where/demo");
+    copy(&project.root, &elsewhere);
+    let at = |folder: &std::path::Path| {
+        let mut command = project.command(&["tags"]);
+        command.current_dir(folder);
+        command
+    };
+    assert_eq!(names(Run::from(at(&elsewhere).output().unwrap())), expected, "another path");
+    assert_eq!(names(Run::from(at(&elsewhere.join("hello/src")).output().unwrap())), expected, "from a sub-folder");
+
+    let mut elder = at(&elsewhere);
+    elder.env("LC_ALL", "tr_TR.UTF-8").env("LANG", "C").env("TZ", "Pacific/Chatham").env("SOURCE_DATE_EPOCH", "1");
+    assert_eq!(names(Run::from(elder.output().unwrap())), expected, "another locale, zone and clock");
+
+    for (path, time) in [("Cargo.toml", "199901010000"), ("Cargo.lock", "203501010000"), ("hello/src/main.rs", "197001020000")] {
+        let status = Command::new("touch").args(["-t", time]).arg(elsewhere.join(path)).status().unwrap();
+        assert!(status.success());
+    }
+    assert_eq!(names(Run::from(at(&elsewhere).output().unwrap())), expected, "other times");
+
+    let status = Command::new("chmod").args(["-R", "go-rwx,u+w"]).arg(&elsewhere).status().unwrap();
+    assert!(status.success());
+    assert_eq!(names(Run::from(at(&elsewhere).output().unwrap())), expected, "the modes that another umask gives");
+
+    project.git_init();
+    assert_eq!(names(project.run(&["tags"])), expected, "in a git work tree");
+    let clone = project.root.parent().unwrap().join("clone");
+    let status = Command::new("git").args(["clone", "-q"]).arg(&project.root).arg(&clone).status().unwrap();
+    assert!(status.success());
+    assert_eq!(names(Run::from(at(&clone).output().unwrap())), expected, "a fresh clone");
+}
+
+#[test]
+fn another_user_gets_the_same_names() {
+    let project = Project::hello();
+    let expected = names(project.run(&["tags"]));
+    // In a user namespace this process has another user and group id and sees the same files.
+    let run = |arguments: &[&str]| {
+        let command = project.command(&["tags"]);
+        let mut other = Command::new("unshare");
+        other.args(["--user", "--map-user=1234", "--map-group=1234"]).args(arguments).arg(support::COMMAND).arg("tags");
+        other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(&project.root);
+        Run::from(other.output().unwrap())
+    };
+    assert_eq!(names(run(&["--"])), expected);
+}
+
+#[test]
+fn a_tree_of_another_user_is_named_or_refused_with_the_way_out() {
+    let project = Project::hello();
+    project.git_init();
+    let status = Command::new("chown").args(["-R", "65534:65534"]).arg(&project.root).status().unwrap();
+    assert!(status.success(), "this test needs to run as root");
+    project.run(&["tags"]).fails_with(1, &["dubious ownership", "hint: ", "safe.directory"]);
+}
+
+#[test]
+fn git_decides_what_belongs_to_the_sources_and_the_users_file_removes_more() {
+    let project = Project::hello();
+    project.write(".gitignore", "/target\n*.log\n").write("tracked.txt", "x").git_init();
+    let before = project.tags(&[]);
+    project.write("debug.log", "x").write(".git/info/x", "y");
+    assert_eq!(project.tags(&[]), before, "ignored files do not count");
+    project.write("notes.txt", "x");
+    assert_ne!(project.tags(&[])[0], before[0], "untracked files that are not ignored count");
+    project.write(".runtime-image-ignore", "notes.txt\n.runtime-image-ignore\n");
+    assert_eq!(project.tags(&[])[0], before[0], "what the user's file names does not count");
+    std::fs::remove_file(project.root.join("tracked.txt")).unwrap();
+    assert_ne!(project.tags(&[])[0], before[0], "a deleted file that is still tracked does not count");
+}
+
+#[test]
+fn without_git_the_ignore_files_in_the_tree_decide() {
+    let project = Project::hello();
+    let before = project.tags(&[]);
+    project.write("target/debug/x", "y");
+    assert_eq!(project.tags(&[]), before);
+    project.write(".hidden", "x");
+    assert_ne!(project.tags(&[])[0], before[0], "hidden files count");
+}
+
+#[test]
+fn an_ignored_lock_file_still_counts() {
+    let project = Project::hello();
+    let before = project.tags(&[]);
+    project.write(".gitignore", "/target\nCargo.lock\n").git_init();
+    assert_eq!(project.tags(&[])[1], before[1]);
+}
+
+#[test]
+fn names_need_no_docker_at_all() {
+    let project = Project::hello();
+    let cargo = std::env::var("CARGO").unwrap();
+    let mut command = project.command(&["tags"]);
+    command.env("PATH", "/nonexistent").env("CARGO", &cargo);
+    assert_eq!(Run::from(command.output().unwrap()).code, Some(0));
+    let mut command = project.command(&["--force-rebuild", "--dry-run"]);
+    command.env("PATH", "/nonexistent").env("CARGO", cargo);
+    let run = Run::from(command.output().unwrap());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(project.root.join("target/runtime-image").is_dir());
+}

@@ -1,0 +1,267 @@
+//! What the tests share: projects in temporary folders, runs of the command, and the real engine.
+
+#![allow(dead_code, reason = "each test file uses a part of this")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends here")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The command under test.
+pub const COMMAND: &str = env!("CARGO_BIN_EXE_cargo-runtime-image");
+/// The example's one binary prints this.
+pub const HELLO: &str = "HELLO from the runtime image 1.0 (32 characters)\n";
+
+const MANIFEST_DIR: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A project in a temporary folder, with a repository name of its own. Its images are removed when it is dropped.
+pub struct Project {
+    folder: TempDir,
+    pub root: PathBuf,
+    pub repository: String,
+    pub base_image: String,
+}
+
+/// What a run of the command left behind.
+#[derive(Debug)]
+pub struct Run {
+    pub stdout: String,
+    pub stderr: String,
+    pub code: Option<i32>,
+}
+
+impl Project {
+    /// The example workspace, with a base image name that no engine is asked for.
+    pub fn hello() -> Self {
+        let project = Self::empty();
+        copy(&Path::new(MANIFEST_DIR).join("examples/hello"), &project.root);
+        project
+    }
+
+    /// The example workspace, on the engine.
+    pub fn hello_on_engine() -> Self {
+        Self::hello().on_engine()
+    }
+
+    /// A folder with nothing in it.
+    pub fn empty() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("demo");
+        fs::create_dir(&root).unwrap();
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self {
+            folder,
+            root,
+            repository: format!("localhost/ri-test-{}-{number}", std::process::id()),
+            base_image: "rust:1-bookworm".to_owned(),
+        }
+    }
+
+    /// With the engine's Rust base image. Fails where there is no engine.
+    pub fn on_engine(mut self) -> Self {
+        self.base_image = rust_base();
+        self
+    }
+
+    pub fn write(&self, path: &str, text: impl AsRef<[u8]>) -> &Self {
+        let path = self.root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    pub fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.root.join(path)).unwrap()
+    }
+
+    /// Replaces `from`, which must be there, by `to`.
+    pub fn edit(&self, path: &str, from: &str, to: &str) -> &Self {
+        let text = self.read(path);
+        assert!(text.contains(from), "{path} does not hold {from:?}");
+        self.write(path, text.replace(from, to))
+    }
+
+    pub fn git_init(&self) -> &Self {
+        for arguments in [&["init", "-q"][..], &["add", "-A"], &["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]]
+        {
+            let output = Command::new("git").args(arguments).current_dir(&self.root).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+        }
+        self
+    }
+
+    /// The command, ready to run in the project: without configuration from this process's environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(COMMAND);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RUNTIME_IMAGE_")) {
+            command.env_remove(name);
+        }
+        command
+            .args(arguments)
+            .current_dir(&self.root)
+            .env("RUNTIME_IMAGE_BASE_IMAGE", &self.base_image)
+            .env("RUNTIME_IMAGE_REPOSITORY", &self.repository)
+            .env("RUNTIME_IMAGE_PROGRESS", "plain")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the command, whatever comes of it.
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        Run::from(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs the command, which must succeed.
+    pub fn ok(&self, arguments: &[&str]) -> Run {
+        let run = self.run(arguments);
+        assert_eq!(run.code, Some(0), "{arguments:?} failed:\n{}", run.stderr);
+        run
+    }
+
+    /// Runs the command, which must succeed, and gives its JSON object.
+    pub fn json(&self, arguments: &[&str]) -> (Value, Run) {
+        let run = self.ok(&[&["--message-format", "json"], arguments].concat());
+        (serde_json::from_str(&run.stdout).unwrap(), run)
+    }
+
+    /// The three tags: source, lock, versioned.
+    pub fn tags(&self, arguments: &[&str]) -> [String; 3] {
+        let (json, _) = self.json(&[&["tags"], arguments].concat());
+        ["source", "lock", "versioned"].map(|name| json["tags"][name].as_str().unwrap().to_owned())
+    }
+
+    pub fn name(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.repository)
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let listed = Command::new("docker")
+            .args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", &self.repository])
+            .output();
+        let names = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        if !names.trim().is_empty() {
+            let _ = Command::new("docker").args(["image", "rm", "--force"]).args(names.lines()).output();
+        }
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
+    }
+}
+
+impl Run {
+    /// The crates that Cargo compiled inside the build.
+    pub fn compiled(&self) -> Vec<String> {
+        let crates = self.stderr.lines().filter_map(|line| line.split_once("Compiling ")?.1.split(' ').next());
+        crates.map(str::to_owned).collect()
+    }
+
+    /// The image's name, printed alone.
+    pub fn image(&self) -> &str {
+        let name = self.stdout.strip_suffix('\n').unwrap();
+        assert!(!name.is_empty() && !name.contains(char::is_whitespace), "stdout is {:?}", self.stdout);
+        name
+    }
+
+    /// An error with this exit code, a hint, and all of `words`.
+    pub fn fails_with(&self, code: i32, words: &[&str]) -> &Self {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        assert_eq!(self.stdout, "", "an error prints nothing on stdout");
+        assert_eq!(self.stderr.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{}", self.stderr);
+        for word in words {
+            assert!(self.stderr.contains(word), "{word:?} is not in:\n{}", self.stderr);
+        }
+        self
+    }
+}
+
+/// Runs docker, which must succeed, and gives its stdout.
+pub fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().expect("docker runs");
+    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a container of the image prints.
+pub fn run_image(image: &str, command: &[&str]) -> String {
+    docker(&[&["run", "--rm", "--network", "none", image], command].concat())
+}
+
+/// The digest of an image that is there.
+pub fn image_id(image: &str) -> String {
+    docker(&["image", "inspect", "--format", "{{.Id}}", image]).trim().to_owned()
+}
+
+pub fn image_exists(image: &str) -> bool {
+    Command::new("docker").args(["image", "inspect", image]).output().unwrap().status.success()
+}
+
+pub fn label(image: &str, name: &str) -> String {
+    docker(&["image", "inspect", "--format", &format!("{{{{index .Config.Labels {name:?}}}}}"), image]).trim().to_owned()
+}
+
+/// The registry of the test engine.
+pub fn registry() -> String {
+    assert_engine();
+    std::env::var("RI_REGISTRY").unwrap_or_else(|_| panic!("RI_REGISTRY is not set; {HOW}"))
+}
+
+/// A base image with Cargo: the test registry's, or the public one where a user's own engine is used.
+pub fn rust_base() -> String {
+    assert_engine();
+    std::env::var("RI_REGISTRY").map_or_else(|_| "rust:1-bookworm".to_owned(), |registry| format!("{registry}/rust:trixie"))
+}
+
+/// A base image without Cargo.
+pub fn debian_base() -> String {
+    assert_engine();
+    std::env::var("RI_REGISTRY").map_or_else(|_| "debian:bookworm".to_owned(), |registry| format!("{registry}/debian:bookworm"))
+}
+
+const HOW: &str = "run the tests with `make test`, or inside `scripts/engine run -- ...`";
+
+fn assert_engine() {
+    let answer = Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).output();
+    assert!(
+        answer.is_ok_and(|output| output.status.success()),
+        "this test needs a Docker engine, and none answers; {HOW}"
+    );
+}
+
+/// Copies a folder as it is, without build artifacts.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap).filter(|entry| entry.file_name() != "target") {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A folder with an executable `docker` that runs this script; put it first on PATH. The script sees the real one as
+/// `$REAL_DOCKER`.
+pub fn stand_in_docker(folder: &Path, script: &str) -> (String, String) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = std::env::var("PATH").unwrap();
+    let real = std::env::split_paths(&path).map(|folder| folder.join("docker")).find(|path| path.is_file());
+    let file = folder.join("docker");
+    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    (format!("{}:{path}", folder.display()), real.unwrap_or_default().display().to_string())
+}
