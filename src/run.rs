@@ -76,6 +76,9 @@ impl<'a> Run<'a> {
             self.terminal.status("Reusing", format!("{} ({})", self.tags.source, plan.reason));
             return Ok(self.report(&plan, None, Some(reused)));
         }
+        if !self.options.dry_run {
+            builder.ready()?;
+        }
         let image_lock = Lock::of_image(&self.tags.source, self.terminal, self.interrupt)?;
         let destination = self.build_folder();
         let _folder_lock = Lock::of_build_folder(&destination, self.terminal, self.interrupt)?;

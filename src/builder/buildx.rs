@@ -207,6 +207,10 @@ impl RuntimeBuilder for BuildxBuilder {
         Ok(store == Store::Registry || *self.driver()? == Driver::Docker)
     }
 
+    fn ready(&self) -> Result<()> {
+        self.driver().map(drop)
+    }
+
     fn default_platform(&self) -> Result<Platform> {
         if let Some(platform) = self.platform.get() {
             return Ok(platform.clone());

@@ -23,10 +23,16 @@ pub enum Driver {
 impl Driver {
     /// From the text that `docker buildx inspect` prints.
     pub(super) fn parse(inspected: &str) -> Result<Self> {
-        match inspected.lines().find_map(|line| line.strip_prefix("Driver:")).map(str::trim) {
-            Some("docker") => Ok(Self::Docker),
-            Some(driver) => Ok(Self::Other(driver.to_owned())),
-            None => Err(Error::failed("`docker buildx inspect` names no driver").because(inspected.trim())),
+        let field = |name: &str| {
+            let value = inspected.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+            value.filter(|value| !value.is_empty())
+        };
+        match (field("Error:"), field("Driver:")) {
+            // A builder that cannot be reached is described all the same, and with exit status zero.
+            (Some(error), _) => Err(engine_failure("cannot use the builder of `docker buildx`", error)),
+            (None, Some("docker")) => Ok(Self::Docker),
+            (None, Some(driver)) => Ok(Self::Other(driver.to_owned())),
+            (None, None) => Err(Error::failed("`docker buildx inspect` names no driver").because(inspected.trim())),
         }
     }
 }
@@ -234,6 +240,12 @@ mod tests {
     fn the_driver_is_read(#[case] text: &str, #[case] expected: Driver) -> Result<()> {
         assert_eq!(Driver::parse(text)?, expected);
         Ok(())
+    }
+
+    #[test]
+    fn a_builder_that_cannot_be_reached_is_an_error() {
+        let text = "Name: default\nDriver:\nError:         Cannot connect to the Docker daemon at unix:///x.\n";
+        assert!(Driver::parse(text).expect_err("it was usable").hint_text().is_some());
     }
 
     #[test]

@@ -109,6 +109,12 @@ pub trait RuntimeBuilder {
     /// When the builder cannot be asked.
     fn can_build_from(&self, store: Store) -> Result<bool>;
 
+    /// Whether a build can be started at all.
+    ///
+    /// # Errors
+    /// When something is missing, with what to do about it.
+    fn ready(&self) -> Result<()>;
+
     /// The platform that is built for when none was requested.
     ///
     /// # Errors

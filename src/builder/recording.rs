@@ -50,6 +50,10 @@ impl RuntimeBuilder for RecordingBuilder {
         Ok(true)
     }
 
+    fn ready(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn default_platform(&self) -> Result<Platform> {
         Ok(Platform::new("linux", "amd64", None))
     }

@@ -1,0 +1,173 @@
+//! The build folder: BuildKit must never build stale bytes of it, and nothing foreign is touched.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use support::{Project, run_image};
+
+/// A package without dependencies that prints the text of one file.
+fn printing(text: &str) -> Project {
+    let project = Project::empty().on_engine();
+    project
+        .write("Cargo.toml", "[package]\nname = \"printing\"\nversion = \"1.0.0\"\nedition = \"2021\"\n")
+        .write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"printing\"\nversion = \"1.0.0\"\n")
+        .write("src/main.rs", "fn main() { print!(\"{}\", include_str!(\"../text\")); }\n")
+        .write("text", text);
+    project
+}
+
+/// Gives every file the same mtime.
+fn flatten_times(root: &Path) {
+    for path in files(root) {
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .flat_map(|path| if path.is_dir() && !path.is_symlink() { files(&path) } else { vec![path] })
+        .collect();
+    found.sort();
+    found
+}
+
+fn folder_of(project: &Project, arguments: &[&str]) -> PathBuf {
+    let (report, _) = project.json(&[&["--dry-run", "--force-rebuild"], arguments].concat());
+    PathBuf::from(report["build_folder"].as_str().unwrap())
+}
+
+#[test]
+fn equal_sizes_and_times_with_other_bytes_give_images_with_the_right_bytes() {
+    let parent = tempfile::tempdir().unwrap();
+    let named = parent.path().join("context");
+    for arguments in [&[][..], &["--build-folder", named.to_str().unwrap()]] {
+        // The second tree is another folder with the same base name, as two checkouts of one project have.
+        for text in ["first", "other"] {
+            let project = printing(text);
+            flatten_times(&project.root);
+            let image = project.ok(arguments).image().to_owned();
+            assert_eq!(run_image(&image, &["printing"]), text, "{arguments:?}");
+            assert_eq!(run_image(&image, &["cat", "/workspace/text"]), text, "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn an_edit_that_keeps_size_and_time_is_built() {
+    let project = printing("aaaa");
+    flatten_times(&project.root);
+    assert_eq!(run_image(project.ok(&[]).image(), &[]), "aaaa");
+    project.write("text", "bbbb");
+    flatten_times(&project.root);
+    assert_eq!(run_image(project.ok(&[]).image(), &[]), "bbbb");
+}
+
+#[test]
+fn staged_times_come_from_path_and_content_alone() {
+    let [one, two] = ["same", "same"].map(|text| {
+        let project = Project::hello();
+        project.write("code.txt", text);
+        project
+    });
+    let list = |root: &Path| -> Vec<(PathBuf, i64, i64, u32)> {
+        let entry = |path: PathBuf| {
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            let mode = metadata.permissions().mode() & 0o7777;
+            (path.strip_prefix(root).unwrap().to_owned(), metadata.mtime(), metadata.mtime_nsec(), mode)
+        };
+        files(root).into_iter().map(entry).collect()
+    };
+    let before = list(&folder_of(&one, &[]));
+    assert_eq!(before, list(&folder_of(&two, &[])), "equal trees are staged equally");
+    let time_of = |list: &[(PathBuf, i64, i64, u32)], name: &str| {
+        list.iter().find(|(path, ..)| path == Path::new(name)).map(|(_, seconds, nanoseconds, _)| (*seconds, *nanoseconds)).unwrap()
+    };
+    two.write("code.txt", "else");
+    let after = list(&folder_of(&two, &[]));
+    assert_ne!(time_of(&before, "code/code.txt"), time_of(&after, "code/code.txt"));
+    assert_eq!(time_of(&before, "code/hello/src/main.rs"), time_of(&after, "code/hello/src/main.rs"));
+    let code: Vec<_> = before.iter().filter(|(path, ..)| path.starts_with("code")).collect();
+    let times: std::collections::BTreeSet<_> = code.iter().map(|(_, seconds, nanoseconds, _)| (seconds, nanoseconds)).collect();
+    assert_eq!(times.len(), code.len(), "two files share a time");
+}
+
+#[test]
+fn modes_are_reduced_and_links_stay_links() {
+    let project = Project::hello();
+    project.write("bin/tool", "x").write("private", "x");
+    fs::set_permissions(project.root.join("bin/tool"), fs::Permissions::from_mode(0o4750)).unwrap();
+    fs::set_permissions(project.root.join("private"), fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink("bin/tool", project.root.join("tool")).unwrap();
+    let code = folder_of(&project, &[]).join("code");
+    let mode = |name: &str| fs::symlink_metadata(code.join(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("bin/tool"), mode("private"), mode("bin")), (0o755, 0o644, 0o755));
+    assert_eq!(fs::read_link(code.join("tool")).unwrap(), Path::new("bin/tool"));
+}
+
+#[test]
+fn what_an_image_cannot_hold_is_refused_by_name() {
+    let refused = |prepare: &dyn Fn(&Path), words: &[&str]| {
+        let project = Project::hello();
+        prepare(&project.root);
+        project.run(&["--dry-run", "--force-rebuild"]).fails_with(1, words);
+        assert!(!project.root.join("target").exists(), "something was left behind");
+    };
+    refused(&|root| std::os::unix::fs::symlink("/etc/passwd", root.join("out")).unwrap(), &["`out`", "/etc/passwd", "hint: "]);
+    refused(&|root| std::os::unix::fs::symlink("../../x", root.join("hello/up")).unwrap(), &["`hello/up`"]);
+    refused(&|root| drop(std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap()), &["`socket`"]);
+    refused(
+        &|root| assert!(std::process::Command::new("mkfifo").arg(root.join("pipe")).status().unwrap().success()),
+        &["`pipe`", "FIFO"],
+    );
+    refused(
+        &|root| {
+            use std::os::unix::ffi::OsStrExt as _;
+            fs::write(root.join(std::ffi::OsStr::from_bytes(b"b\xffd")), "x").unwrap();
+        },
+        &["not UTF-8", "hint: "],
+    );
+}
+
+#[test]
+fn a_folder_that_holds_anything_else_is_refused_and_left_alone() {
+    let project = Project::hello();
+    let mine = project.root.parent().unwrap().join("mine");
+    fs::create_dir(&mine).unwrap();
+    fs::write(mine.join("thesis.txt"), "years of work").unwrap();
+    let arguments = ["--dry-run", "--force-rebuild", "--build-folder", mine.to_str().unwrap()];
+    project.run(&arguments).fails_with(2, &["thesis.txt", "hint: "]);
+    assert_eq!(fs::read_to_string(mine.join("thesis.txt")).unwrap(), "years of work");
+
+    fs::remove_file(mine.join("thesis.txt")).unwrap();
+    project.ok(&arguments);
+    project.ok(&arguments);
+    fs::write(mine.join("code/hello/added"), "x").unwrap();
+    project.run(&arguments).fails_with(2, &["code/hello"]);
+    assert!(mine.join("code/hello/added").exists());
+}
+
+#[test]
+fn deleted_files_do_not_linger_in_the_folder() {
+    let project = Project::hello();
+    project.write("extra/file", "x");
+    assert!(folder_of(&project, &[]).join("code/extra/file").exists());
+    fs::remove_dir_all(project.root.join("extra")).unwrap();
+    assert!(!folder_of(&project, &[]).join("code/extra").exists());
+}
+
+#[test]
+fn a_file_that_looks_like_a_secret_is_warned_of_by_name() {
+    let project = Project::hello();
+    project.write(".env", "PASSWORD=x");
+    let run = project.ok(&["tags", "-q"]);
+    assert!(run.stderr.contains("warning: `.env` looks like a secret"), "{}", run.stderr);
+    project.write(".runtime-image-ignore", ".env\n");
+    assert_eq!(project.ok(&["tags", "-q"]).stderr, "");
+}
