@@ -26,7 +26,7 @@ pub const DOCKERFILE: &str = "Dockerfile";
 /// Folders and links all have this mtime, in seconds after the epoch. A folder that got another entry has another one,
 /// which is how a build folder is told from a folder that somebody else wrote to.
 const FOLDER_TIME: i64 = 1;
-const FILE_TIME_SECONDS: u64 = 1 << 20;
+const FILE_TIME_SECONDS: u128 = 1 << 20;
 
 /// One entry of the build folder.
 #[derive(Debug, Clone)]
@@ -207,10 +207,10 @@ fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest) -> R
 /// its path and content.
 fn content_time(path: &Utf8Path, digest: &ContentDigest) -> FileTime {
     let hash: [u8; 16] = Md5::new().chain_update(path.as_str()).chain_update([0]).chain_update(digest).finalize().into();
-    let [a, b, c, d, e, f, g, h, ..] = hash;
-    let seconds = u64::from_le_bytes([a, b, c, d, 0, 0, 0, 0]) % FILE_TIME_SECONDS;
-    let nanoseconds = u32::from_le_bytes([e, f, g, h]) % 1_000_000_000;
-    FileTime::from_unix_time(i64::try_from(seconds).unwrap_or_default() + FOLDER_TIME + 1, nanoseconds)
+    let number = u128::from_le_bytes(hash);
+    let nanoseconds = u32::try_from(number % 1_000_000_000).unwrap_or_default();
+    let seconds = i64::try_from(number / 1_000_000_000 % FILE_TIME_SECONDS).unwrap_or_default();
+    FileTime::from_unix_time(FOLDER_TIME + 1 + seconds, nanoseconds)
 }
 
 /// Refuses a destination that holds anything this tool did not write: by the names at the top and the folders' mtimes.

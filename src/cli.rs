@@ -54,6 +54,7 @@ pub enum Action {
 
 /// Options that are about this run, not about the image.
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(next_help_heading = "This run")]
 pub struct Surroundings {
     /// Folder of the project [default: the workspace of the current folder]

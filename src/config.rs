@@ -368,7 +368,7 @@ impl Options {
             return Err(Error::usage(format!("invalid variable name {name:?} in `env`"))
                 .hint("a name is letters, digits and `_`, not starting with a digit"));
         }
-        for (name, value) in self.env.iter().filter(|(_, value)| value.contains('\n')) {
+        if let Some((name, value)) = self.env.iter().find(|(_, value)| value.contains('\n')) {
             return Err(Error::usage(format!("`env.{name}` has more than one line: {value:?}")));
         }
         for package in &self.apt_packages {

@@ -70,7 +70,7 @@ pub fn content_digest(bytes: &[u8]) -> ContentDigest {
 /// The MD5 of everything `reader` gives, and how many bytes that was.
 pub fn reader_digest(mut reader: impl std::io::Read) -> std::io::Result<(ContentDigest, u64)> {
     let mut hasher = Md5::new();
-    let mut buffer = [0; 64 * 1024];
+    let mut buffer = vec![0; 128 * 1024];
     let mut size = 0;
     loop {
         match reader.read(&mut buffer)? {

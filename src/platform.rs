@@ -55,7 +55,7 @@ impl FromStr for Platform {
         };
         let lower = text.to_ascii_lowercase();
         let parts: Vec<&str> = lower.split('/').collect();
-        if !parts.iter().all(|part| word(&part)) {
+        if !parts.iter().all(word) {
             return Err(unknown(text));
         }
         match parts[..] {

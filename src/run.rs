@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::build_folder::{BuildFolder, Staged, StagedFile};
 use crate::builder::{BuildRequest, Confirmed, RuntimeBuilder};
@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
             unreachable!("a plan that reuses has returned above")
         };
         self.terminal.status("Planning", format!("{} from {from}: {}", self.tags.source, plan.reason));
-        let staged = self.timed(|seconds| &mut seconds.stage, |run| run.stage(&plan, from, &image, destination))?;
+        let staged = self.timed(|seconds| &mut seconds.stage, |run| run.stage(&plan, from, &image, &destination))?;
         self.terminal.status(
             "Staging",
             format!("{} files, {} in {}", staged.files, size_text(staged.size), staged.path),
@@ -128,11 +128,11 @@ impl<'a> Run<'a> {
         plan: &Plan,
         from: BuildFromImageType,
         image: &ImageName,
-        destination: Utf8PathBuf,
+        destination: &Utf8Path,
     ) -> Result<Staged> {
         let deps: Vec<StagedFile> = self.project.locked.iter().chain(&self.project.skeleton).cloned().collect();
         BuildFolder { dockerfile: self.dockerfile(plan, from, image), code: &self.project.code, deps: &deps }
-            .stage(&destination, self.interrupt)
+            .stage(destination, self.interrupt)
     }
 
     fn dockerfile(&self, plan: &Plan, from: BuildFromImageType, image: &ImageName) -> String {

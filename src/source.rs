@@ -104,8 +104,8 @@ fn looks_secret(path: &Utf8Path) -> bool {
     matches!(name, ".env" | ".netrc" | ".npmrc" | ".pypirc" | "id_rsa" | "id_dsa" | "id_ecdsa" | "id_ed25519")
         || (name.starts_with(".env.") && !example)
         || (matches!(name, "credentials" | "credentials.toml") && (in_folder(".cargo") || in_folder(".aws")))
-        || (name.ends_with(".pem") && (name.contains("key") || name.contains("priv")))
-        || [".key", ".p12", ".pfx", ".keystore"].iter().any(|ending| name.ends_with(ending))
+        || (path.extension() == Some("pem") && (name.contains("key") || name.contains("priv")))
+        || path.extension().is_some_and(|extension| ["key", "p12", "pfx", "keystore"].contains(&extension))
 }
 
 fn git_listing(root: &Utf8Path, interrupt: &Interrupt) -> Result<Option<BTreeSet<Utf8PathBuf>>> {

@@ -40,10 +40,8 @@ impl Dockerfile {
 
 /// `LABEL` lines, one a label. Values are taken literally: nothing in them is expanded.
 pub fn labels<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    labels
-        .into_iter()
-        .map(|(name, value)| format!("LABEL {}={}\n", quoted(name), quoted(value).replace('$', "\\$")))
-        .collect()
+    let line = |(name, value)| format!("LABEL {}={}\n", quoted(name), quoted(value).replace('$', "\\$"));
+    labels.into_iter().map(line).collect::<Vec<_>>().concat()
 }
 
 /// A word in double quotes as Dockerfiles read them; `$NAME` in it is still expanded.

@@ -48,12 +48,12 @@ impl Terminal {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let color = match (choice, set("CARGO_TERM_COLOR").as_deref()) {
             (ColorChoice::Always, _) => true,
-            (ColorChoice::Never, _) => false,
-            (ColorChoice::Auto, _) if set("NO_COLOR").is_some() => false,
-            (ColorChoice::Auto, Some("always")) => true,
-            (ColorChoice::Auto, Some("never")) => false,
+            (ColorChoice::Auto, Some("always")) if set("NO_COLOR").is_none() => true,
+            (ColorChoice::Never, _) | (ColorChoice::Auto, Some("never")) => false,
             (ColorChoice::Auto, _) => {
-                std::io::stderr().is_terminal() && set("TERM").is_none_or(|term| term != "dumb")
+                set("NO_COLOR").is_none()
+                    && set("TERM").is_none_or(|term| term != "dumb")
+                    && std::io::stderr().is_terminal()
             }
         };
         Self { verbosity, color }
@@ -72,7 +72,7 @@ impl Terminal {
     /// A step: a verb, right-aligned in twelve columns as Cargo does, and what it applies to.
     pub fn status(&self, verb: &str, message: impl AsRef<str>) {
         if self.verbosity >= Verbosity::Normal {
-            self.line(&format!("{} {}", self.styled(STATUS, &format!("{verb:>12}")), message.as_ref()));
+            line(&format!("{} {}", self.styled(STATUS, &format!("{verb:>12}")), message.as_ref()));
         }
     }
 
@@ -85,21 +85,21 @@ impl Terminal {
 
     /// Something that is probably not meant.
     pub fn warning(&self, message: impl AsRef<str>) {
-        self.line(&format!("{}: {}", self.styled(WARNING, "warning"), message.as_ref()));
+        line(&format!("{}: {}", self.styled(WARNING, "warning"), message.as_ref()));
     }
 
     /// An error with its causes and its hint.
     pub fn error(&self, error: &Error) {
-        self.line(&format!("{}: {error}", self.styled(ERROR, "error")));
+        line(&format!("{}: {error}", self.styled(ERROR, "error")));
         let mut cause = error.source();
         while let Some(source) = cause {
-            for line in source.to_string().lines() {
-                self.line(&format!("  {line}"));
+            for part in source.to_string().lines() {
+                line(&format!("  {part}"));
             }
             cause = source.source();
         }
         if let Some(hint) = error.hint_text() {
-            self.line(&format!("{}: {hint}", self.styled(HINT, "hint")));
+            line(&format!("{}: {hint}", self.styled(HINT, "hint")));
         }
     }
 
@@ -117,12 +117,12 @@ impl Terminal {
         }
     }
 
-    fn line(&self, text: &str) {
-        // Nothing can be said about a stderr that cannot be written.
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
-    }
-
     fn styled(&self, style: Style, text: &str) -> String {
         if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
+}
+
+fn line(text: &str) {
+    // Nothing can be said about a stderr that cannot be written.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

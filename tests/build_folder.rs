@@ -1,5 +1,7 @@
 //! The build folder: BuildKit must never build stale bytes of it, and nothing foreign is touched.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! What goes wrong is told in one error with a hint and the right exit code, and leaves nothing behind.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
 mod support;
 
 use rstest::rstest;

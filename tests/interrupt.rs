@@ -1,5 +1,7 @@
 //! Signals end the build and its child and leave nothing half-done; two runs at once do not harm each other.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
 mod support;
 
 use std::fs;

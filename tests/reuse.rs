@@ -1,5 +1,7 @@
 //! The way of a run that finds its image: one engine process, each file read once, nothing written.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! The tiers on a real engine: scratch, reuse, lock, versioned, and force.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
 mod support;
 
 use support::{HELLO, Project, docker, image_exists, image_id, label, run_image};

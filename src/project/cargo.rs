@@ -291,7 +291,7 @@ impl Workspace {
             }
         }
         targets.retain(|path, _| !staged.contains(path));
-        let roots: String = targets.keys().map(|path| format!("{path}\n")).collect();
+        let roots: String = targets.keys().flat_map(|path| [path.as_str(), "\n"]).collect();
         Ok(targets
             .into_iter()
             .map(|(path, text)| StagedFile::text(path, text))
@@ -402,7 +402,7 @@ impl Toolchain {
             toolchain.components = words("components");
             toolchain.targets = words("targets");
         } else {
-            toolchain.channel = text.trim().to_owned();
+            text.trim().clone_into(&mut toolchain.channel);
         }
         let plain = |word: &String| {
             !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
@@ -449,7 +449,7 @@ fn dependency_inputs(
     for file in sources {
         let path = file.path.as_path();
         if path == LOCK_FILE {
-            inputs.push(StagedFile::text(path, masked.lock_file(file.text().unwrap_or_default())?));
+            inputs.push(StagedFile::text(path, masked.lock_file(file.text().unwrap_or_default())));
         } else if is_whole(path)
             || is_vendored(path)
             || TOOLCHAIN_FILES.contains(&path.as_str())

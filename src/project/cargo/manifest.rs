@@ -198,7 +198,7 @@ impl Masked {
     }
 
     /// `Cargo.lock` with the members' versions masked, in Cargo's own format and order.
-    pub(super) fn lock_file(&self, text: &[u8]) -> Result<String> {
+    pub(super) fn lock_file(&self, text: &[u8]) -> String {
         let text = String::from_utf8_lossy(text).replace("\r\n", "\n");
         let (head, rest) = text.split_once("[[package]]\n").unwrap_or((&text, ""));
         let mut entries: Vec<String> =
@@ -208,9 +208,9 @@ impl Masked {
             let field = |name: &str| lock_field(entry, name).unwrap_or_default().to_owned();
             (field("name"), Version::parse(&field("version")).ok(), field("source"))
         });
-        Ok(entries.iter().fold(head.trim_end().to_owned() + "\n", |text, entry| {
+        entries.iter().fold(head.trim_end().to_owned() + "\n", |text, entry| {
             text + "\n[[package]]\n" + entry.trim_end() + "\n"
-        }))
+        })
     }
 
     fn lock_entry(&self, entry: &str) -> String {

@@ -1,0 +1,58 @@
+//! Pushing, and finding images in a registry without pulling them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
+mod support;
+
+use support::{HELLO, Project, docker, image_exists, registry};
+
+fn pushed_project() -> Project {
+    let mut project = Project::hello_on_engine();
+    project.repository = format!("{}/{}", registry(), project.repository.trim_start_matches("localhost/"));
+    project
+}
+
+fn registry_digest(image: &str) -> String {
+    let text = docker(&["buildx", "imagetools", "inspect", "--format", "{{json .Manifest}}", image]);
+    serde_json::from_str::<serde_json::Value>(&text).unwrap()["digest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_pushed_image_is_confirmed_by_the_registry_and_reused_from_there() {
+    let project = pushed_project();
+    let (report, _) = project.json(&["--push"]);
+    let image = report["image"].as_str().unwrap();
+    assert_eq!(report["confirmed"]["store"], "registry");
+    assert_eq!(report["confirmed"]["digest"], registry_digest(image));
+    for tag in ["lock", "versioned"] {
+        registry_digest(&project.name(report["tags"][tag].as_str().unwrap()));
+    }
+
+    // Another machine: nothing of it in the engine's store.
+    for tag in ["source", "lock", "versioned"] {
+        let name = project.name(report["tags"][tag].as_str().unwrap());
+        if image_exists(&name) {
+            docker(&["image", "rm", "--force", &name]);
+        }
+    }
+    let (again, _) = project.json(&["--push"]);
+    assert_eq!((&again["action"], &again["confirmed"]), (&"reuse".into(), &report["confirmed"]));
+    assert!(!image_exists(image), "it was pulled");
+    let (loaded, _) = project.json(&[]);
+    assert_eq!((loaded["action"].as_str(), loaded["confirmed"]["store"].as_str()), (Some("reuse"), Some("registry")));
+    assert_eq!(docker(&["run", "--rm", image]), HELLO);
+
+    project.edit("greeting/src/lib.rs", "hello", "ciao");
+    let (changed, run) = project.json(&["--push"]);
+    assert_eq!(changed["build_from"], "lock", "{}", run.stderr);
+    assert_eq!(docker(&["run", "--rm", changed["image"].as_str().unwrap()]), "CIAO from the runtime image 1.0 (31 characters)\n");
+}
+
+#[test]
+fn a_registry_that_does_not_answer_is_an_error_and_not_an_absent_image() {
+    let mut project = Project::hello_on_engine();
+    // A port of the loopback address where nobody listens.
+    project.repository = "127.0.0.1:1/app-runtime".to_owned();
+    project.run(&["--push"]).fails_with(1, &["cannot ask the registry", "connection refused", "hint: "]);
+    assert!(!project.root.join("target").exists());
+}
