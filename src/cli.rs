@@ -7,10 +7,11 @@ use crate::config::Settings;
 use crate::project::cargo::CargoCall;
 use crate::term::{ColorChoice, Verbosity};
 
-/// Turn a Cargo workspace into a confirmed, ready-to-run container image, and rebuild as little as is right
+/// Make the ready-to-run container image of a Cargo workspace, rebuilding as little as is right
 ///
 /// Computes the image's name from what would be in it, reuses the image if it exists, and otherwise builds it on top of
-/// the best earlier image with `docker buildx build`. Prints the image's name and nothing else on stdout.
+/// the best earlier image with `docker buildx build`. Asks the engine or registry for the image, and only then prints its
+/// name, the only thing on stdout.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo-runtime-image",
@@ -25,7 +26,7 @@ use crate::term::{ColorChoice, Verbosity};
 )]
 pub struct Arguments {
     /// What to do
-    #[arg(value_enum, default_value_t = Action::Build, hide_default_value = true, hide_possible_values = false)]
+    #[arg(value_enum, default_value_t = Action::Build, hide_default_value = true)]
     pub action: Action,
 
     /// What is also found in the environment and in configuration files.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use crate::error::{Context as _, Error, Result};
@@ -48,11 +49,11 @@ pub struct Settings {
     pub tag_prefix: Option<String>,
 
     /// Build from the base image whatever exists, and move all tags to the new image
-    #[arg(long, env = "RUNTIME_IMAGE_FORCE_REBUILD", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", help_heading = "Build")]
+    #[arg(long, env = "RUNTIME_IMAGE_FORCE_REBUILD", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
     pub force_rebuild: Option<bool>,
 
     /// Make the build folder ready and stop there
-    #[arg(long, env = "RUNTIME_IMAGE_DRY_RUN", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", help_heading = "Build")]
+    #[arg(long, env = "RUNTIME_IMAGE_DRY_RUN", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
     pub dry_run: Option<bool>,
 
     /// Folder to stage into [default: one below the target folder]
@@ -60,11 +61,11 @@ pub struct Settings {
     pub build_folder: Option<Utf8PathBuf>,
 
     /// Load the image into the engine (default)
-    #[arg(long, env = "RUNTIME_IMAGE_LOAD", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", help_heading = "Build")]
+    #[arg(long, env = "RUNTIME_IMAGE_LOAD", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
     pub load: Option<bool>,
 
     /// Push the image to its registry, and look for earlier images there
-    #[arg(long, env = "RUNTIME_IMAGE_PUSH", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", help_heading = "Build")]
+    #[arg(long, env = "RUNTIME_IMAGE_PUSH", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
     pub push: Option<bool>,
 
     /// Cache source, passed on to buildx (repeatable)

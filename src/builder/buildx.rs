@@ -14,6 +14,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
 use crate::platform::{Platform, joined};
 use crate::process::{Capture, Command, Interrupt};
+use crate::project::cargo::CA_BUNDLE_SECRET;
 use crate::term::{Terminal, Verbosity};
 
 /// A registry that has not answered by then is an error, not an absent image.
@@ -57,7 +58,7 @@ pub struct BuildxSettings {
 
 impl BuildxSettings {
     fn new(options: &Options, quiet: bool) -> Self {
-        let bundle = options.ca_bundle.iter().map(|path| format!("id=ca-bundle,src={path}"));
+        let bundle = options.ca_bundle.iter().map(|path| format!("id={CA_BUNDLE_SECRET},src={path}"));
         let repository = options.repository.as_ref().and_then(|name| name.parse::<ImageName>().ok());
         Self {
             output: options.output,

@@ -22,6 +22,8 @@ mod manifest;
 /// Names the skeleton's targets, one a line. Their real sources must be newer than what was built of the skeleton, or
 /// Cargo, which compares mtimes, would link the empty ones.
 const ROOTS_FILE: &str = ".runtime-image-roots";
+/// The name under which the CA bundle is handed to BuildKit.
+pub const CA_BUNDLE_SECRET: &str = "ca-bundle";
 const LOCK_FILE: &str = "Cargo.lock";
 const TOOLCHAIN_FILES: [&str; 2] = ["rust-toolchain.toml", "rust-toolchain"];
 const CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
@@ -165,7 +167,7 @@ impl Workspace {
             skeleton,
             toolchain,
             dockerfile: Dockerfile::cargo(&context)?,
-            hashed_dockerfile: Dockerfile::cargo(&TemplateContext { secrets: Vec::new(), ssh: false, ..context })?,
+            hashed_dockerfile: Dockerfile::cargo(&TemplateContext { mounts: String::new(), trust: String::new(), ..context })?,
         })
     }
 
@@ -341,8 +343,8 @@ impl Workspace {
             binaries: binaries.iter().filter(|_| options.install_binaries).map(|name| (*name).to_owned()).collect(),
             cmd: options.cmd.clone().or(default_cmd).as_ref().map(cmd_text),
             roots_file: ROOTS_FILE,
-            secrets: options.secrets.iter().filter_map(|secret| secret_id(secret)).collect(),
-            ssh: !options.ssh.is_empty(),
+            mounts: mounts(options),
+            trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
         })
     }
 }
@@ -364,8 +366,8 @@ struct TemplateContext {
     binaries: Vec<String>,
     cmd: Option<String>,
     roots_file: &'static str,
-    secrets: Vec<String>,
-    ssh: bool,
+    mounts: String,
+    trust: String,
 }
 
 /// The toolchain that rustup installs where the base image has no Cargo.
@@ -486,8 +488,18 @@ fn user_to_create(user: &str) -> Option<String> {
     (!number && name != "root").then(|| name.to_owned())
 }
 
-fn secret_id(secret: &str) -> Option<String> {
-    secret.split(',').find_map(|part| part.strip_prefix("id=")).map(str::to_owned)
+/// What the steps that fetch see: the secrets, readable for every user of the build, and the SSH agent.
+fn mounts(options: &Options) -> String {
+    let ids = options.secrets.iter().filter_map(|secret| secret.split(',').find_map(|part| part.strip_prefix("id=")));
+    let bundle = options.ca_bundle.iter().map(|_| CA_BUNDLE_SECRET);
+    let secrets = ids.chain(bundle).map(|id| format!("--mount=type=secret,id={id},mode=0444 "));
+    secrets.chain(options.ssh.first().map(|_| "--mount=type=ssh ".to_owned())).collect()
+}
+
+/// Lets everything that fetches trust the mounted certificates.
+fn trust() -> String {
+    let names = "SSL_CERT_FILE CARGO_HTTP_CAINFO CURL_CA_BUNDLE GIT_SSL_CAINFO REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS";
+    format!("for name in {names}; do export \"$name=/run/secrets/{CA_BUNDLE_SECRET}\"; done; ")
 }
 
 fn cmd_text(cmd: &Cmd) -> String {
