@@ -311,7 +311,11 @@ impl Settings {
             cmd,
         } = self;
         let output = match (load.unwrap_or(!push.unwrap_or(false)), push.unwrap_or(false)) {
-            (_, false) => Output::Load,
+            (true, false) => Output::Load,
+            (false, false) => {
+                return Err(Error::usage("with `--load=false` and no `--push` the image would be nowhere")
+                    .hint("leave `--load=false` out, or add `--push`"));
+            }
             (false, true) => Output::Push,
             (true, true) => {
                 return Err(Error::usage("`--load` and `--push` together are not supported")

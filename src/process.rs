@@ -44,6 +44,15 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    /// Signals are left as they are.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(unix))]
+    pub fn on_signals() -> Result<Self> {
+        Ok(Self::default())
+    }
+
     /// An error if a signal has come in.
     ///
     /// # Errors

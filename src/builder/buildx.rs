@@ -50,6 +50,8 @@ pub struct BuildxSettings {
     pub secrets: Vec<String>,
     /// SSH sockets or keys.
     pub ssh: Vec<String>,
+    /// Build arguments that are passed on by name, their values being in the environment.
+    pub proxies: Vec<String>,
     /// Further arguments.
     pub extra: Vec<String>,
     /// Whether the repository was configured and names a registry, so that the registry may be asked.
@@ -59,6 +61,7 @@ pub struct BuildxSettings {
 impl BuildxSettings {
     fn new(options: &Options, quiet: bool) -> Self {
         let bundle = options.ca_bundle.iter().map(|path| format!("id={CA_BUNDLE_SECRET},src={path}"));
+        let proxies = PROXY_VARIABLES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
         let repository = options.repository.as_ref().and_then(|name| name.parse::<ImageName>().ok());
         Self {
             output: options.output,
@@ -68,6 +71,7 @@ impl BuildxSettings {
             cache_to: options.cache_to.clone(),
             secrets: options.secrets.iter().cloned().chain(bundle).collect(),
             ssh: options.ssh.clone(),
+            proxies: proxies.filter(|name| std::env::var_os(name).is_some()).collect(),
             extra: options.buildx_args.clone(),
             ask_registry: repository.is_some_and(|name| name.names_a_registry()),
         }
@@ -287,7 +291,8 @@ impl RuntimeBuilder for BuildxBuilder {
 pub fn build_arguments(request: &BuildRequest, settings: &BuildxSettings, metadata_file: &Utf8Path) -> Vec<OsString> {
     // Destructured, so that a new field cannot be forgotten.
     let BuildRequest { context, target, deps_image, names, platforms, no_cache, build_args } = request;
-    let BuildxSettings { output, builder, progress, cache_from, cache_to, secrets, ssh, extra, ask_registry: _ } = settings;
+    let BuildxSettings { output, builder, progress, cache_from, cache_to, secrets, ssh, proxies, extra, ask_registry: _ } =
+        settings;
     let mut arguments: Vec<String> = vec!["buildx".into(), "build".into()];
     let mut add = |flag: &str, value: &str| arguments.extend([flag.to_owned(), value.to_owned()]);
     builder.iter().for_each(|name| add("--builder", name));
@@ -296,11 +301,7 @@ pub fn build_arguments(request: &BuildRequest, settings: &BuildxSettings, metada
     target.iter().for_each(|stage| add("--target", stage));
     deps_image.iter().for_each(|image| add("--build-context", &format!("deps=docker-image://{image}")));
     build_args.iter().for_each(|argument| add("--build-arg", argument));
-    for name in PROXY_VARIABLES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]) {
-        if std::env::var_os(&name).is_some() {
-            add("--build-arg", &name);
-        }
-    }
+    proxies.iter().for_each(|name| add("--build-arg", name));
     secrets.iter().for_each(|secret| add("--secret", secret));
     ssh.iter().for_each(|ssh| add("--ssh", ssh));
     cache_from.iter().for_each(|cache| add("--cache-from", cache));
@@ -348,4 +349,68 @@ fn names_a_context() -> bool {
         .as_ref()
         .and_then(|config| config.get("currentContext")?.as_str())
         .is_some_and(|context| !context.is_empty() && context != "default")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> BuildxSettings {
+        BuildxSettings { proxies: Vec::new(), ..BuildxSettings::new(&Options::default(), false) }
+    }
+
+    fn line(request: &BuildRequest, settings: &BuildxSettings) -> String {
+        Command::new("docker").args(build_arguments(request, settings, Utf8Path::new("/tmp/m.json"))).to_string()
+    }
+
+    fn request() -> BuildRequest {
+        BuildRequest {
+            context: "/work/context".into(),
+            platforms: vec![Platform::new("linux", "amd64", None)],
+            ..BuildRequest::default()
+        }
+    }
+
+    #[test]
+    fn a_plain_build_loads_without_provenance() {
+        assert_eq!(
+            line(&request(), &settings()),
+            "docker buildx build --platform linux/amd64 --metadata-file /tmp/m.json --provenance=false --load /work/context"
+        );
+    }
+
+    #[test]
+    fn everything_asked_for_is_passed_on() -> Result<()> {
+        let request = BuildRequest {
+            target: Some("deps".to_owned()),
+            deps_image: Some("localhost/x:rt_1".parse()?),
+            names: vec!["r:1/x:a".parse()?, "r:1/x:b".parse()?],
+            platforms: vec![Platform::new("linux", "amd64", None), Platform::new("linux", "arm64", None)],
+            no_cache: true,
+            build_args: vec!["A=b c".to_owned()],
+            ..request()
+        };
+        let one = |text: &str| vec![text.to_owned()];
+        let settings = BuildxSettings {
+            output: Output::Push,
+            builder: Some("team".to_owned()),
+            progress: Some("plain".to_owned()),
+            cache_from: one("type=gha"),
+            cache_to: one("type=gha,mode=max"),
+            secrets: one("id=token"),
+            ssh: one("default"),
+            proxies: one("http_proxy"),
+            extra: one("--sbom=true"),
+            ask_registry: true,
+        };
+        assert_eq!(
+            line(&request, &settings),
+            "docker buildx build --builder team --platform linux/amd64,linux/arm64 --tag r:1/x:a --tag r:1/x:b \
+             --target deps --build-context deps=docker-image://localhost/x:rt_1 --build-arg 'A=b c' \
+             --build-arg http_proxy --secret id=token --ssh default --cache-from type=gha \
+             --cache-to type=gha,mode=max --progress plain --metadata-file /tmp/m.json --no-cache --push --sbom=true \
+             /work/context"
+        );
+        Ok(())
+    }
 }
