@@ -111,7 +111,7 @@ pub fn plan(tags: &Tags, hashes: &Hashes, options: &Options, builder: &dyn Runti
             None => {
                 return Ok(Plan {
                     decision: Decision::Reuse(Confirmed::from(&source)),
-                    reason: "an image of exactly these sources and dependencies exists".to_owned(),
+                    reason: "the image with exactly these sources and dependencies".to_owned(),
                     platforms,
                 });
             }
@@ -124,7 +124,7 @@ pub fn plan(tags: &Tags, hashes: &Hashes, options: &Options, builder: &dyn Runti
             None => {
                 return Ok(Plan {
                     decision: Decision::Build { from: BuildFromImageType::Lock, image: tags.lock.clone() },
-                    reason: "an image with exactly these dependencies exists".to_owned(),
+                    reason: "an image has exactly these dependencies".to_owned(),
                     platforms,
                 });
             }
@@ -142,7 +142,7 @@ pub fn plan(tags: &Tags, hashes: &Hashes, options: &Options, builder: &dyn Runti
             None => {
                 return Ok(Plan {
                     decision: Decision::Build { from: BuildFromImageType::Versioned, image: tags.versioned.clone() },
-                    reason: "the dependencies changed; an image of this base image and version exists".to_owned(),
+                    reason: "the dependencies changed; an image has this base image and version".to_owned(),
                     platforms,
                 });
             }
@@ -150,7 +150,7 @@ pub fn plan(tags: &Tags, hashes: &Hashes, options: &Options, builder: &dyn Runti
         }
     }
     if reasons.is_empty() {
-        reasons.push("no image with these dependencies, or of this base image and version, exists".to_owned());
+        reasons.push("no earlier image has these dependencies, or this base image and version".to_owned());
     }
     Ok(scratch(reasons.join("; "), platforms))
 }

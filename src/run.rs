@@ -73,7 +73,7 @@ impl<'a> Run<'a> {
     pub fn build(mut self, builder: &dyn RuntimeBuilder) -> Result<Report> {
         let mut plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
         if let Some(reused) = plan.reused().cloned() {
-            self.terminal.status("Reusing", format!("{} ({})", self.tags.source, plan.reason));
+            self.terminal.status("Reusing", &plan.reason);
             return Ok(self.report(&plan, None, Some(reused)));
         }
         if !self.options.dry_run {
@@ -86,18 +86,18 @@ impl<'a> Run<'a> {
             // Whoever was first may have made the image, or a better one to build from.
             plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
             if let Some(reused) = plan.reused().cloned() {
-                self.terminal.status("Reusing", format!("{} ({})", self.tags.source, plan.reason));
+                self.terminal.status("Reusing", &plan.reason);
                 return Ok(self.report(&plan, None, Some(reused)));
             }
         }
         let Decision::Build { from, image } = plan.decision.clone() else {
             unreachable!("a plan that reuses has returned above")
         };
-        self.terminal.status("Planning", format!("{} from {from}: {}", self.tags.source, plan.reason));
+        self.terminal.status("Planning", format!("a build from {from}: {}", plan.reason));
         let staged = self.timed(|seconds| &mut seconds.stage, |run| run.stage(&plan, from, &image, &destination))?;
         self.terminal.status(
             "Staging",
-            format!("{} files, {} in {}", staged.files, size_text(staged.size), staged.path),
+            format!("{} files, {} in {}", staged.files, size_text(staged.size), shown_path(&staged.path)),
         );
         if self.options.dry_run {
             return Ok(self.report(&plan, Some(staged.path), None));
@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
         let confirmed = self.make(builder, &plan, from, &staged)?;
         self.terminal.status(
             "Confirmed",
-            format!("{} as {} for {}", self.tags.source, confirmed.digest, joined(&confirmed.platforms)),
+            format!("{:.19} in the {}, for {}", confirmed.digest, confirmed.store, joined(&confirmed.platforms)),
         );
         Ok(self.report(&plan, Some(staged.path), Some(confirmed)))
     }
@@ -176,14 +176,14 @@ impl<'a> Run<'a> {
             if from == BuildFromImageType::Scratch {
                 names.push(self.tags.versioned.clone());
             }
-            self.terminal.status("Building", format!("{} (dependencies)", self.tags.lock));
+            self.terminal.status("Building", format!("the dependencies, {}", self.tags.lock.tag().unwrap_or_default()));
             let deps = BuildRequest { target: Some("deps".to_owned()), names, ..request.clone() };
             let confirmed = self.build_confirmed(builder, &deps)?;
             // Started from by name, the image cannot be another one than the confirmed; where the builder does not see
             // it, its cache has to do.
             deps_image = builder.can_build_from(confirmed.store)?.then(|| self.tags.lock.clone());
         }
-        self.terminal.status("Building", format!("{}", self.tags.source));
+        self.terminal.status("Building", format!("the sources, {}", self.tags.source.tag().unwrap_or_default()));
         let build_args = self.options.extra_build_args.clone();
         let sources = BuildRequest { deps_image, names: vec![self.tags.source.clone()], build_args, ..request };
         self.build_confirmed(builder, &sources)
@@ -256,6 +256,12 @@ impl<'a> Run<'a> {
             },
         }
     }
+}
+
+/// A path as seen from the current folder, where it is below it.
+fn shown_path(path: &Utf8Path) -> &Utf8Path {
+    let here = std::env::current_dir().ok().and_then(|here| Utf8PathBuf::try_from(here).ok());
+    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a size for people, of at most one decimal")]

@@ -90,7 +90,7 @@ fn a_signal_is_obeyed_while_the_engine_does_not_answer() {
 #[test]
 fn an_interrupted_build_succeeds_when_run_again() {
     let project = Project::hello_on_engine();
-    let mut child = started_until(&project, &[], "(dependencies)");
+    let mut child = started_until(&project, &[], "Building the dependencies");
     kill("INT", &child.id().to_string());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(run_image(project.ok(&[]).image(), &[]), HELLO);

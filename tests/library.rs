@@ -52,7 +52,7 @@ fn a_dry_run_builds_nothing_and_leaves_the_folder() {
         Options { dry_run: true, build_folder: Some(folder.to_str().unwrap().into()), ..options(&project) };
     let report = build_runtime_image("debian:bookworm", &builder, options).unwrap();
     assert_eq!(builder.requests(), []);
-    assert_eq!(report.build_folder.as_deref().map(|path| path.as_std_path()), Some(folder.as_path()));
+    assert_eq!(report.build_folder.as_deref().map(camino::Utf8Path::as_std_path), Some(folder.as_path()));
     let dockerfile = fs::read_to_string(folder.join("Dockerfile")).unwrap();
     assert!(dockerfile.starts_with("FROM debian:bookworm AS deps\n"), "{dockerfile}");
     assert!(!dockerfile.contains("# syntax"), "a syntax line makes BuildKit pull a frontend");

@@ -243,7 +243,8 @@ impl RuntimeBuilder for BuildxBuilder {
             if output.stderr.contains("Cannot connect") {
                 return Err(engine::engine_failure("cannot build", &output.stderr));
             }
-            let error = Error::build(format!("the build of `{}` failed", request.names.iter().map(ToString::to_string).collect::<Vec<_>>().join("`, `")));
+            let name = request.names.first().map(ToString::to_string).unwrap_or_default();
+            let error = Error::build(format!("the build of `{name}` failed"));
             let error = if output.stderr.is_empty() { error } else { error.because(output.stderr.trim().to_owned()) };
             return Err(match self.missing_base(&request.context.join(crate::build_folder::DOCKERFILE)) {
                 Some(base) => error.hint(format!("the image `{base}` was found neither in the engine nor in its registry; check its name")),

@@ -28,6 +28,15 @@ pub enum Store {
     Registry,
 }
 
+impl std::fmt::Display for Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Engine => "engine",
+            Self::Registry => "registry",
+        })
+    }
+}
+
 /// An image that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredImage {

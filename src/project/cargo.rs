@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::semver::Version;
-use cargo_metadata::{Metadata, MetadataCommand, Package, Target, TargetKind};
+use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
 use serde::Serialize;
 
 use super::{Project, ProjectKind, staged_source, staged_sources};
@@ -22,6 +22,9 @@ mod manifest;
 /// Names the skeleton's targets, one a line. Their real sources must be newer than what was built of the skeleton, or
 /// Cargo, which compares mtimes, would link the empty ones.
 const ROOTS_FILE: &str = ".runtime-image-roots";
+/// A target of the skeleton: a program as well as a library, for one file can be both, and a library without a test
+/// harness needs a `main`. Nothing in it that lints denied in flags or in Cargo's configuration could be about.
+const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_dependencies)]\nfn main() {}\n";
 /// The name under which the CA bundle is handed to BuildKit.
 pub const CA_BUNDLE_SECRET: &str = "ca-bundle";
 const LOCK_FILE: &str = "Cargo.lock";
@@ -147,8 +150,10 @@ impl Workspace {
             .into_iter()
             .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
             .collect::<Result<_>>()?;
-        let whole = self.whole_packages(&members, &manifests)?;
-        let (locked, roots) = dependency_inputs(root, &sources, &manifests, &members, &whole)?;
+        let config = CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
+        let config = config.map(Manifest::parse).transpose()?;
+        let whole = self.whole_packages(&members, &manifests, config.as_ref())?;
+        let (locked, roots) = dependency_inputs(root, &sources, &manifests, &members, &whole, config.as_ref())?;
         let skeleton = self.skeleton(&members, &whole, &roots)?;
         let toolchain: Vec<StagedFile> = locked
             .iter()
@@ -234,29 +239,38 @@ impl Workspace {
     }
 
     /// The local packages that must be in the dependency stage as they are: those that are no members, and those that
-    /// dependencies are built against because of `[patch]`, with all local packages that these need.
+    /// dependencies are built against because of `[patch]` (in the manifest or in Cargo's configuration), with all local
+    /// packages that these need.
     fn whole_packages(
         &self,
         members: &BTreeMap<Utf8PathBuf, &Package>,
         manifests: &BTreeMap<Utf8PathBuf, Manifest>,
+        config: Option<&Manifest>,
     ) -> Result<BTreeSet<Utf8PathBuf>> {
-        let mut waiting: Vec<(String, Utf8PathBuf)> = Vec::new();
+        let by = |wanted_by: &str| {
+            let wanted_by = wanted_by.to_owned();
+            move |(name, folder): (String, Utf8PathBuf)| (name, folder, wanted_by.clone())
+        };
+        let mut waiting: Vec<(String, Utf8PathBuf, String)> = Vec::new();
         if let Some(root_manifest) = manifests.get(Utf8Path::new("")) {
-            waiting.extend(root_manifest.patched_paths());
+            waiting.extend(root_manifest.patched_paths().into_iter().map(by("[patch]")));
+        }
+        if let Some(config) = config {
+            waiting.extend(config.patched_paths().into_iter().map(by(CONFIG_FILES[0])));
         }
         for package in members.values() {
             for dependency in &package.dependencies {
                 let Some(path) = &dependency.path else { continue };
                 let path = path.strip_prefix(self.root()).map_err(|_| self.outside(&dependency.name, path, &package.name))?;
                 if !members.contains_key(path) {
-                    waiting.push((dependency.name.clone(), path.to_owned()));
+                    waiting.push((dependency.name.clone(), path.to_owned(), package.name.to_string()));
                 }
             }
         }
         let mut whole = BTreeSet::new();
-        while let Some((name, folder)) = waiting.pop() {
+        while let Some((name, folder, wanted_by)) = waiting.pop() {
             if folder.as_str().starts_with("..") || folder.is_absolute() {
-                return Err(self.outside(&name, &self.root().join(&folder), "Cargo.toml"));
+                return Err(self.outside(&name, &manifest::normalised(&self.root().join(&folder)), &wanted_by));
             }
             if !whole.insert(folder.clone()) {
                 continue;
@@ -265,7 +279,7 @@ impl Workspace {
                 Error::failed(format!("the path dependency `{name}` at `{folder}` is not among the source files"))
                     .hint("it is missing or ignored: add it to the project's files")
             })?;
-            waiting.extend(manifest.path_dependencies(&folder, manifests.get(Utf8Path::new(""))));
+            waiting.extend(manifest.path_dependencies(&folder, manifests).into_iter().map(by(&name)));
         }
         Ok(whole)
     }
@@ -284,19 +298,19 @@ impl Workspace {
         whole: &BTreeSet<Utf8PathBuf>,
         staged: &BTreeSet<Utf8PathBuf>,
     ) -> Result<Vec<StagedFile>> {
-        let mut targets = BTreeMap::new();
+        let mut targets = BTreeSet::new();
         for (folder, package) in members.iter().filter(|(folder, _)| !whole.contains(*folder)) {
             for target in &package.targets {
                 let path = self.relative(&target.src_path, package)?;
                 debug_assert!(path.starts_with(folder) || !path.as_str().is_empty());
-                targets.insert(path, empty_target(target));
+                targets.insert(path);
             }
         }
-        targets.retain(|path, _| !staged.contains(path));
-        let roots: String = targets.keys().flat_map(|path| [path.as_str(), "\n"]).collect();
+        targets.retain(|path| !staged.contains(path));
+        let roots: String = targets.iter().flat_map(|path| [path.as_str(), "\n"]).collect();
         Ok(targets
             .into_iter()
-            .map(|(path, text)| StagedFile::text(path, text))
+            .map(|path| StagedFile::text(path, EMPTY_TARGET))
             .chain([StagedFile::text(ROOTS_FILE, roots)])
             .collect())
     }
@@ -425,14 +439,15 @@ fn decides_about_dependencies(path: &Utf8Path) -> bool {
 }
 
 /// What the lock hash is made of and the dependency stage built from: the manifests and the lock file without what says
-/// nothing about dependencies, whole local dependencies, vendored crates, Cargo's configuration, the toolchain.
-/// Also gives the set of its paths.
+/// nothing about dependencies, whole local dependencies and the manifests they inherit from, vendored crates, Cargo's
+/// configuration and the files it names, the toolchain. Also gives the set of its paths.
 fn dependency_inputs(
     root: &Utf8Path,
     sources: &[SourceFile],
     manifests: &BTreeMap<Utf8PathBuf, Manifest>,
     members: &BTreeMap<Utf8PathBuf, &Package>,
     whole: &BTreeSet<Utf8PathBuf>,
+    config: Option<&Manifest>,
 ) -> Result<(Vec<StagedFile>, BTreeSet<Utf8PathBuf>)> {
     let masked = Masked::new(
         members.iter().filter(|(folder, _)| !whole.contains(*folder)).map(|(_, package)| {
@@ -447,6 +462,13 @@ fn dependency_inputs(
             .is_some_and(|folder| whole.contains(folder))
     };
     let is_vendored = |path: &Utf8Path| path.ancestors().skip(1).any(|folder| vendored.contains(folder));
+    let inherited: BTreeSet<&Utf8Path> =
+        whole.iter().filter_map(|folder| manifest::workspace_of(folder, manifests)).collect();
+    let is_inherited = |path: &Utf8Path| {
+        path.file_name() == Some("Cargo.toml")
+            && path.parent().is_some_and(|folder| !folder.as_str().is_empty() && inherited.contains(folder))
+    };
+    let named = config.map(Manifest::named_paths).unwrap_or_default();
     let mut inputs = Vec::new();
     for file in sources {
         let path = file.path.as_path();
@@ -454,6 +476,8 @@ fn dependency_inputs(
             inputs.push(StagedFile::text(path, masked.lock_file(file.text().unwrap_or_default())));
         } else if is_whole(path)
             || is_vendored(path)
+            || is_inherited(path)
+            || named.holds(path)
             || TOOLCHAIN_FILES.contains(&path.as_str())
             || CONFIG_FILES.contains(&path.as_str())
         {
@@ -468,18 +492,6 @@ fn dependency_inputs(
     }
     let paths = inputs.iter().map(|file| file.path.clone()).collect();
     Ok((inputs, paths))
-}
-
-fn empty_target(target: &Target) -> &'static str {
-    let library = [
-        TargetKind::Lib,
-        TargetKind::RLib,
-        TargetKind::DyLib,
-        TargetKind::CDyLib,
-        TargetKind::StaticLib,
-        TargetKind::ProcMacro,
-    ];
-    if target.kind.iter().any(|kind| library.contains(kind)) { "" } else { "fn main() {}\n" }
 }
 
 fn user_to_create(user: &str) -> Option<String> {

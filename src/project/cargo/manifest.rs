@@ -1,7 +1,8 @@
 //! Manifests and `Cargo.lock`, reduced to what decides about the dependencies.
 //!
 //! A member's version says nothing about the dependencies, so it is masked wherever it stands: in the member's manifest,
-//! in `workspace.package`, in other members' requirements, in `Cargo.lock`. Keys that only describe a package are left out.
+//! in `workspace.package`, in other members' requirements, in `Cargo.lock`. Keys that only describe a package and lints,
+//! which are about members alone, are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,12 +34,14 @@ const DESCRIPTIVE_KEYS: [&str; 14] = [
     "repository",
 ];
 
-/// A parsed `Cargo.toml`.
+/// A parsed `Cargo.toml`, or Cargo's configuration, whose `[patch]` reads the same.
 #[derive(Debug, Clone)]
 pub(super) struct Manifest(Table);
 
 impl Manifest {
-    fn parse(file: &SourceFile) -> Result<Self> {
+    /// # Errors
+    /// When the file is not valid TOML.
+    pub(super) fn parse(file: &SourceFile) -> Result<Self> {
         let text = String::from_utf8_lossy(file.text().unwrap_or_default());
         toml::from_str(&text).map(Self).map_err(|error| Error::failed(format!("cannot parse `{}`", file.path)).because(error))
     }
@@ -56,11 +59,37 @@ impl Manifest {
         patches.chain(replaced).flat_map(|table| paths_in(table, Utf8Path::new(""))).collect()
     }
 
+    /// What Cargo's configuration names in the tree: a linker, a wrapper of rustc, the description of a target, a folder of
+    /// crates. Any string may be a path; one that is none names no file.
+    pub(super) fn named_paths(&self) -> NamedPaths {
+        let mut named = NamedPaths::default();
+        let mut waiting: Vec<&Value> = self.0.values().collect();
+        while let Some(value) = waiting.pop() {
+            match value {
+                Value::String(text) => drop(named.strings.insert(normalised(Utf8Path::new(text)))),
+                Value::Array(values) => waiting.extend(values),
+                Value::Table(table) => waiting.extend(table.values()),
+                _ => {}
+            }
+        }
+        let sources = self.0.get("source").and_then(Value::as_table).into_iter().flatten();
+        named.folders = sources
+            .flat_map(|(_, source)| ["directory", "local-registry"].map(|key| source.get(key)))
+            .filter_map(|folder| folder?.as_str().map(|folder| normalised(Utf8Path::new(folder))))
+            .filter(|folder| !folder.as_str().is_empty())
+            .collect();
+        named
+    }
+
     /// Names and folders of the local packages that this one, in `folder`, depends on; relative to the root.
-    pub(super) fn path_dependencies(&self, folder: &Utf8Path, root: Option<&Self>) -> Vec<(String, Utf8PathBuf)> {
-        let shared = root
-            .and_then(|root| root.0.get("workspace")?.get("dependencies")?.as_table())
-            .map(|table| paths_in(table, Utf8Path::new("")).collect::<BTreeMap<_, _>>())
+    pub(super) fn path_dependencies(
+        &self,
+        folder: &Utf8Path,
+        manifests: &BTreeMap<Utf8PathBuf, Self>,
+    ) -> Vec<(String, Utf8PathBuf)> {
+        let shared = workspace_of(folder, manifests)
+            .and_then(|root| Some((root, manifests.get(root)?.0.get("workspace")?.get("dependencies")?.as_table()?)))
+            .map(|(root, table)| paths_in(table, root).collect::<BTreeMap<_, _>>())
             .unwrap_or_default();
         dependency_tables(&self.0)
             .into_iter()
@@ -72,6 +101,34 @@ impl Manifest {
                 paths_in(table, folder).chain(inherited).collect::<Vec<_>>()
             })
             .collect()
+    }
+}
+
+/// What Cargo's configuration names in the tree.
+#[derive(Debug, Default)]
+pub(super) struct NamedPaths {
+    strings: BTreeSet<Utf8PathBuf>,
+    folders: Vec<Utf8PathBuf>,
+}
+
+impl NamedPaths {
+    /// Whether `path`, a file relative to the root, is named itself or lies in a folder of crates.
+    pub(super) fn holds(&self, path: &Utf8Path) -> bool {
+        self.strings.contains(path) || self.folders.iter().any(|folder| path.starts_with(folder))
+    }
+}
+
+/// The folder of the workspace that the package in `folder` belongs to and may inherit from, if it is in the tree.
+pub(super) fn workspace_of<'a>(
+    folder: &'a Utf8Path,
+    manifests: &'a BTreeMap<Utf8PathBuf, Manifest>,
+) -> Option<&'a Utf8Path> {
+    let named = manifests.get(folder).and_then(|manifest| manifest.0.get("package")?.get("workspace")?.as_str());
+    match named {
+        Some(path) => manifests.get_key_value(&normalised(&folder.join(path))).map(|(folder, _)| folder.as_path()),
+        None => folder
+            .ancestors()
+            .find(|folder| manifests.get(*folder).is_some_and(|manifest| manifest.0.contains_key("workspace"))),
     }
 }
 
@@ -134,7 +191,7 @@ fn paths_in<'a>(table: &'a Table, folder: &'a Utf8Path) -> impl Iterator<Item = 
 }
 
 /// `path` without `.` and, where they cancel, `..`.
-fn normalised(path: &Utf8Path) -> Utf8PathBuf {
+pub(super) fn normalised(path: &Utf8Path) -> Utf8PathBuf {
     path.components().fold(Utf8PathBuf::new(), |mut done, component| {
         match component {
             Utf8Component::CurDir => {}
@@ -150,13 +207,13 @@ fn normalised(path: &Utf8Path) -> Utf8PathBuf {
 /// The members whose versions do not count.
 pub(super) struct Masked {
     versions: BTreeMap<String, String>,
-    workspace_version: bool,
+    inherited: bool,
 }
 
 impl Masked {
-    /// `members` are names and versions; `workspace_version` says whether the shared version may be masked too.
-    pub(super) fn new(members: impl Iterator<Item = (String, String)>, workspace_version: bool) -> Self {
-        Self { versions: members.collect(), workspace_version }
+    /// `members` are names and versions; `inherited` says whether what members share may be masked too.
+    pub(super) fn new(members: impl Iterator<Item = (String, String)>, inherited: bool) -> Self {
+        Self { versions: members.collect(), inherited }
     }
 
     /// The manifest of a member or of the workspace, as TOML with its tables sorted.
@@ -164,6 +221,7 @@ impl Masked {
         let mut table = manifest.0.clone();
         for_each_dependency_table(&mut table, &mut |dependencies| self.mask_requirements(dependencies));
         table.remove("badges");
+        table.remove("lints");
         if let Some(package) = table.get_mut("package").and_then(Value::as_table_mut) {
             DESCRIPTIVE_KEYS.iter().for_each(|key| drop(package.remove(*key)));
             if package.contains_key("version") {
@@ -172,12 +230,15 @@ impl Masked {
         }
         if let Some(workspace) = table.get_mut("workspace").and_then(Value::as_table_mut) {
             workspace.remove("metadata");
+            if self.inherited {
+                workspace.remove("lints");
+            }
             if let Some(dependencies) = workspace.get_mut("dependencies").and_then(Value::as_table_mut) {
                 self.mask_requirements(dependencies);
             }
             if let Some(package) = workspace.get_mut("package").and_then(Value::as_table_mut) {
                 DESCRIPTIVE_KEYS.iter().for_each(|key| drop(package.remove(*key)));
-                if self.workspace_version && package.contains_key("version") {
+                if self.inherited && package.contains_key("version") {
                     package.insert("version".to_owned(), MASKED_VERSION.into());
                 }
             }
