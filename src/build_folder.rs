@@ -274,3 +274,32 @@ fn set_mode(path: &Utf8Path, mode: u32) -> Result<()> {
 fn set_mode(_: &Utf8Path, _: u32) -> Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changed_since_it_was_hashed_is_an_error_and_the_folder_stays_as_it_was() -> Result<()> {
+        let folder = tempfile::tempdir().context(|| "no temporary folder".to_owned())?;
+        let root = Utf8Path::from_path(folder.path()).expect("a temporary folder's name is UTF-8");
+        let source = root.join("source");
+        fs::write(&source, "old").context(|| "cannot write".to_owned())?;
+        let copied = |digest| StagedFile {
+            path: "a".into(),
+            executable: false,
+            content: StagedContent::Copy { from: source.clone(), digest, size: 3 },
+        };
+        let stage = |file: StagedFile| {
+            BuildFolder { dockerfile: "FROM x\n".to_owned(), code: &[file], deps: &[] }
+                .stage(&root.join("context"), &Interrupt::default())
+        };
+        stage(copied(content_digest(b"old")))?;
+        fs::write(&source, "new").context(|| "cannot write".to_owned())?;
+        let error = stage(copied(content_digest(b"old"))).expect_err("other bytes were staged");
+        assert!(error.to_string().contains("changed while"), "{error}");
+        assert_eq!(fs::read(root.join("context/code/a")).ok().as_deref(), Some(&b"old"[..]));
+        assert_eq!(root.read_dir_utf8().map(Iterator::count).ok(), Some(2), "something was left behind");
+        Ok(())
+    }
+}
