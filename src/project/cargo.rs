@@ -141,7 +141,7 @@ impl Workspace {
     /// not be changed, or a path dependency lies outside the workspace.
     pub fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
         let root = self.root();
-        let sources = self.sources(options, terminal, interrupt)?;
+        let mut sources = self.sources(options, terminal, interrupt)?;
         warn_of_secrets(&sources, terminal);
         let manifests = manifest::local_manifests(&sources)?;
         let members: BTreeMap<Utf8PathBuf, &Package> = self
@@ -153,6 +153,10 @@ impl Workspace {
         let config = CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
         let config = config.map(Manifest::parse).transpose()?;
         let whole = self.whole_packages(&members, &manifests, config.as_ref())?;
+        if !self.lock_file_agrees(&sources, &manifests, &whole, config.as_ref())? {
+            self.update_lock_file(&["update", "--workspace"], "is out of date", terminal, interrupt)?;
+            sources = self.sources(options, terminal, interrupt)?;
+        }
         let (locked, roots) = dependency_inputs(root, &sources, &manifests, &members, &whole, config.as_ref())?;
         let skeleton = self.skeleton(&members, &whole, &roots)?;
         let toolchain: Vec<StagedFile> = locked
@@ -189,13 +193,7 @@ impl Workspace {
         if !root.join(LOCK_FILE).exists() {
             self.update_lock_file(&["generate-lockfile"], "is missing", terminal, interrupt)?;
         }
-        let list = || source_files(root, &left_out, &[LOCK_FILE], decides_about_dependencies, interrupt);
-        let sources = list()?;
-        if self.lock_file_agrees(&sources)? {
-            return Ok(sources);
-        }
-        self.update_lock_file(&["update", "--workspace"], "is out of date", terminal, interrupt)?;
-        list()
+        source_files(root, &left_out, &[LOCK_FILE], decides_about_dependencies, interrupt)
     }
 
     fn update_lock_file(
@@ -215,14 +213,23 @@ impl Workspace {
         if output.success { Ok(()) } else { Err(command.failure(&output)) }
     }
 
-    /// Whether `Cargo.lock` says of every member what its manifest says. Resolving would tell as well, but needs every
-    /// dependency's source on this machine.
-    fn lock_file_agrees(&self, sources: &[SourceFile]) -> Result<bool> {
+    /// Whether `Cargo.lock` says of every member what its manifest says, and of other local packages nothing else.
+    /// Resolving would tell as well, but needs every dependency's source on this machine.
+    fn lock_file_agrees(
+        &self,
+        sources: &[SourceFile],
+        manifests: &BTreeMap<Utf8PathBuf, Manifest>,
+        whole: &BTreeSet<Utf8PathBuf>,
+        config: Option<&Manifest>,
+    ) -> Result<bool> {
         let Some(text) = sources.iter().find(|file| file.path == LOCK_FILE).and_then(SourceFile::text) else {
             return Ok(false);
         };
         let lock = manifest::LockFile::parse(text)?;
-        Ok(self.metadata.workspace_packages().iter().all(|package| {
+        let patches = manifests.get(Utf8Path::new("")).into_iter().chain(config).flat_map(Manifest::patched_paths);
+        let patches: BTreeSet<Utf8PathBuf> = patches.map(|(_, folder)| folder).collect();
+        let others_agree = whole.iter().all(|folder| lock.agrees_with(folder, manifests, patches.contains(folder)));
+        Ok(others_agree && self.metadata.workspace_packages().iter().all(|package| {
             let dependencies: BTreeSet<&str> = package.dependencies.iter().map(|dependency| &*dependency.name).collect();
             lock.member_dependencies(&package.name, &package.version.to_string()) == Some(dependencies)
                 && package.dependencies.iter().filter(|dependency| dependency.path.is_none()).all(|dependency| {
@@ -279,7 +286,8 @@ impl Workspace {
                 Error::failed(format!("the path dependency `{name}` at `{folder}` is not among the source files"))
                     .hint("it is missing or ignored: add it to the project's files")
             })?;
-            waiting.extend(manifest.path_dependencies(&folder, manifests).into_iter().map(by(&name)));
+            let for_tests_too = members.contains_key(&folder);
+            waiting.extend(manifest.path_dependencies(&folder, manifests, for_tests_too).into_iter().map(by(&name)));
         }
         Ok(whole)
     }

@@ -81,17 +81,23 @@ impl Manifest {
         named
     }
 
-    /// Names and folders of the local packages that this one, in `folder`, depends on; relative to the root.
+    fn name(&self) -> Option<&str> {
+        self.0.get("package")?.get("name")?.as_str()
+    }
+
+    /// Names and folders of the local packages that this one, in `folder`, depends on; relative to the root. What only
+    /// its own tests need does not count, unless `for_tests_too`: Cargo asks for it in members alone.
     pub(super) fn path_dependencies(
         &self,
         folder: &Utf8Path,
         manifests: &BTreeMap<Utf8PathBuf, Self>,
+        for_tests_too: bool,
     ) -> Vec<(String, Utf8PathBuf)> {
         let shared = workspace_of(folder, manifests)
             .and_then(|root| Some((root, manifests.get(root)?.0.get("workspace")?.get("dependencies")?.as_table()?)))
             .map(|(root, table)| paths_in(table, root).collect::<BTreeMap<_, _>>())
             .unwrap_or_default();
-        dependency_tables(&self.0)
+        dependency_tables(&self.0, for_tests_too)
             .into_iter()
             .flat_map(|table| {
                 let inherited = table
@@ -101,6 +107,27 @@ impl Manifest {
                 paths_in(table, folder).chain(inherited).collect::<Vec<_>>()
             })
             .collect()
+    }
+
+    /// The version and the names of the packages that this one, in `folder`, can never do without.
+    fn version_and_needs<'a>(
+        &'a self,
+        folder: &'a Utf8Path,
+        manifests: &'a BTreeMap<Utf8PathBuf, Self>,
+    ) -> (&'a str, Vec<&'a str>) {
+        let shared = workspace_of(folder, manifests).and_then(|root| manifests.get(root)?.0.get("workspace"));
+        let inherits = |value: &Value| value.get("workspace").and_then(Value::as_bool) == Some(true);
+        let version = match self.0.get("package").and_then(|package| package.get("version")) {
+            Some(value) if inherits(value) => shared.and_then(|shared| shared.get("package")?.get("version")),
+            value => value,
+        };
+        let needs = dependency_tables(&self.0, false).into_iter().flatten().filter_map(|(name, value)| {
+            let shared = shared.and_then(|shared| shared.get("dependencies")?.get(name)).filter(|_| inherits(value));
+            let optional = value.get("optional").and_then(Value::as_bool) == Some(true);
+            let package = shared.unwrap_or(value).get("package").and_then(Value::as_str).unwrap_or(name);
+            (!optional).then_some(package)
+        });
+        (version.and_then(Value::as_str).unwrap_or("0.0.0"), needs.collect())
     }
 }
 
@@ -176,10 +203,12 @@ pub(super) fn target_folder(config: Option<&SourceFile>) -> Result<Option<String
     }
 }
 
-fn dependency_tables(table: &Table) -> Vec<&Table> {
-    let own = DEPENDENCY_TABLES.iter().filter_map(|name| table.get(*name)?.as_table());
+fn dependency_tables(table: &Table, for_tests_too: bool) -> Vec<&Table> {
+    let names: Vec<&str> =
+        DEPENDENCY_TABLES.into_iter().filter(|name| for_tests_too || !name.starts_with("dev")).collect();
+    let own = names.iter().filter_map(|name| table.get(*name)?.as_table());
     let targets = table.get("target").and_then(Value::as_table).into_iter().flatten().filter_map(|(_, of)| of.as_table());
-    let of_targets = targets.flat_map(|target| DEPENDENCY_TABLES.iter().filter_map(|name| target.get(*name)?.as_table()));
+    let of_targets = targets.flat_map(|target| names.iter().filter_map(|name| target.get(*name)?.as_table()));
     own.chain(of_targets).collect()
 }
 
@@ -317,32 +346,70 @@ fn for_each_dependency_table(table: &mut Table, change: &mut impl FnMut(&mut Tab
     }
 }
 
-/// A parsed `Cargo.lock`.
-pub(super) struct LockFile(Vec<Value>);
+/// A parsed `Cargo.lock`: its packages, and the patches that nothing uses.
+pub(super) struct LockFile {
+    packages: Vec<Value>,
+    unused: Vec<Value>,
+}
 
 impl LockFile {
     pub(super) fn parse(text: &[u8]) -> Result<Self> {
         let table: Table = toml::from_str(&String::from_utf8_lossy(text)).map_err(|error| {
             Error::failed("cannot parse `Cargo.lock`").because(error).hint("`cargo generate-lockfile` writes it anew")
         })?;
-        Ok(Self(table.get("package").and_then(Value::as_array).cloned().unwrap_or_default()))
+        let list = |packages: Option<&Value>| packages.and_then(Value::as_array).cloned().unwrap_or_default();
+        let unused = table.get("patch").and_then(|patch| patch.get("unused"));
+        Ok(Self { packages: list(table.get("package")), unused: list(unused) })
+    }
+
+    fn local_packages(&self, name: &str) -> impl Iterator<Item = &Value> {
+        self.packages.iter().filter(move |package| {
+            package.get("source").is_none() && package.get("name").and_then(Value::as_str) == Some(name)
+        })
+    }
+
+    /// Whether the file says of the local package in `folder` what its manifest says. It may say nothing, unless the
+    /// package is there to patch another: it can be a dependency that no feature asks for. For the same reason only what
+    /// the package always needs counts.
+    pub(super) fn agrees_with(
+        &self,
+        folder: &Utf8Path,
+        manifests: &BTreeMap<Utf8PathBuf, Manifest>,
+        is_patch: bool,
+    ) -> bool {
+        let Some((manifest, name)) = manifests.get(folder).and_then(|manifest| Some((manifest, manifest.name()?))) else {
+            return true;
+        };
+        let (version, needs) = manifest.version_and_needs(folder, manifests);
+        let is = |package: &Value, key: &str, value: &str| package.get(key).and_then(Value::as_str) == Some(value);
+        let mut entries = self.local_packages(name).peekable();
+        if entries.peek().is_none() {
+            return !is_patch
+                || self.unused.iter().any(|package| is(package, "name", name) && is(package, "version", version));
+        }
+        entries.any(|package| {
+            let dependencies = dependencies_of(package);
+            is(package, "version", version) && needs.iter().all(|name| dependencies.contains(name))
+        })
     }
 
     /// The names of what a member depends on, or `None` if the file does not know this version of it.
     pub(super) fn member_dependencies(&self, name: &str, version: &str) -> Option<BTreeSet<&str>> {
-        let is = |package: &Value, key: &str, value: &str| package.get(key).and_then(Value::as_str) == Some(value);
-        let member = self.0.iter().find(|package| {
-            is(package, "name", name) && is(package, "version", version) && package.get("source").is_none()
-        })?;
-        let dependencies = member.get("dependencies").and_then(Value::as_array).into_iter().flatten();
-        Some(dependencies.filter_map(Value::as_str).filter_map(|entry| entry.split(' ').next()).collect())
+        let is_version = |package: &&Value| package.get("version").and_then(Value::as_str) == Some(version);
+        self.local_packages(name).find(is_version).map(dependencies_of)
     }
 
     /// All versions of a package.
     pub(super) fn versions_of(&self, name: &str) -> impl Iterator<Item = Version> {
-        self.0
+        self.packages
             .iter()
             .filter(move |package| package.get("name").and_then(Value::as_str) == Some(name))
             .filter_map(|package| Version::parse(package.get("version")?.as_str()?).ok())
     }
+}
+
+/// The names of what an entry of `Cargo.lock` depends on.
+fn dependencies_of(package: &Value) -> BTreeSet<&str> {
+    let dependencies = package.get("dependencies").and_then(Value::as_array).into_iter().flatten();
+    dependencies.filter_map(Value::as_str).filter_map(|entry| entry.split(' ').next()).collect()
 }
