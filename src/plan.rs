@@ -117,7 +117,11 @@ pub fn plan(tags: &Tags, hashes: &Hashes, options: &Options, builder: &dyn Runti
             Some(lacking) => reasons.push(format!("`{}` {lacking}", tags.source)),
         }
     }
-    let [lock, versioned] = found(builder, [&tags.lock, &tags.versioned])?;
+    // What the builder is like takes as long to tell as what it has, and both will be needed.
+    let [lock, versioned] = std::thread::scope(|scope| {
+        scope.spawn(|| builder.ready());
+        found(builder, [&tags.lock, &tags.versioned])
+    })?;
     if let Some(lock) = lock {
         expect_label(&tags.lock, &lock, labels::LOCK_HASH, &hashes.lock)?;
         match unusable(&lock, &platforms, builder)? {

@@ -1,8 +1,8 @@
 //! The real builder: `docker buildx build`, and `docker` asked back.
 
-use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -25,12 +25,12 @@ const PROXY_VARIABLES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "N
 /// Drives `docker buildx`.
 #[derive(Debug)]
 pub struct BuildxBuilder {
-    docker: OnceCell<PathBuf>,
+    docker: OnceLock<PathBuf>,
     settings: BuildxSettings,
     terminal: Terminal,
     interrupt: Interrupt,
-    driver: OnceCell<Driver>,
-    platform: OnceCell<Platform>,
+    driver: OnceLock<Driver>,
+    platform: OnceLock<Platform>,
 }
 
 /// What is the same for every build of a run.
@@ -90,12 +90,12 @@ impl BuildxBuilder {
                 .hint("for example `--repository registry.example.com/team/app-runtime`"));
         }
         Ok(Self {
-            docker: OnceCell::new(),
+            docker: OnceLock::new(),
             settings,
             terminal: terminal.clone(),
             interrupt: interrupt.clone(),
-            driver: OnceCell::new(),
-            platform: OnceCell::new(),
+            driver: OnceLock::new(),
+            platform: OnceLock::new(),
         })
     }
 

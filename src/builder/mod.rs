@@ -96,7 +96,7 @@ pub struct BuildRequest {
 }
 
 /// What builds images and knows which exist.
-pub trait RuntimeBuilder {
+pub trait RuntimeBuilder: Sync {
     /// Which of these images exist, in the order asked. Looks things up only; nothing is pulled.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ pub trait RuntimeBuilder {
     /// When the builder cannot be asked.
     fn can_build_from(&self, store: Store) -> Result<bool>;
 
-    /// Whether a build can be started at all.
+    /// Whether a build can be started at all. What is learnt is kept.
     ///
     /// # Errors
     /// When something is missing, with what to do about it.

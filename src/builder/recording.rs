@@ -1,6 +1,6 @@
 //! A builder that builds nothing and records what it is asked: for tests of what is decided.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{BuildRequest, BuildxMetadata, Confirmed, RuntimeBuilder, Store, StoredImage};
 use crate::error::{Error, Result};
@@ -11,9 +11,9 @@ use crate::platform::Platform;
 /// Answers from the images it was given and those it was asked to build.
 #[derive(Debug, Default)]
 pub struct RecordingBuilder {
-    images: RefCell<Vec<(ImageName, StoredImage)>>,
-    requests: RefCell<Vec<BuildRequest>>,
-    look_ups: RefCell<usize>,
+    images: Mutex<Vec<(ImageName, StoredImage)>>,
+    requests: Mutex<Vec<BuildRequest>>,
+    look_ups: Mutex<usize>,
 }
 
 impl RecordingBuilder {
@@ -24,24 +24,24 @@ impl RecordingBuilder {
 
     /// Lets `name` exist.
     pub fn add(&self, name: ImageName, image: StoredImage) {
-        self.images.borrow_mut().push((name, image));
+        locked(&self.images).push((name, image));
     }
 
     /// The builds that were asked for, in order.
     pub fn requests(&self) -> Vec<BuildRequest> {
-        self.requests.borrow().clone()
+        locked(&self.requests).clone()
     }
 
     /// How often it was asked for images.
     pub fn look_ups(&self) -> usize {
-        *self.look_ups.borrow()
+        *locked(&self.look_ups)
     }
 }
 
 impl RuntimeBuilder for RecordingBuilder {
     fn find(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
-        *self.look_ups.borrow_mut() += 1;
-        let known = self.images.borrow();
+        *locked(&self.look_ups) += 1;
+        let known = locked(&self.images);
         let newest = |image: &ImageName| known.iter().rev().find(|(name, _)| name == image).map(|(_, stored)| stored.clone());
         Ok(images.iter().map(|image| newest(image)).collect())
     }
@@ -59,7 +59,7 @@ impl RuntimeBuilder for RecordingBuilder {
     }
 
     fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
-        self.requests.borrow_mut().push(request.clone());
+        locked(&self.requests).push(request.clone());
         let digest = format!("sha256:{0}{0}", md5_hex(format!("{request:?}").as_bytes()));
         Ok(BuildxMetadata {
             digest: Some(digest),
@@ -73,4 +73,8 @@ impl RuntimeBuilder for RecordingBuilder {
         let digest = promised.digest.clone().ok_or_else(|| Error::failed("nothing was promised"))?;
         Ok(Confirmed { store: Store::Engine, digest, platforms: request.platforms.clone() })
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
