@@ -109,12 +109,10 @@ impl BuildFolder<'_> {
     pub fn stage(&self, destination: &Utf8Path, interrupt: &Interrupt) -> Result<Staged> {
         let cannot = || format!("cannot prepare the build folder `{destination}`");
         refuse_foreign(destination)?;
-        let parent = destination
-            .parent()
-            .ok_or_else(|| Error::usage(format!("`{destination}` cannot be a build folder")))?;
+        let parent =
+            destination.parent().ok_or_else(|| Error::usage(format!("`{destination}` cannot be a build folder")))?;
         fs::create_dir_all(parent).context(cannot)?;
-        let temporary =
-            tempfile::Builder::new().prefix(".runtime-image-").tempdir_in(parent).context(cannot)?;
+        let temporary = tempfile::Builder::new().prefix(".runtime-image-").tempdir_in(parent).context(cannot)?;
         let root = Utf8Path::from_path(temporary.path())
             .ok_or_else(|| Error::failed(format!("the name of `{parent}` is not UTF-8")))?;
         let new = root.join("new");
@@ -206,7 +204,8 @@ fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest) -> R
 /// The mtime of a staged file: up to twelve days after the epoch and all nine digits of nanoseconds, from the hash of
 /// its path and content.
 fn content_time(path: &Utf8Path, digest: &ContentDigest) -> FileTime {
-    let hash: [u8; 16] = Md5::new().chain_update(path.as_str()).chain_update([0]).chain_update(digest).finalize().into();
+    let hash: [u8; 16] =
+        Md5::new().chain_update(path.as_str()).chain_update([0]).chain_update(digest).finalize().into();
     let number = u128::from_le_bytes(hash);
     let nanoseconds = u32::try_from(number % 1_000_000_000).unwrap_or_default();
     let seconds = i64::try_from(number / 1_000_000_000 % FILE_TIME_SECONDS).unwrap_or_default();

@@ -29,7 +29,14 @@ pub struct Settings {
     pub base_image: Option<String>,
 
     /// Platforms to build for, such as linux/amd64,linux/arm64 [default: the engine's own]
-    #[arg(long, env = "RUNTIME_IMAGE_PLATFORM", hide_env = true, value_name = "PLATFORM", value_delimiter = ',', help_heading = "Image")]
+    #[arg(
+        long,
+        env = "RUNTIME_IMAGE_PLATFORM",
+        hide_env = true,
+        value_name = "PLATFORM",
+        value_delimiter = ',',
+        help_heading = "Image"
+    )]
     pub platform: Option<Vec<String>>,
 
     /// Shell command that installs further dependencies, run once in the dependency stage
@@ -37,7 +44,14 @@ pub struct Settings {
     pub extra_deps: Option<String>,
 
     /// Build argument for the stage that builds the sources (repeatable)
-    #[arg(long, env = "RUNTIME_IMAGE_BUILD_ARG", hide_env = true, value_name = "KEY=VALUE", value_delimiter = '\n', help_heading = "Image")]
+    #[arg(
+        long,
+        env = "RUNTIME_IMAGE_BUILD_ARG",
+        hide_env = true,
+        value_name = "KEY=VALUE",
+        value_delimiter = '\n',
+        help_heading = "Image"
+    )]
     pub build_arg: Option<Vec<String>>,
 
     /// Repository of the image [default: localhost/<name>-runtime, which is never looked up elsewhere]
@@ -69,19 +83,47 @@ pub struct Settings {
     pub push: Option<bool>,
 
     /// Cache source, passed on to buildx (repeatable)
-    #[arg(long, env = "RUNTIME_IMAGE_CACHE_FROM", hide_env = true, value_name = "CACHE", value_delimiter = '\n', help_heading = "Build")]
+    #[arg(
+        long,
+        env = "RUNTIME_IMAGE_CACHE_FROM",
+        hide_env = true,
+        value_name = "CACHE",
+        value_delimiter = '\n',
+        help_heading = "Build"
+    )]
     pub cache_from: Option<Vec<String>>,
 
     /// Cache destination, passed on to buildx (repeatable)
-    #[arg(long, env = "RUNTIME_IMAGE_CACHE_TO", hide_env = true, value_name = "CACHE", value_delimiter = '\n', help_heading = "Build")]
+    #[arg(
+        long,
+        env = "RUNTIME_IMAGE_CACHE_TO",
+        hide_env = true,
+        value_name = "CACHE",
+        value_delimiter = '\n',
+        help_heading = "Build"
+    )]
     pub cache_to: Option<Vec<String>>,
 
     /// Secret for the steps that fetch, as `id=NAME[,src=PATH|,env=NAME]`; not part of any name (repeatable)
-    #[arg(long, env = "RUNTIME_IMAGE_SECRET", hide_env = true, value_name = "SECRET", value_delimiter = '\n', help_heading = "Build")]
+    #[arg(
+        long,
+        env = "RUNTIME_IMAGE_SECRET",
+        hide_env = true,
+        value_name = "SECRET",
+        value_delimiter = '\n',
+        help_heading = "Build"
+    )]
     pub secret: Option<Vec<String>>,
 
     /// SSH agent socket or key for the steps that fetch; not part of any name (repeatable)
-    #[arg(long, env = "RUNTIME_IMAGE_SSH", hide_env = true, value_name = "SSH", value_delimiter = '\n', help_heading = "Build")]
+    #[arg(
+        long,
+        env = "RUNTIME_IMAGE_SSH",
+        hide_env = true,
+        value_name = "SSH",
+        value_delimiter = '\n',
+        help_heading = "Build"
+    )]
     pub ssh: Option<Vec<String>>,
 
     /// File of certificates that the steps that fetch trust; not in the image, not part of any name
@@ -220,9 +262,31 @@ impl Settings {
             }};
         }
         first_of_each!(
-            base_image, platform, extra_deps, build_arg, repository, tag_prefix, force_rebuild, dry_run, build_folder,
-            load, push, cache_from, cache_to, secret, ssh, ca_bundle, builder, progress, apt_packages, prebuild,
-            install_binaries, workdir, env, user, cmd,
+            base_image,
+            platform,
+            extra_deps,
+            build_arg,
+            repository,
+            tag_prefix,
+            force_rebuild,
+            dry_run,
+            build_folder,
+            load,
+            push,
+            cache_from,
+            cache_to,
+            secret,
+            ssh,
+            ca_bundle,
+            builder,
+            progress,
+            apt_packages,
+            prebuild,
+            install_binaries,
+            workdir,
+            env,
+            user,
+            cmd,
         )
     }
 
@@ -257,8 +321,8 @@ impl Settings {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error).context(|| format!("cannot read `{path}`")),
         };
-        let table: toml::Table = toml::from_str(&text)
-            .map_err(|error| Error::usage(format!("cannot parse `{path}`")).because(error))?;
+        let table: toml::Table =
+            toml::from_str(&text).map_err(|error| Error::usage(format!("cannot parse `{path}`")).because(error))?;
         Self::checked(table, path.as_str(), terminal)
     }
 
@@ -389,7 +453,9 @@ impl Options {
             }
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
-        if !self.workdir.starts_with('/') || self.workdir.trim_end_matches('/').is_empty() || !self.workdir.bytes().all(plain)
+        if !self.workdir.starts_with('/')
+            || self.workdir.trim_end_matches('/').is_empty()
+            || !self.workdir.bytes().all(plain)
         {
             return Err(Error::usage(format!("invalid `workdir` {:?}", self.workdir))
                 .hint("it is an absolute path below `/`, of letters, digits and `/ _ - .`"));
@@ -417,8 +483,18 @@ fn is_ours(argument: &str) -> bool {
     let name = argument.split_once('=').map_or(argument, |(name, _)| name);
     matches!(
         name,
-        "--tag" | "--file" | "--metadata-file" | "--iidfile" | "--target" | "--output" | "--load" | "--push"
-            | "--platform" | "--builder" | "--build-arg" | "--help"
+        "--tag"
+            | "--file"
+            | "--metadata-file"
+            | "--iidfile"
+            | "--target"
+            | "--output"
+            | "--load"
+            | "--push"
+            | "--platform"
+            | "--builder"
+            | "--build-arg"
+            | "--help"
     ) || ["-t", "-f", "-o", "-h"].iter().any(|short| name.starts_with(short))
 }
 

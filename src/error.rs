@@ -99,9 +99,7 @@ impl Error {
             ErrorKind::Failed => exit_code::FAILED,
             ErrorKind::Usage => exit_code::USAGE,
             ErrorKind::Build => exit_code::BUILD_FAILED,
-            ErrorKind::Interrupted(signal) => {
-                exit_code::SIGNAL_BASE.saturating_add(u8::try_from(signal).unwrap_or(0))
-            }
+            ErrorKind::Interrupted(signal) => exit_code::SIGNAL_BASE.saturating_add(u8::try_from(signal).unwrap_or(0)),
         }
     }
 }

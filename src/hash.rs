@@ -34,8 +34,7 @@ pub fn truncate_hash(hex: &str) -> Result<String> {
     }
     let digits: Vec<u8> = hex.bytes().map(hex_value).collect();
     let (head, pairs) = digits.split_at(digits.len() % 2);
-    let bytes: Vec<u8> =
-        head.iter().copied().chain(pairs.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1])).collect();
+    let bytes: Vec<u8> = head.iter().copied().chain(pairs.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1])).collect();
     // base-x writes one leading `0` for each leading zero byte; the number itself has none.
     Ok(base_x::encode(BASE_36, &bytes).trim_start_matches('0').chars().rev().take(TRUNCATED_LENGTH).collect())
 }

@@ -142,7 +142,10 @@ impl FromStr for ImageName {
             return Err(invalid(text, "its registry is not `host` or `host:port`"));
         }
         if tag.is_some_and(|tag| !valid_tag(tag)) {
-            return Err(invalid(text, "a tag is 1 to 128 characters of `A-Z a-z 0-9 _ . -`, not starting with `.` or `-`"));
+            return Err(invalid(
+                text,
+                "a tag is 1 to 128 characters of `A-Z a-z 0-9 _ . -`, not starting with `.` or `-`",
+            ));
         }
         if digest.is_some_and(|digest| !valid_digest(digest)) {
             return Err(invalid(text, "a digest is `sha256:` and 64 hexadecimal digits"));
@@ -226,9 +229,7 @@ fn valid_path_component(component: &str) -> bool {
     }
     component
         .split(|character: char| character.is_ascii_lowercase() || character.is_ascii_digit())
-        .all(|separator| {
-            matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-')
-        })
+        .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-'))
 }
 
 pub(crate) fn valid_tag(tag: &str) -> bool {

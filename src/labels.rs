@@ -21,7 +21,13 @@ pub const PLATFORMS: &str = "dev.runtime-image.platforms";
 pub type Labels = BTreeMap<&'static str, String>;
 
 /// The labels of the image that holds the dependencies.
-pub fn of_dependencies(project: &Project, hashes: &Hashes, base_image: &str, build_from: &str, platforms: &str) -> Labels {
+pub fn of_dependencies(
+    project: &Project,
+    hashes: &Hashes,
+    base_image: &str,
+    build_from: &str,
+    platforms: &str,
+) -> Labels {
     Labels::from([
         ("org.opencontainers.image.title", project.name.clone()),
         ("org.opencontainers.image.version", project.version.clone()),

@@ -218,7 +218,10 @@ mod tests {
                 store: Store::Engine,
                 digest: "sha256:1".to_owned(),
                 platforms: vec![platform.parse().expect("valid")],
-                labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>(),
+                labels: labels
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect::<BTreeMap<_, _>>(),
             };
             self.builder.add(name(&self.tags).clone(), image);
             self

@@ -74,8 +74,21 @@ impl FromStr for Platform {
 fn known_architecture(name: &str) -> bool {
     matches!(
         name,
-        "amd64" | "x86_64" | "x86-64" | "arm64" | "aarch64" | "arm" | "armhf" | "armel" | "386" | "i386" | "ppc64le"
-            | "s390x" | "riscv64" | "loong64" | "mips64le"
+        "amd64"
+            | "x86_64"
+            | "x86-64"
+            | "arm64"
+            | "aarch64"
+            | "arm"
+            | "armhf"
+            | "armel"
+            | "386"
+            | "i386"
+            | "ppc64le"
+            | "s390x"
+            | "riscv64"
+            | "loong64"
+            | "mips64le"
     )
 }
 

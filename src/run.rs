@@ -117,10 +117,7 @@ impl<'a> Run<'a> {
     /// The folder's base name stays the same from build to build, so that BuildKit is sent only what changed.
     fn build_folder(&self) -> Utf8PathBuf {
         let name = self.tags.versioned.tag().unwrap_or("image");
-        self.options
-            .build_folder
-            .clone()
-            .unwrap_or_else(|| self.project.target_folder.join("runtime-image").join(name))
+        self.options.build_folder.clone().unwrap_or_else(|| self.project.target_folder.join("runtime-image").join(name))
     }
 
     fn stage(
@@ -147,12 +144,17 @@ impl<'a> Run<'a> {
             &from.to_string(),
             &joined(&plan.platforms),
         );
-        let lines = |labels: &labels::Labels| template::labels(labels.iter().map(|(name, value)| (*name, value.as_str())));
+        let lines =
+            |labels: &labels::Labels| template::labels(labels.iter().map(|(name, value)| (*name, value.as_str())));
         // The stage `runtime` inherits the labels of its dependencies, which are those of another build when they are
         // not built here.
         let of_runtime = if from == BuildFromImageType::Lock { lines(&all) } else { String::new() };
         let of_deps = if from == BuildFromImageType::Lock { String::new() } else { lines(&all) };
-        let of_sources = labels::of_sources(&self.hashes, self.git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]), self.origin());
+        let of_sources = labels::of_sources(
+            &self.hashes,
+            self.git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]),
+            self.origin(),
+        );
         format!("{start}{dependencies}{of_deps}{runtime}{of_runtime}{}", lines(&of_sources))
     }
 

@@ -89,14 +89,18 @@ fn staged_times_come_from_path_and_content_alone() {
     let before = list(&folder_of(&one, &[]));
     assert_eq!(before, list(&folder_of(&two, &[])), "equal trees are staged equally");
     let time_of = |list: &[(PathBuf, i64, i64, u32)], name: &str| {
-        list.iter().find(|(path, ..)| path == Path::new(name)).map(|(_, seconds, nanoseconds, _)| (*seconds, *nanoseconds)).unwrap()
+        list.iter()
+            .find(|(path, ..)| path == Path::new(name))
+            .map(|(_, seconds, nanoseconds, _)| (*seconds, *nanoseconds))
+            .unwrap()
     };
     two.write("code.txt", "else");
     let after = list(&folder_of(&two, &[]));
     assert_ne!(time_of(&before, "code/code.txt"), time_of(&after, "code/code.txt"));
     assert_eq!(time_of(&before, "code/hello/src/main.rs"), time_of(&after, "code/hello/src/main.rs"));
     let code: Vec<_> = before.iter().filter(|(path, ..)| path.starts_with("code")).collect();
-    let times: std::collections::BTreeSet<_> = code.iter().map(|(_, seconds, nanoseconds, _)| (seconds, nanoseconds)).collect();
+    let times: std::collections::BTreeSet<_> =
+        code.iter().map(|(_, seconds, nanoseconds, _)| (seconds, nanoseconds)).collect();
     assert_eq!(times.len(), code.len(), "two files share a time");
 }
 
@@ -121,7 +125,10 @@ fn what_an_image_cannot_hold_is_refused_by_name() {
         project.run(&["--dry-run", "--force-rebuild"]).fails_with(1, words);
         assert!(!project.root.join("target").exists(), "something was left behind");
     };
-    refused(&|root| std::os::unix::fs::symlink("/etc/passwd", root.join("out")).unwrap(), &["`out`", "/etc/passwd", "hint: "]);
+    refused(
+        &|root| std::os::unix::fs::symlink("/etc/passwd", root.join("out")).unwrap(),
+        &["`out`", "/etc/passwd", "hint: "],
+    );
     refused(&|root| std::os::unix::fs::symlink("../../x", root.join("hello/up")).unwrap(), &["`hello/up`"]);
     refused(&|root| drop(std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap()), &["`socket`"]);
     refused(

@@ -53,7 +53,11 @@ fn a_folder_without_a_project_is_told_from_a_broken_one() {
 #[test]
 fn a_lock_file_that_would_change_is_an_error_with_locked_only() {
     let project = Project::hello();
-    project.edit("Cargo.toml", "\"0.1.0\"", "\"0.2.0\"").edit("greeting/Cargo.toml", "version = \"0.1\"", "version = \"0.2\"");
+    project.edit("Cargo.toml", "\"0.1.0\"", "\"0.2.0\"").edit(
+        "greeting/Cargo.toml",
+        "version = \"0.1\"",
+        "version = \"0.2\"",
+    );
     let lock = project.read("Cargo.lock");
     project.run(&["tags", "--locked"]).fails_with(1, &["`Cargo.lock` is out of date", "hint: "]);
     assert_eq!(project.read("Cargo.lock"), lock);
@@ -104,7 +108,8 @@ fn a_base_image_that_does_not_exist_is_named() {
         let run = project.run(&arguments);
         run.fails_with(101, &["hint: the image `localhost/no-such-image:1` was found neither"]);
     }
-    let base = std::env::var("RI_REGISTRY").map_or("localhost:1/x:1".to_owned(), |registry| format!("{registry}/nope:1"));
+    let base =
+        std::env::var("RI_REGISTRY").map_or("localhost:1/x:1".to_owned(), |registry| format!("{registry}/nope:1"));
     let run = project.run(&["--base-image", &base]);
     assert_eq!(run.code, Some(101), "{}", run.stderr);
     assert!(run.stderr.contains("hint: "), "{}", run.stderr);

@@ -48,8 +48,12 @@ print(s.server_address[1], flush=True); s.serve_forever()";
 fn a_ca_bundle_reaches_the_steps_that_fetch_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let server = https_server(folder.path());
-    let shell = |script: &str| assert!(Command::new("sh").args(["-ec", script]).current_dir(folder.path()).status().unwrap().success());
-    shell("git init -q r && git -C r -c user.name=t -c user.email=t@t commit -q --allow-empty -m x && git -C r update-server-info");
+    let shell = |script: &str| {
+        assert!(Command::new("sh").args(["-ec", script]).current_dir(folder.path()).status().unwrap().success())
+    };
+    shell(
+        "git init -q r && git -C r -c user.name=t -c user.email=t@t commit -q --allow-empty -m x && git -C r update-server-info",
+    );
     // The system's own certificates stay trusted: the registry of crates is reached with them.
     shell("cat /etc/ssl/certs/ca-certificates.crt ca.pem >bundle.pem");
     let bundle = folder.path().join("bundle.pem");
@@ -57,7 +61,10 @@ fn a_ca_bundle_reaches_the_steps_that_fetch_and_nothing_else() {
 
     let project = Project::hello_on_engine();
     // The dependency stage and the runtime stage both run this.
-    project.write("runtime-image.toml", format!("prebuild = ['build --release && grep -q \"{marker}\" \"$CARGO_HTTP_CAINFO\"']"));
+    project.write(
+        "runtime-image.toml",
+        format!("prebuild = ['build --release && grep -q \"{marker}\" \"$CARGO_HTTP_CAINFO\"']"),
+    );
     let fetch = format!("git ls-remote https://localhost:{}/r/.git", server.1);
     let arguments = ["--extra-deps", &fetch, "--", "--network=host"];
     let run = project.run(&arguments);
@@ -66,7 +73,16 @@ fn a_ca_bundle_reaches_the_steps_that_fetch_and_nothing_else() {
     let image = project.ok(&with_bundle).image().to_owned();
     assert_eq!(image, project.name(&project.tags(&arguments)[0]), "the bundle moved a tag");
 
-    let found = run_image(&image, &["sh", "-c", &format!("ls /run/secrets 2>/dev/null; grep -rlF '{marker}' / --exclude-dir=proc --exclude-dir=sys --exclude=runtime-image.toml || true")]);
+    let found = run_image(
+        &image,
+        &[
+            "sh",
+            "-c",
+            &format!(
+                "ls /run/secrets 2>/dev/null; grep -rlF '{marker}' / --exclude-dir=proc --exclude-dir=sys --exclude=runtime-image.toml || true"
+            ),
+        ],
+    );
     assert_eq!(found, "", "the bundle is in the image");
     assert!(!docker(&["image", "inspect", &image]).contains("ca-bundle"), "the configuration tells of it");
 }

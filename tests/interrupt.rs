@@ -19,13 +19,8 @@ fn kill(signal: &str, target: &str) {
 
 /// Starts the command in a process group of its own and waits until its stderr holds `word`.
 fn started_until(project: &Project, arguments: &[&str], word: &str) -> Child {
-    let mut child = project
-        .command(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .unwrap();
+    let mut child =
+        project.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains(word)), "{word:?} was never said");
     // Somebody must go on reading, or the child blocks.
@@ -36,7 +31,8 @@ fn started_until(project: &Project, arguments: &[&str], word: &str) -> Child {
 /// The command lines of all processes that name the project's repository or build folder.
 fn processes_of(project: &Project) -> Vec<String> {
     let root = project.root.display().to_string();
-    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+    let processes =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
     processes
         .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
         .filter(|line| line.contains(&project.repository) || line.contains(&root))
@@ -66,7 +62,10 @@ fn a_signal_ends_the_build_and_leaves_nothing(#[case] signal: &str, #[case] grou
         assert!(!image_exists(&project.name(&tag)), "{tag} is there");
     }
     let below = fs::read_dir(project.root.join("target/runtime-image")).unwrap();
-    let left: Vec<_> = below.map(|entry| entry.unwrap().file_name()).filter(|name| name.to_string_lossy().starts_with(".runtime-image-")).collect();
+    let left: Vec<_> = below
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name.to_string_lossy().starts_with(".runtime-image-"))
+        .collect();
     assert!(left.is_empty(), "{left:?}");
 }
 

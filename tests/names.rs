@@ -127,7 +127,9 @@ fn the_same_tree_has_the_same_names_anywhere() {
     elder.env("LC_ALL", "tr_TR.UTF-8").env("LANG", "C").env("TZ", "Pacific/Chatham").env("SOURCE_DATE_EPOCH", "1");
     assert_eq!(names(Run::from(elder.output().unwrap())), expected, "another locale, zone and clock");
 
-    for (path, time) in [("Cargo.toml", "199901010000"), ("Cargo.lock", "203501010000"), ("hello/src/main.rs", "197001020000")] {
+    for (path, time) in
+        [("Cargo.toml", "199901010000"), ("Cargo.lock", "203501010000"), ("hello/src/main.rs", "197001020000")]
+    {
         let status = Command::new("touch").args(["-t", time]).arg(elsewhere.join(path)).status().unwrap();
         assert!(status.success());
     }

@@ -45,7 +45,10 @@ fn a_pushed_image_is_confirmed_by_the_registry_and_reused_from_there() {
     project.edit("greeting/src/lib.rs", "hello", "ciao");
     let (changed, run) = project.json(&["--push"]);
     assert_eq!(changed["build_from"], "lock", "{}", run.stderr);
-    assert_eq!(docker(&["run", "--rm", changed["image"].as_str().unwrap()]), "CIAO from the runtime image 1.0 (31 characters)\n");
+    assert_eq!(
+        docker(&["run", "--rm", changed["image"].as_str().unwrap()]),
+        "CIAO from the runtime image 1.0 (31 characters)\n"
+    );
 }
 
 #[test]

@@ -63,7 +63,10 @@ fn each_source_file_is_read_once() {
         !["Cargo.toml", "Cargo.lock", ".gitignore"].iter().any(|other| name == *other)
     };
     let times: BTreeMap<_, _> = opened.into_iter().filter(|(path, _)| ours(path)).collect();
-    assert!(times.contains_key(&project.root.join("hello/src/main.rs")) && times.contains_key(&project.root.join("assets/large")));
+    assert!(
+        times.contains_key(&project.root.join("hello/src/main.rs"))
+            && times.contains_key(&project.root.join("assets/large"))
+    );
     assert!(times.values().all(|times| *times == 1), "{times:?}");
 }
 

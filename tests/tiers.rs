@@ -142,7 +142,16 @@ fn a_dry_runs_folder_gives_the_same_image_when_docker_builds_it() {
             let of = |name: &str| docker(&["image", "inspect", "--format", field, name]);
             assert_eq!(of(&by_hand), of(image), "{tier}: {field}");
         }
-        let list = |name: &str| run_image(name, &["sh", "-c", "cd /workspace && find . -path ./target -prune -o -type f -print0 | sort -z | xargs -0 md5sum"]);
+        let list = |name: &str| {
+            run_image(
+                name,
+                &[
+                    "sh",
+                    "-c",
+                    "cd /workspace && find . -path ./target -prune -o -type f -print0 | sort -z | xargs -0 md5sum",
+                ],
+            )
+        };
         assert_eq!(list(&by_hand), list(image), "{tier}");
     }
 }

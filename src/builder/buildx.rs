@@ -117,7 +117,8 @@ impl BuildxBuilder {
     }
 
     fn find_in_engine(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
-        let output = self.answer(&self.docker()?.args(["image", "inspect"]).args(images.iter().map(ToString::to_string)))?;
+        let output =
+            self.answer(&self.docker()?.args(["image", "inspect"]).args(images.iter().map(ToString::to_string)))?;
         engine::inspected_images(images, &output.stdout, &output.stderr)
     }
 
@@ -220,8 +221,7 @@ impl RuntimeBuilder for BuildxBuilder {
         if let Some(platform) = self.platform.get() {
             return Ok(platform.clone());
         }
-        let platform =
-            if engine_is_this_machine() { Platform::of_this_machine() } else { self.asked_platform()? };
+        let platform = if engine_is_this_machine() { Platform::of_this_machine() } else { self.asked_platform()? };
         Ok(self.platform.get_or_init(|| platform).clone())
     }
 
@@ -247,7 +247,9 @@ impl RuntimeBuilder for BuildxBuilder {
             let error = Error::build(format!("the build of `{name}` failed"));
             let error = if output.stderr.is_empty() { error } else { error.because(output.stderr.trim().to_owned()) };
             return Err(match self.missing_base(&request.context.join(crate::build_folder::DOCKERFILE)) {
-                Some(base) => error.hint(format!("the image `{base}` was found neither in the engine nor in its registry; check its name")),
+                Some(base) => error.hint(format!(
+                    "the image `{base}` was found neither in the engine nor in its registry; check its name"
+                )),
                 None => error.hint(format!(
                     "the engine's output says why; the build folder `{}` is still there to look at",
                     request.context
@@ -268,8 +270,9 @@ impl RuntimeBuilder for BuildxBuilder {
         let mut confirmed = None;
         for (name, image) in request.names.iter().zip(found) {
             let image = image.ok_or_else(|| {
-                Error::failed(format!("the build ended well, but `{name}` is not there"))
-                    .hint("something removed it meanwhile, or the builder's output went elsewhere: `docker buildx inspect`")
+                Error::failed(format!("the build ended well, but `{name}` is not there")).hint(
+                    "something removed it meanwhile, or the builder's output went elsewhere: `docker buildx inspect`",
+                )
             })?;
             if !promised.promises(&image.digest) {
                 return Err(Error::failed(format!(
@@ -292,8 +295,18 @@ impl RuntimeBuilder for BuildxBuilder {
 pub fn build_arguments(request: &BuildRequest, settings: &BuildxSettings, metadata_file: &Utf8Path) -> Vec<OsString> {
     // Destructured, so that a new field cannot be forgotten.
     let BuildRequest { context, target, deps_image, names, platforms, no_cache, build_args } = request;
-    let BuildxSettings { output, builder, progress, cache_from, cache_to, secrets, ssh, proxies, extra, ask_registry: _ } =
-        settings;
+    let BuildxSettings {
+        output,
+        builder,
+        progress,
+        cache_from,
+        cache_to,
+        secrets,
+        ssh,
+        proxies,
+        extra,
+        ask_registry: _,
+    } = settings;
     let mut arguments: Vec<String> = vec!["buildx".into(), "build".into()];
     let mut add = |flag: &str, value: &str| arguments.extend([flag.to_owned(), value.to_owned()]);
     builder.iter().for_each(|name| add("--builder", name));
@@ -310,7 +323,8 @@ pub fn build_arguments(request: &BuildRequest, settings: &BuildxSettings, metada
     progress.iter().for_each(|progress| add("--progress", progress));
     add("--metadata-file", metadata_file.as_str());
     // Provenance holds times: with it the digest is another one at every build.
-    let attests = |argument: &String| ["--provenance", "--sbom", "--attest"].iter().any(|flag| argument.starts_with(flag));
+    let attests =
+        |argument: &String| ["--provenance", "--sbom", "--attest"].iter().any(|flag| argument.starts_with(flag));
     if !extra.iter().any(attests) {
         arguments.push("--provenance=false".to_owned());
     }

@@ -139,7 +139,8 @@ pub(super) fn registry_image(json: &str) -> Result<StoredImage> {
         .filter_map(|manifest| platform_of(manifest.get("platform")?))
         .collect();
     // Of an index the images are keyed by platform; of a single manifest there is just the one.
-    let first = image.filter(|image| image.get("architecture").is_some()).or_else(|| image?.as_object()?.values().next());
+    let first =
+        image.filter(|image| image.get("architecture").is_some()).or_else(|| image?.as_object()?.values().next());
     let platforms = if listed.is_empty() { first.and_then(platform_of).into_iter().collect() } else { listed };
     let labels = first
         .and_then(|image| image.get("config")?.get("Labels"))
@@ -221,7 +222,10 @@ mod tests {
             {"Kind":"image","Available":false,"Descriptor":{"platform":{"os":"linux","architecture":"arm64"}}},
             {"Kind":"attestation","Available":true,"Descriptor":{"platform":{"os":"unknown","architecture":"unknown"}}}]}]"#;
         let found = inspected_images(&[&name("a:1")], stdout, "")?;
-        assert_eq!(found[0].as_ref().map(|image| image.platforms.clone()), Some(vec![Platform::new("linux", "amd64", None)]));
+        assert_eq!(
+            found[0].as_ref().map(|image| image.platforms.clone()),
+            Some(vec![Platform::new("linux", "amd64", None)])
+        );
         Ok(())
     }
 

@@ -38,7 +38,11 @@ impl BuildxMetadata {
         Ok(Self {
             digest: digest("containerimage.digest").or_else(|| descriptor?.as_str().map(str::to_owned)),
             config_digest: digest("containerimage.config.digest"),
-            names: text("image.name").into_iter().flat_map(|names| names.split(',').map(str::parse).collect::<Vec<_>>()).filter_map(Result::ok).collect(),
+            names: text("image.name")
+                .into_iter()
+                .flat_map(|names| names.split(',').map(str::parse).collect::<Vec<_>>())
+                .filter_map(Result::ok)
+                .collect(),
             build_ref: text("buildx.build.ref"),
         })
     }

@@ -42,7 +42,8 @@ impl RuntimeBuilder for RecordingBuilder {
     fn find(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
         *locked(&self.look_ups) += 1;
         let known = locked(&self.images);
-        let newest = |image: &ImageName| known.iter().rev().find(|(name, _)| name == image).map(|(_, stored)| stored.clone());
+        let newest =
+            |image: &ImageName| known.iter().rev().find(|(name, _)| name == image).map(|(_, stored)| stored.clone());
         Ok(images.iter().map(|image| newest(image)).collect())
     }
 
@@ -61,12 +62,7 @@ impl RuntimeBuilder for RecordingBuilder {
     fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
         locked(&self.requests).push(request.clone());
         let digest = format!("sha256:{0}{0}", md5_hex(format!("{request:?}").as_bytes()));
-        Ok(BuildxMetadata {
-            digest: Some(digest),
-            config_digest: None,
-            names: request.names.clone(),
-            build_ref: None,
-        })
+        Ok(BuildxMetadata { digest: Some(digest), config_digest: None, names: request.names.clone(), build_ref: None })
     }
 
     fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed> {

@@ -104,8 +104,9 @@ impl Workspace {
     /// When a configuration cannot be parsed.
     pub fn settings(&self, given: Settings, terminal: &Terminal) -> Result<Settings> {
         let root = self.root();
-        let here = Utf8PathBuf::try_from(std::env::current_dir().context(|| "cannot tell the current folder".to_owned())?)
-            .context(|| "the current folder's name is not UTF-8".to_owned())?;
+        let here =
+            Utf8PathBuf::try_from(std::env::current_dir().context(|| "cannot tell the current folder".to_owned())?)
+                .context(|| "the current folder's name is not UTF-8".to_owned())?;
         let package = match self.root_package() {
             Some(package) => Settings::from_metadata(&package.metadata, "package.metadata", terminal)?,
             None => Settings::default(),
@@ -159,11 +160,8 @@ impl Workspace {
         }
         let (locked, roots) = dependency_inputs(root, &sources, &manifests, &members, &whole, config.as_ref())?;
         let skeleton = self.skeleton(&members, &whole, &roots)?;
-        let toolchain: Vec<StagedFile> = locked
-            .iter()
-            .filter(|file| TOOLCHAIN_FILES.contains(&file.path.as_str()))
-            .cloned()
-            .collect();
+        let toolchain: Vec<StagedFile> =
+            locked.iter().filter(|file| TOOLCHAIN_FILES.contains(&file.path.as_str())).cloned().collect();
         let context = self.template_context(options, &sources)?;
         Ok(Project {
             kind: ProjectKind::Cargo,
@@ -176,7 +174,11 @@ impl Workspace {
             skeleton,
             toolchain,
             dockerfile: Dockerfile::cargo(&context)?,
-            hashed_dockerfile: Dockerfile::cargo(&TemplateContext { mounts: String::new(), trust: String::new(), ..context })?,
+            hashed_dockerfile: Dockerfile::cargo(&TemplateContext {
+                mounts: String::new(),
+                trust: String::new(),
+                ..context
+            })?,
         })
     }
 
@@ -229,13 +231,15 @@ impl Workspace {
         let patches = manifests.get(Utf8Path::new("")).into_iter().chain(config).flat_map(Manifest::patched_paths);
         let patches: BTreeSet<Utf8PathBuf> = patches.map(|(_, folder)| folder).collect();
         let others_agree = whole.iter().all(|folder| lock.agrees_with(folder, manifests, patches.contains(folder)));
-        Ok(others_agree && self.metadata.workspace_packages().iter().all(|package| {
-            let dependencies: BTreeSet<&str> = package.dependencies.iter().map(|dependency| &*dependency.name).collect();
-            lock.member_dependencies(&package.name, &package.version.to_string()) == Some(dependencies)
-                && package.dependencies.iter().filter(|dependency| dependency.path.is_none()).all(|dependency| {
-                    lock.versions_of(&dependency.name).any(|version| dependency.req.matches(&version))
-                })
-        }))
+        Ok(others_agree
+            && self.metadata.workspace_packages().iter().all(|package| {
+                let dependencies: BTreeSet<&str> =
+                    package.dependencies.iter().map(|dependency| &*dependency.name).collect();
+                lock.member_dependencies(&package.name, &package.version.to_string()) == Some(dependencies)
+                    && package.dependencies.iter().filter(|dependency| dependency.path.is_none()).all(|dependency| {
+                        lock.versions_of(&dependency.name).any(|version| dependency.req.matches(&version))
+                    })
+            }))
     }
 
     fn relative(&self, path: &Utf8Path, package: &Package) -> Result<Utf8PathBuf> {
@@ -268,7 +272,8 @@ impl Workspace {
         for package in members.values() {
             for dependency in &package.dependencies {
                 let Some(path) = &dependency.path else { continue };
-                let path = path.strip_prefix(self.root()).map_err(|_| self.outside(&dependency.name, path, &package.name))?;
+                let path =
+                    path.strip_prefix(self.root()).map_err(|_| self.outside(&dependency.name, path, &package.name))?;
                 if !members.contains_key(path) {
                     waiting.push((dependency.name.clone(), path.to_owned(), package.name.to_string()));
                 }
@@ -323,11 +328,7 @@ impl Workspace {
             .collect())
     }
 
-    fn template_context(
-        &self,
-        options: &Options,
-        sources: &[SourceFile],
-    ) -> Result<TemplateContext> {
+    fn template_context(&self, options: &Options, sources: &[SourceFile]) -> Result<TemplateContext> {
         let mut binaries: BTreeSet<&str> = BTreeSet::new();
         let mut default_binaries: BTreeSet<&str> = BTreeSet::new();
         let default_members = &self.metadata.workspace_default_members;
@@ -341,10 +342,8 @@ impl Workspace {
         }
         let default_run = self.root_package().and_then(|package| package.default_run.as_deref());
         let only = default_binaries.first().copied().filter(|_| default_binaries.len() == 1);
-        let default_cmd = default_run
-            .or(only)
-            .filter(|_| options.install_binaries)
-            .map(|binary| Cmd::Exec(vec![binary.to_owned()]));
+        let default_cmd =
+            default_run.or(only).filter(|_| options.install_binaries).map(|binary| Cmd::Exec(vec![binary.to_owned()]));
         let config = CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
         Ok(TemplateContext {
             from_image: options.base_image.to_string(),
@@ -458,15 +457,18 @@ fn dependency_inputs(
     config: Option<&Manifest>,
 ) -> Result<(Vec<StagedFile>, BTreeSet<Utf8PathBuf>)> {
     let masked = Masked::new(
-        members.iter().filter(|(folder, _)| !whole.contains(*folder)).map(|(_, package)| {
-            (package.name.to_string(), package.version.to_string())
-        }),
+        members
+            .iter()
+            .filter(|(folder, _)| !whole.contains(*folder))
+            .map(|(_, package)| (package.name.to_string(), package.version.to_string())),
         members.keys().all(|folder| !whole.contains(folder)),
     );
     let vendored = manifest::vendored_folders(sources);
     let is_whole = |path: &Utf8Path| {
         // The nearest package decides: a member inside a whole package is still a member.
-        path.ancestors().skip(1).find(|folder| whole.contains(*folder) || members.contains_key(*folder))
+        path.ancestors()
+            .skip(1)
+            .find(|folder| whole.contains(*folder) || members.contains_key(*folder))
             .is_some_and(|folder| whole.contains(folder))
     };
     let is_vendored = |path: &Utf8Path| path.ancestors().skip(1).any(|folder| vendored.contains(folder));

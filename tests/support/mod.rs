@@ -87,7 +87,8 @@ impl Project {
     }
 
     pub fn git_init(&self) -> &Self {
-        for arguments in [&["init", "-q"][..], &["add", "-A"], &["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]]
+        for arguments in
+            [&["init", "-q"][..], &["add", "-A"], &["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]]
         {
             let output = Command::new("git").args(arguments).current_dir(&self.root).output().unwrap();
             assert!(output.status.success(), "{output:?}");
@@ -107,6 +108,7 @@ impl Project {
             .env("RUNTIME_IMAGE_BASE_IMAGE", &self.base_image)
             .env("RUNTIME_IMAGE_REPOSITORY", &self.repository)
             .env("RUNTIME_IMAGE_PROGRESS", "plain")
+            .env_remove("CARGO_TARGET_DIR")
             .stdin(Stdio::null());
         command
     }
@@ -210,7 +212,9 @@ pub fn image_exists(image: &str) -> bool {
 }
 
 pub fn label(image: &str, name: &str) -> String {
-    docker(&["image", "inspect", "--format", &format!("{{{{index .Config.Labels {name:?}}}}}"), image]).trim().to_owned()
+    docker(&["image", "inspect", "--format", &format!("{{{{index .Config.Labels {name:?}}}}}"), image])
+        .trim()
+        .to_owned()
 }
 
 /// The registry of the test engine.
@@ -222,13 +226,15 @@ pub fn registry() -> String {
 /// A base image with Cargo: the test registry's, or the public one where a user's own engine is used.
 pub fn rust_base() -> String {
     assert_engine();
-    std::env::var("RI_REGISTRY").map_or_else(|_| "rust:1-bookworm".to_owned(), |registry| format!("{registry}/rust:trixie"))
+    std::env::var("RI_REGISTRY")
+        .map_or_else(|_| "rust:1-bookworm".to_owned(), |registry| format!("{registry}/rust:trixie"))
 }
 
 /// A base image without Cargo.
 pub fn debian_base() -> String {
     assert_engine();
-    std::env::var("RI_REGISTRY").map_or_else(|_| "debian:bookworm".to_owned(), |registry| format!("{registry}/debian:bookworm"))
+    std::env::var("RI_REGISTRY")
+        .map_or_else(|_| "debian:bookworm".to_owned(), |registry| format!("{registry}/debian:bookworm"))
 }
 
 const HOW: &str = "run the tests with `make test`, or inside `scripts/engine run -- ...`";

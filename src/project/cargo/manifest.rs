@@ -43,7 +43,9 @@ impl Manifest {
     /// When the file is not valid TOML.
     pub(super) fn parse(file: &SourceFile) -> Result<Self> {
         let text = String::from_utf8_lossy(file.text().unwrap_or_default());
-        toml::from_str(&text).map(Self).map_err(|error| Error::failed(format!("cannot parse `{}`", file.path)).because(error))
+        toml::from_str(&text)
+            .map(Self)
+            .map_err(|error| Error::failed(format!("cannot parse `{}`", file.path)).because(error))
     }
 
     /// `workspace.package.version`.
@@ -54,7 +56,8 @@ impl Manifest {
     /// Names and folders of the local packages that `[patch]` and `[replace]` put in the place of others, relative to
     /// the root.
     pub(super) fn patched_paths(&self) -> Vec<(String, Utf8PathBuf)> {
-        let patches = self.0.get("patch").and_then(Value::as_table).into_iter().flatten().filter_map(|(_, of)| of.as_table());
+        let patches =
+            self.0.get("patch").and_then(Value::as_table).into_iter().flatten().filter_map(|(_, of)| of.as_table());
         let replaced = self.0.get("replace").and_then(Value::as_table);
         patches.chain(replaced).flat_map(|table| paths_in(table, Utf8Path::new(""))).collect()
     }
@@ -207,7 +210,8 @@ fn dependency_tables(table: &Table, for_tests_too: bool) -> Vec<&Table> {
     let names: Vec<&str> =
         DEPENDENCY_TABLES.into_iter().filter(|name| for_tests_too || !name.starts_with("dev")).collect();
     let own = names.iter().filter_map(|name| table.get(*name)?.as_table());
-    let targets = table.get("target").and_then(Value::as_table).into_iter().flatten().filter_map(|(_, of)| of.as_table());
+    let targets =
+        table.get("target").and_then(Value::as_table).into_iter().flatten().filter_map(|(_, of)| of.as_table());
     let of_targets = targets.flat_map(|target| names.iter().filter_map(|name| target.get(*name)?.as_table()));
     own.chain(of_targets).collect()
 }
@@ -298,9 +302,9 @@ impl Masked {
             let field = |name: &str| lock_field(entry, name).unwrap_or_default().to_owned();
             (field("name"), Version::parse(&field("version")).ok(), field("source"))
         });
-        entries.iter().fold(head.trim_end().to_owned() + "\n", |text, entry| {
-            text + "\n[[package]]\n" + entry.trim_end() + "\n"
-        })
+        entries
+            .iter()
+            .fold(head.trim_end().to_owned() + "\n", |text, entry| text + "\n[[package]]\n" + entry.trim_end() + "\n")
     }
 
     fn lock_entry(&self, entry: &str) -> String {
@@ -309,15 +313,13 @@ impl Masked {
             && let (Some(name), Some(version)) = (lock_field(entry, "name"), lock_field(entry, "version"))
             && self.versions.get(name).is_some_and(|member| member == version)
         {
-            masked = masked.replacen(
-                &format!("version = \"{version}\"\n"),
-                &format!("version = \"{MASKED_VERSION}\"\n"),
-                1,
-            );
+            masked =
+                masked.replacen(&format!("version = \"{version}\"\n"), &format!("version = \"{MASKED_VERSION}\"\n"), 1);
         }
         // Where a name is ambiguous, dependencies are written with their version.
         for (name, version) in &self.versions {
-            masked = masked.replace(&format!("\n \"{name} {version}\",\n"), &format!("\n \"{name} {MASKED_VERSION}\",\n"));
+            masked =
+                masked.replace(&format!("\n \"{name} {version}\",\n"), &format!("\n \"{name} {MASKED_VERSION}\",\n"));
         }
         masked
     }
@@ -377,7 +379,8 @@ impl LockFile {
         manifests: &BTreeMap<Utf8PathBuf, Manifest>,
         is_patch: bool,
     ) -> bool {
-        let Some((manifest, name)) = manifests.get(folder).and_then(|manifest| Some((manifest, manifest.name()?))) else {
+        let Some((manifest, name)) = manifests.get(folder).and_then(|manifest| Some((manifest, manifest.name()?)))
+        else {
             return true;
         };
         let (version, needs) = manifest.version_and_needs(folder, manifests);
