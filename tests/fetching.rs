@@ -49,7 +49,7 @@ fn a_ca_bundle_reaches_the_steps_that_fetch_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let server = https_server(folder.path());
     let shell = |script: &str| {
-        assert!(Command::new("sh").args(["-ec", script]).current_dir(folder.path()).status().unwrap().success())
+        assert!(Command::new("sh").args(["-ec", script]).current_dir(folder.path()).status().unwrap().success());
     };
     shell(
         "git init -q r && git -C r -c user.name=t -c user.email=t@t commit -q --allow-empty -m x && git -C r update-server-info",
