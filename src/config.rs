@@ -54,7 +54,7 @@ pub struct Settings {
     )]
     pub build_arg: Option<Vec<String>>,
 
-    /// Repository of the image [default: localhost/<name>-runtime, which is never looked up elsewhere]
+    /// Repository of the image [default: localhost/NAME-runtime, which is never looked up elsewhere]
     #[arg(long, env = "RUNTIME_IMAGE_REPOSITORY", hide_env = true, value_name = "REPOSITORY", help_heading = "Image")]
     pub repository: Option<String>,
 
