@@ -72,26 +72,25 @@ impl<'a> Run<'a> {
     /// When a step fails; nothing half-done keeps a name.
     pub fn build(mut self, builder: &dyn RuntimeBuilder) -> Result<Report> {
         let mut plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
+        let destination = self.build_folder();
+        let mut locks = Vec::new();
+        if plan.reused().is_none() {
+            if !self.options.dry_run {
+                builder.ready()?;
+            }
+            locks.push(Lock::of_image(&self.tags.source, self.terminal, self.interrupt)?);
+            locks.push(Lock::of_build_folder(&destination, self.terminal, self.interrupt)?);
+            if locks.iter().any(|lock| lock.waited) {
+                // Whoever was first may have made the image, or a better one to build from.
+                plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
+            }
+        }
         if let Some(reused) = plan.reused().cloned() {
             self.terminal.status("Reusing", &plan.reason);
             return Ok(self.report(&plan, None, Some(reused)));
         }
-        if !self.options.dry_run {
-            builder.ready()?;
-        }
-        let image_lock = Lock::of_image(&self.tags.source, self.terminal, self.interrupt)?;
-        let destination = self.build_folder();
-        let _folder_lock = Lock::of_build_folder(&destination, self.terminal, self.interrupt)?;
-        if image_lock.waited {
-            // Whoever was first may have made the image, or a better one to build from.
-            plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
-            if let Some(reused) = plan.reused().cloned() {
-                self.terminal.status("Reusing", &plan.reason);
-                return Ok(self.report(&plan, None, Some(reused)));
-            }
-        }
         let Decision::Build { from, image } = plan.decision.clone() else {
-            unreachable!("a plan that reuses has returned above")
+            unreachable!("a plan without a reused image builds one")
         };
         self.terminal.status("Planning", format!("a build from {from}: {}", plan.reason));
         let staged = self.timed(|seconds| &mut seconds.stage, |run| run.stage(&plan, from, &image, &destination))?;
@@ -137,25 +136,22 @@ impl<'a> Run<'a> {
         let start = format!("FROM {image} AS deps\n");
         let start = if from == BuildFromImageType::Scratch { system.as_str() } else { start.as_str() };
         let dependencies = if from == BuildFromImageType::Lock { "" } else { dependencies.as_str() };
-        let all = labels::of_dependencies(
+        let of_dependencies = labels::of_dependencies(
             &self.project,
             &self.hashes,
             &self.options.base_image.to_string(),
             &from.to_string(),
             &joined(&plan.platforms),
         );
-        let lines =
-            |labels: &labels::Labels| template::labels(labels.iter().map(|(name, value)| (*name, value.as_str())));
-        // The stage `runtime` inherits the labels of its dependencies, which are those of another build when they are
-        // not built here.
-        let of_runtime = if from == BuildFromImageType::Lock { lines(&all) } else { String::new() };
-        let of_deps = if from == BuildFromImageType::Lock { String::new() } else { lines(&all) };
         let of_sources = labels::of_sources(
             &self.hashes,
             self.git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]),
             self.origin(),
         );
-        format!("{start}{dependencies}{of_deps}{runtime}{of_runtime}{}", lines(&of_sources))
+        let [of_dependencies, of_sources] = [of_dependencies, of_sources]
+            .map(|labels| template::labels(labels.iter().map(|(name, value)| (*name, value.as_str()))));
+        // The stage `runtime` inherits what the stage `deps` says.
+        format!("{start}{dependencies}{of_dependencies}{runtime}{of_sources}")
     }
 
     /// The dependency image first, where it does not exist; the source tag last: its presence means that all is there.

@@ -20,6 +20,8 @@ fn compiled_dependencies(run: &support::Run) -> Vec<String> {
 #[test]
 fn a_first_build_is_from_scratch_runs_and_has_all_three_tags() {
     let project = Project::hello_on_engine();
+    let revision = project.git_init().git(&["rev-parse", "HEAD"]);
+    project.git(&["remote", "add", "origin", "https://user:secret@git.example/team/hello.git"]);
     let (report, run) = project.json(&[]);
     assert_eq!((report["action"].as_str(), report["build_from"].as_str()), (Some("build"), Some("scratch")));
     let [source, lock, versioned] = project.tags(&[]).map(|tag| project.name(&tag));
@@ -35,7 +37,20 @@ fn a_first_build_is_from_scratch_runs_and_has_all_three_tags() {
     assert_eq!(sources, "", "the lock image holds no project source");
     assert_eq!(run_image(&source, &["cat", "/workspace/greeting/src/lib.rs"]), project.read("greeting/src/lib.rs"));
     assert_eq!(label(&source, "dev.runtime-image.build-from"), "scratch");
-    assert_eq!(label(&source, "org.opencontainers.image.version"), "0.1.0");
+    for (name, value) in [
+        ("title", "demo"),
+        ("version", "0.1.0"),
+        ("revision", revision.trim()),
+        ("source", "https://git.example/team/hello.git"),
+        ("base.name", &project.base_image),
+    ] {
+        assert_eq!(label(&source, &format!("org.opencontainers.image.{name}")), value);
+    }
+    for (name, length) in [("source-hash", 32), ("lock-hash", 32), ("system-hash", 32)] {
+        assert_eq!(label(&source, &format!("dev.runtime-image.{name}")).len(), length, "{name}");
+    }
+    assert_eq!(label(&source, "dev.runtime-image.kind"), "cargo");
+    assert_eq!(label(&source, "dev.runtime-image.platforms"), report["platforms"][0].as_str().unwrap());
 }
 
 #[test]

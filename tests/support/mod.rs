@@ -87,13 +87,16 @@ impl Project {
     }
 
     pub fn git_init(&self) -> &Self {
-        for arguments in
-            [&["init", "-q"][..], &["add", "-A"], &["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]]
-        {
-            let output = Command::new("git").args(arguments).current_dir(&self.root).output().unwrap();
-            assert!(output.status.success(), "{output:?}");
-        }
+        self.git(&["init", "-q"]);
+        self.git(&["add", "-A"]);
+        self.git(&["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]);
         self
+    }
+
+    pub fn git(&self, arguments: &[&str]) -> String {
+        let output = Command::new("git").args(arguments).current_dir(&self.root).output().unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// The command, ready to run in the project: without configuration from this process's environment.
