@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::{HELLO, Project, docker, image_exists, image_id, label, run_image};
+use support::{HELLO, Project, docker, image_exists, image_id, label, run_image, salt};
 
 /// The dependencies of the example that come from the registry.
 const DEPENDENCIES: [&str; 5] = ["itoa", "proc-macro2", "quote", "ryu", "unicode-ident"];
@@ -94,6 +94,7 @@ fn a_changed_line_builds_from_the_lock_image_and_is_seen_in_release_and_dev_prof
 #[test]
 fn an_added_dependency_builds_from_the_versioned_image_and_keeps_what_was_compiled() {
     let project = Project::hello_on_engine();
+    project.write(".cargo/config.toml", salt());
     project.ok(&[]);
     project.edit("hello/Cargo.toml", "itoa.workspace = true", "itoa.workspace = true\ncfg-if = \"1\"");
     let (report, run) = project.json(&[]);

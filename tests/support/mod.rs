@@ -6,7 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -65,6 +67,7 @@ impl Project {
     /// With the engine's Rust base image. Fails where there is no engine.
     pub fn on_engine(mut self) -> Self {
         self.base_image = rust_base();
+        self.write("salt", salt());
         self
     }
 
@@ -191,6 +194,13 @@ impl Run {
         }
         self
     }
+}
+
+/// The same for all projects of a test run and another for the next run: what is asserted to be built is not taken from
+/// the engine's cache then.
+pub fn salt() -> &'static str {
+    static SALT: OnceLock<String> = OnceLock::new();
+    SALT.get_or_init(|| format!("# {} {:?}\n", std::process::id(), SystemTime::now()))
 }
 
 /// Runs docker, which must succeed, and gives its stdout.
