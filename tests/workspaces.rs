@@ -291,7 +291,7 @@ fn a_workspace_in_a_sub_folder_of_a_git_repository_is_built_from_that_folder_alo
     git(repository, &["commit", "-qm", "x"]);
     let built = Built::scratch(&project, &[]);
     assert_eq!(built.prints(&[]), "1\n");
-    assert_eq!(built.shell("cd /workspace && ls -A"), "Cargo.lock\nCargo.toml\napp\ntarget\n");
+    assert_eq!(built.shell("cd /workspace && ls -A"), "Cargo.lock\nCargo.toml\napp\nsalt\ntarget\n");
 
     fs::write(repository.join("README.md"), "changed\n").unwrap();
     assert_eq!(project.json(&[]).0["action"], "reuse", "what lies beside the workspace is not its source");
