@@ -380,7 +380,7 @@ mod tests {
 
     fn request() -> BuildRequest {
         BuildRequest {
-            context: "/work/context".into(),
+            context: "/build/context".into(),
             platforms: vec![Platform::new("linux", "amd64", None)],
             ..BuildRequest::default()
         }
@@ -390,7 +390,7 @@ mod tests {
     fn a_plain_build_loads_without_provenance() {
         assert_eq!(
             line(&request(), &settings()),
-            "docker buildx build --platform linux/amd64 --metadata-file /tmp/m.json --provenance=false --load /work/context"
+            "docker buildx build --platform linux/amd64 --metadata-file /tmp/m.json --provenance=false --load /build/context"
         );
     }
 
@@ -424,7 +424,7 @@ mod tests {
              --target deps --build-context deps=docker-image://localhost/x:rt_1 --build-arg 'A=b c' \
              --build-arg http_proxy --secret id=token --ssh default --cache-from type=gha \
              --cache-to type=gha,mode=max --progress plain --metadata-file /tmp/m.json --no-cache --push --sbom=true \
-             /work/context"
+             /build/context"
         );
         Ok(())
     }
