@@ -76,11 +76,6 @@ impl Tags {
             versioned: tag(format!("{stem}_{slug}"))?,
         })
     }
-
-    /// All three, the source tag last: it is the one whose presence means that all is there.
-    pub fn all(&self) -> [&ImageName; 3] {
-        [&self.lock, &self.versioned, &self.source]
-    }
 }
 
 /// The base image's name as part of a tag: `/` -> `_s_`, `:` -> `_t_`, lower case, the last 96 characters; and whether

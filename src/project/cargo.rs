@@ -162,7 +162,7 @@ impl Workspace {
         let skeleton = self.skeleton(&members, &whole, &roots)?;
         let toolchain: Vec<StagedFile> =
             locked.iter().filter(|file| TOOLCHAIN_FILES.contains(&file.path.as_str())).cloned().collect();
-        let context = self.template_context(options, &sources)?;
+        let context = self.template_context(options, &sources, config.as_ref())?;
         Ok(Project {
             kind: ProjectKind::Cargo,
             root: root.to_owned(),
@@ -328,7 +328,12 @@ impl Workspace {
             .collect())
     }
 
-    fn template_context(&self, options: &Options, sources: &[SourceFile]) -> Result<TemplateContext> {
+    fn template_context(
+        &self,
+        options: &Options,
+        sources: &[SourceFile],
+        config: Option<&Manifest>,
+    ) -> Result<TemplateContext> {
         let mut binaries: BTreeSet<&str> = BTreeSet::new();
         let mut default_binaries: BTreeSet<&str> = BTreeSet::new();
         let default_members = &self.metadata.workspace_default_members;
@@ -344,7 +349,6 @@ impl Workspace {
         let only = default_binaries.first().copied().filter(|_| default_binaries.len() == 1);
         let default_cmd =
             default_run.or(only).filter(|_| options.install_binaries).map(|binary| Cmd::Exec(vec![binary.to_owned()]));
-        let config = CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
         Ok(TemplateContext {
             from_image: options.base_image.to_string(),
             env: options.env.clone(),
@@ -354,7 +358,7 @@ impl Workspace {
             user: options.user.clone(),
             user_to_create: options.user.as_deref().and_then(user_to_create),
             workdir: options.workdir.clone(),
-            target: manifest::target_folder(config)?.unwrap_or_else(|| "target".to_owned()),
+            target: config.map(Manifest::target_folder).transpose()?.flatten().unwrap_or_else(|| "target".to_owned()),
             prebuild: options.prebuild.clone(),
             build_arguments: options
                 .extra_build_args

@@ -243,13 +243,6 @@ pub fn rust_base() -> String {
         .map_or_else(|_| "rust:1-bookworm".to_owned(), |registry| format!("{registry}/rust:trixie"))
 }
 
-/// A base image without Cargo.
-pub fn debian_base() -> String {
-    assert_engine();
-    std::env::var("RI_REGISTRY")
-        .map_or_else(|_| "debian:bookworm".to_owned(), |registry| format!("{registry}/debian:bookworm"))
-}
-
 const HOW: &str = "run the tests with `make test`, or inside `scripts/engine run -- ...`";
 
 fn assert_engine() {

@@ -84,6 +84,22 @@ impl Manifest {
         named
     }
 
+    /// `build.target-dir` of Cargo's configuration, if it lies inside the project.
+    pub(super) fn target_folder(&self) -> Result<Option<String>> {
+        let folder = self.0.get("build").and_then(|build| build.get("target-dir")).and_then(Value::as_str);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
+        match folder.map(|folder| (folder, normalised(Utf8Path::new(folder)))) {
+            None => Ok(None),
+            Some((_, path)) if path.is_relative() && !path.starts_with("..") && path.as_str().bytes().all(plain) => {
+                Ok(Some(path.into_string()))
+            }
+            Some((folder, _)) => Err(Error::failed(format!(
+                "Cargo's configuration sets `build.target-dir` to `{folder}`"
+            ))
+            .hint("inside an image it must lie in the workspace; set your own in the environment: CARGO_TARGET_DIR")),
+        }
+    }
+
     fn name(&self) -> Option<&str> {
         self.0.get("package")?.get("name")?.as_str()
     }
@@ -187,23 +203,6 @@ pub(super) fn vendored_folders(sources: &[SourceFile]) -> BTreeSet<Utf8PathBuf> 
         .filter(|file| file.path.file_name() == Some(".cargo-checksum.json"))
         .filter_map(|file| file.path.parent().map(Utf8Path::to_owned))
         .collect()
-}
-
-/// `build.target-dir` of Cargo's configuration, if it lies inside the project.
-pub(super) fn target_folder(config: Option<&SourceFile>) -> Result<Option<String>> {
-    let Some((file, text)) = config.and_then(|file| Some((file, file.text()?))) else { return Ok(None) };
-    let table: Table = toml::from_str(&String::from_utf8_lossy(text))
-        .map_err(|error| Error::failed(format!("cannot parse `{}`", file.path)).because(error))?;
-    let folder = table.get("build").and_then(|build| build.get("target-dir")).and_then(Value::as_str);
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
-    match folder.map(|folder| (folder, normalised(Utf8Path::new(folder)))) {
-        None => Ok(None),
-        Some((_, path)) if path.is_relative() && !path.starts_with("..") && path.as_str().bytes().all(plain) => {
-            Ok(Some(path.into_string()))
-        }
-        Some((folder, _)) => Err(Error::failed(format!("`{}` sets `build.target-dir` to `{folder}`", file.path))
-            .hint("inside an image it must lie in the workspace; set your own in the environment: CARGO_TARGET_DIR")),
-    }
 }
 
 fn dependency_tables(table: &Table, for_tests_too: bool) -> Vec<&Table> {
@@ -336,14 +335,8 @@ fn for_each_dependency_table(table: &mut Table, change: &mut impl FnMut(&mut Tab
         }
     }
     if let Some(targets) = table.get_mut("target").and_then(Value::as_table_mut) {
-        for (_, target) in targets {
-            if let Some(target) = target.as_table_mut() {
-                for name in DEPENDENCY_TABLES {
-                    if let Some(dependencies) = target.get_mut(name).and_then(Value::as_table_mut) {
-                        change(dependencies);
-                    }
-                }
-            }
+        for target in targets.iter_mut().filter_map(|(_, target)| target.as_table_mut()) {
+            for_each_dependency_table(target, change);
         }
     }
 }
