@@ -151,8 +151,10 @@ impl Workspace {
             .into_iter()
             .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
             .collect::<Result<_>>()?;
-        let config = CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
-        let config = config.map(Manifest::parse).transpose()?;
+        let config_file = CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
+        let config = config_file.map(Manifest::parse).transpose()?;
+        let target = config_file.zip(config.as_ref()).map(|(file, config)| config.target_folder(&file.path));
+        let target = target.transpose()?.flatten().unwrap_or_else(|| "target".to_owned());
         let whole = self.whole_packages(&members, &manifests, config.as_ref())?;
         if !self.lock_file_agrees(&sources, &manifests, &whole, config.as_ref())? {
             self.update_lock_file(&["update", "--workspace"], "is out of date", terminal, interrupt)?;
@@ -162,7 +164,7 @@ impl Workspace {
         let skeleton = self.skeleton(&members, &whole, &roots)?;
         let toolchain: Vec<StagedFile> =
             locked.iter().filter(|file| TOOLCHAIN_FILES.contains(&file.path.as_str())).cloned().collect();
-        let context = self.template_context(options, &sources, config.as_ref())?;
+        let context = self.template_context(options, &sources, target)?;
         Ok(Project {
             kind: ProjectKind::Cargo,
             root: root.to_owned(),
@@ -328,12 +330,7 @@ impl Workspace {
             .collect())
     }
 
-    fn template_context(
-        &self,
-        options: &Options,
-        sources: &[SourceFile],
-        config: Option<&Manifest>,
-    ) -> Result<TemplateContext> {
+    fn template_context(&self, options: &Options, sources: &[SourceFile], target: String) -> Result<TemplateContext> {
         let mut binaries: BTreeSet<&str> = BTreeSet::new();
         let mut default_binaries: BTreeSet<&str> = BTreeSet::new();
         let default_members = &self.metadata.workspace_default_members;
@@ -358,7 +355,7 @@ impl Workspace {
             user: options.user.clone(),
             user_to_create: options.user.as_deref().and_then(user_to_create),
             workdir: options.workdir.clone(),
-            target: config.map(Manifest::target_folder).transpose()?.flatten().unwrap_or_else(|| "target".to_owned()),
+            target,
             prebuild: options.prebuild.clone(),
             build_arguments: options
                 .extra_build_args

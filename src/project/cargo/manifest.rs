@@ -84,8 +84,8 @@ impl Manifest {
         named
     }
 
-    /// `build.target-dir` of Cargo's configuration, if it lies inside the project.
-    pub(super) fn target_folder(&self) -> Result<Option<String>> {
+    /// `build.target-dir` of Cargo's configuration in `file`, if it lies inside the project.
+    pub(super) fn target_folder(&self, file: &Utf8Path) -> Result<Option<String>> {
         let folder = self.0.get("build").and_then(|build| build.get("target-dir")).and_then(Value::as_str);
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
         match folder.map(|folder| (folder, normalised(Utf8Path::new(folder)))) {
@@ -93,10 +93,9 @@ impl Manifest {
             Some((_, path)) if path.is_relative() && !path.starts_with("..") && path.as_str().bytes().all(plain) => {
                 Ok(Some(path.into_string()))
             }
-            Some((folder, _)) => Err(Error::failed(format!(
-                "Cargo's configuration sets `build.target-dir` to `{folder}`"
-            ))
-            .hint("inside an image it must lie in the workspace; set your own in the environment: CARGO_TARGET_DIR")),
+            Some((folder, _)) => Err(Error::failed(format!("`{file}` sets `build.target-dir` to `{folder}`")).hint(
+                "inside an image it must lie in the workspace; set your own in the environment: CARGO_TARGET_DIR",
+            )),
         }
     }
 
