@@ -22,6 +22,7 @@ pub const CODE: &str = "code";
 pub const DEPS: &str = "deps";
 /// The Dockerfile's name.
 pub const DOCKERFILE: &str = "Dockerfile";
+const CONFIG: &str = "config.sh";
 
 /// Folders and links all have this mtime, in seconds after the epoch. A folder that got another entry has another one,
 /// which is how a build folder is told from a folder that somebody else wrote to.
@@ -55,6 +56,8 @@ pub enum StagedContent {
     Text(Vec<u8>),
     /// A symbolic link to this target.
     Link(String),
+    /// A folder with nothing in it.
+    Folder,
 }
 
 impl StagedFile {
@@ -68,6 +71,7 @@ impl StagedFile {
         hasher.field("path", self.path.as_str());
         match &self.content {
             StagedContent::Link(target) => hasher.field("link", target),
+            StagedContent::Folder => hasher.field("folder", ""),
             StagedContent::Copy { digest, .. } => hasher.field(self.kind(), digest),
             StagedContent::Text(text) => hasher.field(self.kind(), content_digest(text)),
         }
@@ -87,7 +91,12 @@ pub struct BuildFolder<'a> {
     pub code: &'a [StagedFile],
     /// Below `deps/`.
     pub deps: &'a [StagedFile],
+    /// Where others use the folder too: variables for its `config.sh`. Files at its top stay then.
+    pub config: Option<&'a Config>,
 }
+
+/// The variables that a build folder's `config.sh` gets, with their values.
+pub type Config = [(&'static str, String)];
 
 /// A build folder on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +117,7 @@ impl BuildFolder<'_> {
     /// hashed, and when a file cannot be written. In each case `destination` is as it was.
     pub fn stage(&self, destination: &Utf8Path, interrupt: &Interrupt) -> Result<Staged> {
         let cannot = || format!("cannot prepare the build folder `{destination}`");
-        refuse_foreign(destination)?;
+        let kept = self.refuse_foreign(destination)?;
         let parent =
             destination.parent().ok_or_else(|| Error::usage(format!("`{destination}` cannot be a build folder")))?;
         fs::create_dir_all(parent).context(cannot)?;
@@ -117,6 +126,13 @@ impl BuildFolder<'_> {
             .ok_or_else(|| Error::failed(format!("the name of `{parent}` is not UTF-8")))?;
         let new = root.join("new");
         self.write(&new, interrupt)?;
+        for file in &kept {
+            let to = new.join(file.file_name().unwrap_or_default());
+            fs::copy(file, &to).context(cannot)?;
+        }
+        if let Some(config) = self.config {
+            write_config(&new, config)?;
+        }
         let size = fs_extra::dir::get_size(&new)
             .map_err(|error| Error::failed(format!("cannot measure `{new}`")).because(error))?;
         if destination.exists() {
@@ -127,6 +143,64 @@ impl BuildFolder<'_> {
             let _ = fs::rename(root.join("old"), destination);
         })?;
         Ok(Staged { path: destination.to_owned(), files: self.code.len() + self.deps.len() + 1, size })
+    }
+
+    /// Refuses a destination that holds anything this tool did not write: by the names at the top and the folders'
+    /// mtimes. Gives the files at the top that stay.
+    fn refuse_foreign(&self, destination: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+        let foreign = |what: &str| {
+            Error::usage(format!("`{destination}` is not a build folder of this tool: {what}"))
+                .hint("name another folder with `--build-folder`, or remove this one yourself")
+        };
+        let metadata = match fs::symlink_metadata(destination) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).context(|| format!("cannot look at `{destination}`")),
+        };
+        if !metadata.is_dir() {
+            return Err(foreign("it is not a folder"));
+        }
+        let cannot = || format!("cannot list `{destination}`");
+        let (mut own, mut kept) = (Vec::new(), Vec::new());
+        for entry in destination.read_dir_utf8().context(cannot)? {
+            let entry = entry.context(cannot)?;
+            let name = entry.file_name();
+            if [DOCKERFILE, CODE, DEPS].contains(&name) {
+                own.push(entry.into_path());
+            } else if self.config.is_some()
+                && entry.file_type().context(cannot)?.is_file()
+                && !name.ends_with(".dockerignore")
+            {
+                kept.push(entry.into_path());
+            } else {
+                return Err(foreign(&format!("it holds `{name}`")));
+            }
+        }
+        let mut folders = Vec::new();
+        for path in own {
+            if path.is_dir() {
+                folders.push(path);
+            } else if self.config.is_some() && !is_own_dockerfile(&path) {
+                return Err(foreign("it holds a `Dockerfile` that this tool did not write"));
+            }
+        }
+        if self.config.is_none() && destination.read_dir_utf8().context(cannot)?.next().is_some() {
+            folders.push(destination.to_owned());
+        }
+        while let Some(folder) = folders.pop() {
+            let cannot = || format!("cannot look at `{folder}`");
+            let time = FileTime::from_last_modification_time(&fs::metadata(&folder).context(cannot)?);
+            if time != FileTime::from_unix_time(FOLDER_TIME, 0) {
+                return Err(foreign(&format!("something was added to or removed from `{folder}`")));
+            }
+            for entry in folder.read_dir_utf8().context(cannot)? {
+                let entry = entry.context(cannot)?;
+                if entry.file_type().context(cannot)?.is_dir() {
+                    folders.push(entry.into_path());
+                }
+            }
+        }
+        Ok(kept)
     }
 
     fn write(&self, root: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
@@ -146,7 +220,12 @@ impl BuildFolder<'_> {
                 if let Some(folder) = path.parent() {
                     fs::create_dir_all(folder).context(|| format!("cannot create `{folder}`"))?;
                 }
-                write_file(file, &path, &mut written)?;
+                if matches!(file.content, StagedContent::Folder) {
+                    fs::create_dir_all(&path).context(|| format!("cannot create `{path}`"))?;
+                    folders.insert(path);
+                } else {
+                    write_file(file, &path, &mut written)?;
+                }
             }
         }
         fs::create_dir_all(root.join(CODE)).context(|| format!("cannot create `{root}/{CODE}`"))?;
@@ -167,6 +246,7 @@ fn write_file(
 ) -> Result<()> {
     let cannot = || format!("cannot write `{path}`");
     let digest = match &file.content {
+        StagedContent::Folder => return Ok(()),
         StagedContent::Link(target) => {
             make_link(target, path).context(cannot)?;
             let time = FileTime::from_unix_time(FOLDER_TIME, 0);
@@ -212,45 +292,42 @@ fn content_time(path: &Utf8Path, digest: &ContentDigest) -> FileTime {
     FileTime::from_unix_time(FOLDER_TIME + 1 + seconds, nanoseconds)
 }
 
-/// Refuses a destination that holds anything this tool did not write: by the names at the top and the folders' mtimes.
-fn refuse_foreign(destination: &Utf8Path) -> Result<()> {
-    let foreign = |what: &str| {
-        Error::usage(format!("`{destination}` is not a build folder of this tool: {what}"))
-            .hint("name another folder with `--build-folder`, or remove this one yourself")
+fn is_own_dockerfile(path: &Utf8Path) -> bool {
+    let own = || {
+        let time = FileTime::from_last_modification_time(&fs::symlink_metadata(path).ok()?);
+        Some(time == content_time(Utf8Path::new(DOCKERFILE), &content_digest(&fs::read(path).ok()?)))
     };
-    let metadata = match fs::symlink_metadata(destination) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).context(|| format!("cannot look at `{destination}`")),
+    own().unwrap_or(false)
+}
+
+/// Writes the variables to `config.sh` in `folder`, at its end, in the place of what an earlier run wrote there.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn write_config(folder: &Utf8Path, config: &Config) -> Result<()> {
+    let path = folder.join(CONFIG);
+    let cannot = || format!("cannot write `{path}`");
+    let old = match fs::read_to_string(&path) {
+        Ok(old) => old,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).context(cannot),
     };
-    if !metadata.is_dir() {
-        return Err(foreign("it is not a folder"));
+    let is_ours = |line: &&str| {
+        line.split_once('=').is_some_and(|(name, _)| config.iter().any(|(variable, _)| *variable == name))
+    };
+    let kept: Vec<&str> = old.split_inclusive('\n').filter(|line| !is_ours(line)).collect();
+    let kept = kept.concat();
+    // The empty line before the variables belongs to them.
+    let kept = if kept.len() < old.len() { kept.strip_suffix('\n').unwrap_or(&kept) } else { &kept };
+    let variables: Vec<String> = config.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    let temporary = tempfile::Builder::new().prefix(".config").tempfile_in(folder).context(cannot)?;
+    fs::write(temporary.path(), format!("{kept}\n{}", variables.concat())).context(cannot)?;
+    if let Ok(metadata) = fs::metadata(&path) {
+        fs::set_permissions(temporary.path(), metadata.permissions()).context(cannot)?;
+    } else {
+        set_mode(Utf8Path::from_path(temporary.path()).unwrap_or(&path), 0o644)?;
     }
-    let mut entries = destination.read_dir_utf8().context(|| format!("cannot list `{destination}`"))?.peekable();
-    if entries.peek().is_none() {
-        return Ok(());
-    }
-    for entry in entries {
-        let entry = entry.context(|| format!("cannot list `{destination}`"))?;
-        if ![DOCKERFILE, CODE, DEPS].contains(&entry.file_name()) {
-            return Err(foreign(&format!("it holds `{}`", entry.file_name())));
-        }
-    }
-    let mut folders = vec![destination.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let cannot = || format!("cannot look at `{folder}`");
-        let time = FileTime::from_last_modification_time(&fs::metadata(&folder).context(cannot)?);
-        if time != FileTime::from_unix_time(FOLDER_TIME, 0) {
-            return Err(foreign(&format!("something was added to or removed from `{folder}`")));
-        }
-        for entry in folder.read_dir_utf8().context(cannot)? {
-            let entry = entry.context(cannot)?;
-            if entry.file_type().context(cannot)?.is_dir() {
-                folders.push(entry.into_path());
-            }
-        }
-    }
-    Ok(())
+    temporary.persist(&path).map(drop).map_err(|error| error.error).context(cannot)
 }
 
 #[cfg(unix)]
@@ -290,7 +367,7 @@ mod tests {
             content: StagedContent::Copy { from: source.clone(), digest, size: 3 },
         };
         let stage = |file: StagedFile| {
-            BuildFolder { dockerfile: "FROM x\n".to_owned(), code: &[file], deps: &[] }
+            BuildFolder { dockerfile: "FROM x\n".to_owned(), code: &[file], deps: &[], config: None }
                 .stage(&root.join("context"), &Interrupt::default())
         };
         stage(copied(content_digest(b"old")))?;

@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::project::cargo::CargoCall;
 use crate::term::{ColorChoice, Verbosity};
 
-/// Make the ready-to-run container image of a Cargo workspace, rebuilding as little as is right
+/// Make the ready-to-run container image of a project, rebuilding as little as is right
 ///
 /// Computes the image's name from what would be in it, reuses the image if it exists, and otherwise builds it on top of
 /// the best earlier image with `docker buildx build`. Asks the engine or registry for the image, and only then prints its
@@ -37,6 +37,10 @@ pub struct Arguments {
     #[command(flatten)]
     pub surroundings: Surroundings,
 
+    /// OpenHands: leave the browser out of the image
+    #[arg(long, alias = "no_enable_browser", conflicts_with = "enable_browser", help_heading = "Image")]
+    pub no_enable_browser: bool,
+
     /// Further arguments for `docker buildx build`; they become part of the image's name
     #[arg(last = true, value_name = "BUILDX_ARGS")]
     pub buildx_args: Vec<String>,
@@ -58,7 +62,7 @@ pub enum Action {
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(next_help_heading = "This run")]
 pub struct Surroundings {
-    /// Folder of the project [default: the workspace of the current folder]
+    /// Folder of the project [default: the one around the current folder]
     #[arg(long, value_name = "DIR", conflicts_with = "manifest_path")]
     pub project_root: Option<Utf8PathBuf>,
 
@@ -112,7 +116,11 @@ impl Arguments {
         if words.get(1).is_some_and(|word| word == "runtime-image") {
             words.remove(1);
         }
-        Self::parse_from(words)
+        let mut arguments = Self::parse_from(words);
+        if arguments.no_enable_browser {
+            arguments.settings.enable_browser = Some(false);
+        }
+        arguments
     }
 }
 

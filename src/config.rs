@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
 use crate::platform::Platform;
+use crate::project::ProjectKind;
 use crate::project::cargo::CargoCall;
 use crate::term::Terminal;
 
@@ -24,8 +26,19 @@ const DEFAULT_BASE_IMAGE: &str = "rust:1-bookworm";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Settings {
-    /// Image to start from [default: rust:1-bookworm]
-    #[arg(long, env = "RUNTIME_IMAGE_BASE_IMAGE", hide_env = true, value_name = "IMAGE", help_heading = "Image")]
+    /// What the project is [default: what its files say]
+    #[arg(long, env = "RUNTIME_IMAGE_KIND", hide_env = true, value_name = "KIND", help_heading = "Image")]
+    pub kind: Option<ProjectKind>,
+
+    /// Image to start from [default: rust:1-bookworm, or what an OpenHands tree says]
+    #[arg(
+        long,
+        alias = "base_image",
+        env = "RUNTIME_IMAGE_BASE_IMAGE",
+        hide_env = true,
+        value_name = "IMAGE",
+        help_heading = "Image"
+    )]
     pub base_image: Option<String>,
 
     /// Platforms to build for, such as linux/amd64,linux/arm64 [default: the engine's own]
@@ -58,20 +71,46 @@ pub struct Settings {
     #[arg(long, env = "RUNTIME_IMAGE_REPOSITORY", hide_env = true, value_name = "REPOSITORY", help_heading = "Image")]
     pub repository: Option<String>,
 
-    /// What every tag starts with [default: rt]
+    /// What every tag starts with [default: rt; oh for OpenHands]
     #[arg(long, env = "RUNTIME_IMAGE_TAG_PREFIX", hide_env = true, value_name = "PREFIX", help_heading = "Image")]
     pub tag_prefix: Option<String>,
 
+    /// The project's version, instead of what its files say
+    #[arg(
+        long,
+        env = "RUNTIME_IMAGE_PROJECT_VERSION",
+        hide_env = true,
+        value_name = "VERSION",
+        help_heading = "Image"
+    )]
+    #[serde(rename = "version", alias = "project-version")]
+    pub project_version: Option<Version>,
+
+    /// OpenHands: names as its own build makes them, or of all that is in the image [default: original]
+    #[arg(long, env = "RUNTIME_IMAGE_TAG_SCHEME", hide_env = true, value_name = "SCHEME", help_heading = "Image")]
+    pub tag_scheme: Option<TagScheme>,
+
+    /// Whether an OpenHands image gets a browser; see `--no-enable-browser`.
+    #[arg(long, alias = "enable_browser", hide = true, env = "RUNTIME_IMAGE_ENABLE_BROWSER", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub enable_browser: Option<bool>,
+
     /// Build from the base image whatever exists, and move all tags to the new image
-    #[arg(long, env = "RUNTIME_IMAGE_FORCE_REBUILD", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
+    #[arg(long, alias = "force_rebuild", env = "RUNTIME_IMAGE_FORCE_REBUILD", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
     pub force_rebuild: Option<bool>,
 
     /// Make the build folder ready and stop there
     #[arg(long, env = "RUNTIME_IMAGE_DRY_RUN", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
     pub dry_run: Option<bool>,
 
-    /// Folder to stage into [default: one below the target folder]
-    #[arg(long, env = "RUNTIME_IMAGE_BUILD_FOLDER", hide_env = true, value_name = "DIR", help_heading = "Build")]
+    /// Folder to stage into [default: below the target folder, or the user's cache folder]
+    #[arg(
+        long,
+        alias = "build_folder",
+        env = "RUNTIME_IMAGE_BUILD_FOLDER",
+        hide_env = true,
+        value_name = "DIR",
+        help_heading = "Build"
+    )]
     pub build_folder: Option<Utf8PathBuf>,
 
     /// Load the image into the engine (default)
@@ -138,6 +177,22 @@ pub struct Settings {
     #[arg(long, env = "RUNTIME_IMAGE_PROGRESS", hide_env = true, value_name = "TYPE", help_heading = "Build")]
     pub progress: Option<String>,
 
+    /// Custom: the files that decide about the dependencies; paths or globs.
+    #[arg(skip)]
+    pub lock_files: Option<Vec<String>>,
+
+    /// Custom: the files that go into the image; paths or globs, `!` before one leaves out.
+    #[arg(skip)]
+    pub source: Option<Vec<String>>,
+
+    /// Custom: the Jinja template of the Dockerfile.
+    #[arg(skip)]
+    pub template: Option<Utf8PathBuf>,
+
+    /// Custom: 2 where the template has a stage `deps` without sources, 1 where it has not.
+    #[arg(skip)]
+    pub stages: Option<u8>,
+
     /// Debian packages to install before the dependencies are built.
     #[arg(skip)]
     pub apt_packages: Option<Vec<String>>,
@@ -167,6 +222,37 @@ pub struct Settings {
     pub cmd: Option<Cmd>,
 }
 
+/// A version, or where to read it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Version {
+    /// The version itself.
+    Text(String),
+    /// A file of the project that says it.
+    File {
+        /// Relative to the project root.
+        file: Utf8PathBuf,
+        /// In a TOML or JSON file, the way to the value: `project.version`. Without one, the version is all of the file.
+        key: Option<String>,
+    },
+}
+
+impl From<&str> for Version {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+/// How the names of an OpenHands tree's images are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum TagScheme {
+    /// As the tree's own build makes them.
+    Original,
+    /// Of everything that is in the image, as for the other kinds.
+    Content,
+}
+
 /// A default command: a line for a shell, or program and arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(untagged)]
@@ -179,7 +265,10 @@ pub enum Cmd {
 
 /// All that was decided about what to build, from every source.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Options {
+    /// What the project is, if its files need not say.
+    pub kind: Option<ProjectKind>,
     /// The image to start from.
     pub base_image: ImageName,
     /// The requested platforms, normalised and sorted; empty means the engine's own.
@@ -192,8 +281,24 @@ pub struct Options {
     pub buildx_args: Vec<String>,
     /// The repository, if one was configured.
     pub repository: Option<String>,
-    /// What every tag starts with.
-    pub tag_prefix: String,
+    /// Whether the registry that the repository names may fail to answer: the user did not name it.
+    pub registry_optional: bool,
+    /// What every tag starts with, if not what is usual for the kind.
+    pub tag_prefix: Option<String>,
+    /// The project's version, if its files need not say.
+    pub project_version: Option<Version>,
+    /// How the names of an OpenHands tree's images are made.
+    pub tag_scheme: TagScheme,
+    /// Whether an OpenHands image gets a browser.
+    pub enable_browser: bool,
+    /// Custom: what decides about the dependencies.
+    pub lock_files: Vec<String>,
+    /// Custom: what goes into the image; everything if empty.
+    pub source: Vec<String>,
+    /// Custom: the template, absolute.
+    pub template: Option<Utf8PathBuf>,
+    /// Custom: how many stages the template has, if it need not say itself.
+    pub stages: Option<u8>,
     /// Build from the base image whatever exists.
     pub force_rebuild: bool,
     /// Make the build folder ready and stop there.
@@ -218,8 +323,8 @@ pub struct Options {
     pub progress: Option<String>,
     /// Debian packages.
     pub apt_packages: Vec<String>,
-    /// Cargo commands.
-    pub prebuild: Vec<String>,
+    /// Commands that build the project, if not what is usual for the kind.
+    pub prebuild: Option<Vec<String>>,
     /// Whether binaries go to `/usr/local/bin`.
     pub install_binaries: bool,
     /// The project's folder in the image, absolute.
@@ -262,12 +367,16 @@ impl Settings {
             }};
         }
         first_of_each!(
+            kind,
             base_image,
             platform,
             extra_deps,
             build_arg,
             repository,
             tag_prefix,
+            project_version,
+            tag_scheme,
+            enable_browser,
             force_rebuild,
             dry_run,
             build_folder,
@@ -280,6 +389,10 @@ impl Settings {
             ca_bundle,
             builder,
             progress,
+            lock_files,
+            source,
+            template,
+            stages,
             apt_packages,
             prebuild,
             install_binaries,
@@ -293,7 +406,7 @@ impl Settings {
     /// With the paths made absolute, seen from `folder`.
     #[must_use]
     pub fn seen_from(mut self, folder: &Utf8Path) -> Self {
-        for path in [&mut self.build_folder, &mut self.ca_bundle].into_iter().flatten() {
+        for path in [&mut self.build_folder, &mut self.ca_bundle, &mut self.template].into_iter().flatten() {
             *path = folder.join(&path);
         }
         self
@@ -342,18 +455,61 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The kind that the file `runtime-image.toml` in `root` gives, if it gives one.
+    ///
+    /// # Errors
+    /// When it cannot be read or parsed, or gives no kind there is.
+    pub fn kind_in_file(root: &Utf8Path) -> Result<Option<ProjectKind>> {
+        Ok(Self::from_file(root, &Terminal::silent())?.kind)
+    }
+
+    /// Refuses what has no meaning for a project of this kind, rather than leave it out without a word.
+    ///
+    /// # Errors
+    /// A usage error that names the key.
+    pub fn check_applies_to(&self, kind: ProjectKind) -> Result<()> {
+        use ProjectKind::{Cargo, Custom, Openhands};
+        let keys: [(&str, bool, &[ProjectKind]); 13] = [
+            ("tag-scheme", self.tag_scheme.is_some(), &[Openhands]),
+            ("enable-browser", self.enable_browser.is_some(), &[Openhands, Custom]),
+            ("lock-files", self.lock_files.is_some(), &[Custom]),
+            ("source", self.source.is_some(), &[Custom]),
+            ("template", self.template.is_some(), &[Custom]),
+            ("stages", self.stages.is_some(), &[Custom]),
+            ("apt-packages", self.apt_packages.is_some(), &[Cargo, Custom]),
+            ("prebuild", self.prebuild.is_some(), &[Cargo, Custom]),
+            ("install-binaries", self.install_binaries.is_some(), &[Cargo]),
+            ("workdir", self.workdir.is_some(), &[Cargo, Custom]),
+            ("env", self.env.is_some(), &[Cargo, Custom]),
+            ("user", self.user.is_some(), &[Cargo, Custom]),
+            ("cmd", self.cmd.is_some(), &[Cargo, Custom]),
+        ];
+        match keys.into_iter().find(|(_, given, kinds)| *given && !kinds.contains(&kind)) {
+            None => Ok(()),
+            Some((key, _, kinds)) => {
+                let kinds: Vec<String> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
+                Err(Error::usage(format!("`{key}` means nothing for a project of kind `{kind}`"))
+                    .hint(format!("it is for projects of kind {}; take it out, or set `kind`", kinds.join(" or "))))
+            }
+        }
+    }
+
     /// The options that these settings and the defaults give, checked.
     ///
     /// # Errors
     /// A usage error that names the flag and the value.
     pub fn options(self, buildx_args: Vec<String>) -> Result<Options> {
         let Self {
+            kind,
             base_image,
             platform,
             extra_deps,
             build_arg,
             repository,
             tag_prefix,
+            project_version,
+            tag_scheme,
+            enable_browser,
             force_rebuild,
             dry_run,
             build_folder,
@@ -366,6 +522,10 @@ impl Settings {
             ca_bundle,
             builder,
             progress,
+            lock_files,
+            source,
+            template,
+            stages,
             apt_packages,
             prebuild,
             install_binaries,
@@ -389,13 +549,22 @@ impl Settings {
         let platforms: BTreeSet<Platform> =
             platform.unwrap_or_default().iter().map(|text| text.parse()).collect::<Result<_>>()?;
         let options = Options {
+            kind,
             base_image: base_image.as_deref().unwrap_or(DEFAULT_BASE_IMAGE).parse()?,
             platforms: platforms.into_iter().collect(),
             extra_deps: extra_deps.filter(|text| !text.trim().is_empty()),
             extra_build_args: build_arg.unwrap_or_default(),
             buildx_args,
             repository,
-            tag_prefix: tag_prefix.unwrap_or_else(|| "rt".to_owned()),
+            registry_optional: false,
+            tag_prefix,
+            project_version,
+            tag_scheme: tag_scheme.unwrap_or(TagScheme::Original),
+            enable_browser: enable_browser.unwrap_or(true),
+            lock_files: lock_files.unwrap_or_default(),
+            source: source.unwrap_or_default(),
+            template,
+            stages,
             force_rebuild: force_rebuild.unwrap_or(false),
             dry_run: dry_run.unwrap_or(false),
             build_folder,
@@ -408,7 +577,7 @@ impl Settings {
             builder,
             progress,
             apt_packages: apt_packages.unwrap_or_default(),
-            prebuild: prebuild.unwrap_or_else(|| vec!["build --release".to_owned()]),
+            prebuild,
             install_binaries: install_binaries.unwrap_or(true),
             workdir: workdir.unwrap_or_else(|| "/workspace".to_owned()),
             env: env.unwrap_or_default(),
@@ -422,6 +591,12 @@ impl Settings {
 }
 
 impl Options {
+    /// The names of the build arguments.
+    pub fn build_argument_names(&self) -> Vec<String> {
+        let name = |argument: &String| argument.split_once('=').map(|(name, _)| name.to_owned());
+        self.extra_build_args.iter().filter_map(name).collect()
+    }
+
     fn check(&self) -> Result<()> {
         for argument in &self.extra_build_args {
             if !argument.split_once('=').is_some_and(|(name, _)| is_variable_name(name)) {
@@ -446,10 +621,10 @@ impl Options {
                 return Err(Error::usage(format!("invalid package name {package:?} in `apt-packages`")));
             }
         }
-        for command in &self.prebuild {
+        for command in self.prebuild.iter().flatten() {
             if command.trim().is_empty() || command.contains('\n') {
                 return Err(Error::usage(format!("invalid command {command:?} in `prebuild`"))
-                    .hint("a command is one line without the word `cargo`, such as \"build --release\""));
+                    .hint("a command is one line, for Cargo without the word `cargo`, such as \"build --release\""));
             }
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
@@ -465,6 +640,10 @@ impl Options {
         {
             return Err(Error::usage(format!("invalid `user` {user:?}"))
                 .hint("it is a name or number, optionally with `:group`"));
+        }
+        if let Some(stages) = self.stages.filter(|stages| !(1..=2).contains(stages)) {
+            return Err(Error::usage(format!("invalid `stages` {stages}"))
+                .hint("2 for a template with a stage `deps` that holds no sources, 1 for any other"));
         }
         if let Some(bundle) = self.ca_bundle.as_ref().filter(|bundle| !bundle.is_file()) {
             return Err(Error::usage(format!("the CA bundle `{bundle}` is not a file")));
@@ -522,7 +701,6 @@ mod tests {
     fn defaults_are_the_documented_ones() {
         let options = Options::default();
         assert_eq!(options.base_image.to_string(), "rust:1-bookworm");
-        assert_eq!(options.prebuild, ["build --release"]);
         assert_eq!((options.workdir.as_str(), options.install_binaries), ("/workspace", true));
         assert_eq!(options.output, Output::Load);
     }

@@ -162,7 +162,7 @@ impl FromStr for ImageName {
 /// The repository and tag of the runtime image that belongs to `base_image`.
 ///
 /// A base image that already is a runtime image of the configured repository keeps its repository and tag (`latest` if
-/// it has none). Any other gives the configured repository and
+/// it has none); for [`Naming::original`] that is any whose name holds the repository's. Any other gives the configured repository and
 /// `<prefix>_v<version>_image_<repository with / -> _s_>_tag_<tag>`, where a repository over 32 characters becomes
 /// `<first 8 hexadecimal digits of the MD5 of all but its last 24 characters>_<last 24>`, and a tag that would pass 128
 /// characters becomes `<prefix>_v<version>_image_<MD5 of that tag>`.
@@ -180,11 +180,17 @@ impl FromStr for ImageName {
 #[doc(alias = "get_runtime_image_repo_and_tag")]
 pub fn runtime_image_repo_and_tag(base_image: &str, naming: &Naming) -> Result<(String, String)> {
     let base: ImageName = base_image.parse()?;
-    if base.canonical_repository() == naming.repository.canonical_repository() {
+    let is_runtime_image = if naming.original.is_some() {
+        base_image.contains(&naming.repository.repository())
+    } else {
+        base.canonical_repository() == naming.repository.canonical_repository()
+    };
+    if is_runtime_image {
         return Ok((base.repository(), base.tag.unwrap_or_else(|| "latest".to_owned())));
     }
     let repository = base.repository();
-    let shortened = if repository.len() > MAX_REPOSITORY_PART {
+    let is_long = repository.len() > MAX_REPOSITORY_PART;
+    let shortened = if is_long {
         let (head, tail) = repository.split_at(repository.len() - KEPT_REPOSITORY_PART);
         format!("{}_{tail}", &md5_hex(head.as_bytes())[..8])
     } else {
@@ -195,9 +201,15 @@ pub fn runtime_image_repo_and_tag(base_image: &str, naming: &Naming) -> Result<(
         (Some(only), None) | (None, Some(only)) => only,
         (None, None) => "latest".to_owned(),
     };
-    let stem = naming.stem();
-    let tag = format!("{stem}_image_{}_tag_{}", shortened.replace('/', "_s_"), base_tag);
-    Ok((naming.repository.repository(), fitting_tag(valid_tag_text(&tag), &format!("{stem}_image"))))
+    let stem = format!("{}_image", naming.stem());
+    let with_slashes = format!("{stem}_{shortened}_tag_{base_tag}");
+    let keeps_slashes = naming.original.is_some_and(|original| original.keeps_slashes);
+    let tag = if is_long && keeps_slashes && with_slashes.len() > MAX_TAG_LENGTH {
+        format!("{stem}_{}", md5_hex(with_slashes.as_bytes()))
+    } else {
+        fitting_tag(valid_tag_text(&with_slashes.replace('/', "_s_")), &stem)
+    };
+    Ok((naming.repository.repository(), tag))
 }
 
 fn is_registry(first: &str) -> bool {

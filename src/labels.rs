@@ -40,10 +40,16 @@ pub fn of_dependencies(
     ])
 }
 
-/// The labels that the finished image has besides those of its dependencies. `revision` is the commit, if there is one,
+/// The labels of the finished image: those of its dependencies and these. `revision` is the commit, if there is one,
 /// `origin` where the sources come from.
-pub fn of_sources(hashes: &Hashes, revision: Option<String>, origin: Option<String>) -> Labels {
-    let mut labels = Labels::from([(SOURCE_HASH, hashes.source.clone())]);
+pub fn of_sources(
+    of_dependencies: &Labels,
+    hashes: &Hashes,
+    revision: Option<String>,
+    origin: Option<String>,
+) -> Labels {
+    let mut labels = of_dependencies.clone();
+    labels.insert(SOURCE_HASH, hashes.source.clone());
     labels.extend(revision.map(|revision| ("org.opencontainers.image.revision", revision)));
     labels.extend(origin.map(|origin| ("org.opencontainers.image.source", origin)));
     labels

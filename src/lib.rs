@@ -46,7 +46,7 @@ pub use platform::Platform;
 pub use report::Report;
 pub use tags::{Naming, Tags};
 
-/// Makes the runtime image of the workspace in the current folder exist, and reports its name.
+/// Makes the runtime image of the project in the current folder exist, and reports its name.
 ///
 /// This is the reference documentation's `build_runtime_image`. Of `options`, `platforms`, `extra_deps`, `build_folder`,
 /// `dry_run`, `force_rebuild` and `extra_build_args` mean what they mean there: with `dry_run` the build folder is made
@@ -54,11 +54,11 @@ pub use tags::{Naming, Tags};
 /// tags move to it.
 ///
 /// # Errors
-/// When `base_image` is no image reference, the workspace cannot be read, or the builder fails; see [`ErrorKind`].
+/// When `base_image` is no image reference, the project cannot be read, or the builder fails; see [`ErrorKind`].
 pub fn build_runtime_image(base_image: &str, builder: &dyn RuntimeBuilder, options: Options) -> Result<Report> {
     let options = Options { base_image: base_image.parse()?, ..options };
     let (terminal, interrupt) = (term::Terminal::silent(), process::Interrupt::default());
     let started = Instant::now();
-    let workspace = project::cargo::Workspace::find(options.cargo.clone(), &interrupt)?;
-    run::Run::new(&workspace, &options, &terminal, &interrupt, started)?.build(builder)
+    let found = project::Found::find(options.kind, options.cargo.clone(), &interrupt)?;
+    run::Run::new(&found, &options, &terminal, &interrupt, started)?.build(builder)
 }

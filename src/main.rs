@@ -7,7 +7,7 @@ use runtime_image::Result;
 use runtime_image::builder::BuildxBuilder;
 use runtime_image::cli::{Action, Arguments, MessageFormat};
 use runtime_image::process::Interrupt;
-use runtime_image::project::cargo::Workspace;
+use runtime_image::project::Found;
 use runtime_image::run::Run;
 use runtime_image::term::Terminal;
 
@@ -24,12 +24,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments, terminal: &Terminal) -> Result<()> {
-    let Arguments { action, settings, surroundings, buildx_args } = arguments;
+    let Arguments { action, settings, surroundings, buildx_args, .. } = arguments;
     let started = Instant::now();
     let interrupt = Interrupt::on_signals()?;
-    let workspace = Workspace::find(surroundings.cargo_call(), &interrupt)?;
-    let options = workspace.settings(settings, terminal)?.options(buildx_args)?;
-    let run = Run::new(&workspace, &options, terminal, &interrupt, started)?;
+    let found = Found::find(settings.kind, surroundings.cargo_call(), &interrupt)?;
+    let options = found.options(settings, buildx_args, terminal)?;
+    let run = Run::new(&found, &options, terminal, &interrupt, started)?;
     let builder = BuildxBuilder::new(&options, terminal, &interrupt)?;
     let json = surroundings.message_format == MessageFormat::Json;
     let result = match action {

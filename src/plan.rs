@@ -78,11 +78,28 @@ impl Plan {
     }
 }
 
+/// Which earlier images a project can be built on, and which it knows as its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tiers {
+    /// Whether its template can start from an image with the same dependencies.
+    pub lock: bool,
+    /// Whether its template can start from an image with other dependencies.
+    pub versioned: bool,
+    /// Whether an image without this tool's labels counts: one that the original made.
+    pub unlabelled: bool,
+}
+
 /// Decides how to come to the image named by `tags.source`.
 ///
 /// # Errors
 /// When the builder cannot be asked, or when a name is taken by an image of other content.
-pub fn plan(tags: &Tags, hashes: &Hashes, options: &Options, builder: &dyn RuntimeBuilder) -> Result<Plan> {
+pub fn plan(
+    tags: &Tags,
+    hashes: &Hashes,
+    tiers: Tiers,
+    options: &Options,
+    builder: &dyn RuntimeBuilder,
+) -> Result<Plan> {
     let scratch = |reason: String, platforms| Plan {
         decision: Decision::Build { from: BuildFromImageType::Scratch, image: options.base_image.clone() },
         reason,
@@ -104,8 +121,8 @@ pub fn plan(tags: &Tags, hashes: &Hashes, options: &Options, builder: &dyn Runti
 
     let mut reasons = Vec::new();
     if let Some(source) = source {
-        expect_label(&tags.source, &source, labels::SOURCE_HASH, &hashes.source)?;
-        expect_label(&tags.source, &source, labels::LOCK_HASH, &hashes.lock)?;
+        expect_label(&tags.source, &source, labels::SOURCE_HASH, &hashes.source, tiers)?;
+        expect_label(&tags.source, &source, labels::LOCK_HASH, &hashes.lock, tiers)?;
         match lacking(&source, &platforms) {
             None => {
                 return Ok(Plan {
@@ -122,8 +139,11 @@ pub fn plan(tags: &Tags, hashes: &Hashes, options: &Options, builder: &dyn Runti
         scope.spawn(|| builder.ready());
         found(builder, [&tags.lock, &tags.versioned])
     })?;
-    if let Some(lock) = lock {
-        expect_label(&tags.lock, &lock, labels::LOCK_HASH, &hashes.lock)?;
+    if !tiers.lock {
+        reasons.push("the template starts from the base image only".to_owned());
+    }
+    if let Some(lock) = lock.filter(|_| tiers.lock) {
+        expect_label(&tags.lock, &lock, labels::LOCK_HASH, &hashes.lock, tiers)?;
         match unusable(&lock, &platforms, builder)? {
             None => {
                 return Ok(Plan {
@@ -135,8 +155,9 @@ pub fn plan(tags: &Tags, hashes: &Hashes, options: &Options, builder: &dyn Runti
             Some(why) => reasons.push(format!("`{}` {why}", tags.lock)),
         }
     }
-    if let Some(versioned) = versioned {
-        let same_system = versioned.labels.get(labels::SYSTEM_HASH) == Some(&hashes.system);
+    if let Some(versioned) = versioned.filter(|_| tiers.versioned) {
+        let same_system =
+            versioned.labels.get(labels::SYSTEM_HASH).map_or(tiers.unlabelled, |system| *system == hashes.system);
         let why_not = if same_system {
             unusable(&versioned, &platforms, builder)?
         } else {
@@ -165,9 +186,10 @@ fn found<const N: usize>(builder: &dyn RuntimeBuilder, names: [&ImageName; N]) -
 }
 
 /// A name made of a hash must lead to an image of that hash; anything else was tagged by somebody else.
-fn expect_label(name: &ImageName, image: &StoredImage, label: &str, expected: &str) -> Result<()> {
+fn expect_label(name: &ImageName, image: &StoredImage, label: &str, expected: &str, tiers: Tiers) -> Result<()> {
     match image.labels.get(label) {
         Some(value) if value == expected => Ok(()),
+        None if tiers.unlabelled => Ok(()),
         other => Err(Error::failed(format!(
             "`{name}` exists but is not what its name says: its label `{label}` is {}, not `{expected}`",
             other.map_or_else(|| "missing".to_owned(), |value| format!("`{value}`"))
@@ -201,6 +223,7 @@ mod tests {
     struct Case {
         tags: Tags,
         hashes: Hashes,
+        tiers: Tiers,
         options: Options,
         builder: RecordingBuilder,
     }
@@ -210,7 +233,8 @@ mod tests {
             let hashes = Hashes { system: "aa".repeat(16), lock: "bb".repeat(16), source: "cc".repeat(16) };
             let naming = Naming::new("localhost/app-runtime", "rt", "1.0.0").expect("valid");
             let tags = Tags::new(&naming, "rust:1-bookworm", &hashes.lock, &hashes.source).expect("valid");
-            Self { tags, hashes, options: Options::default(), builder: RecordingBuilder::new() }
+            let tiers = Tiers { lock: true, versioned: true, unlabelled: false };
+            Self { tags, hashes, tiers, options: Options::default(), builder: RecordingBuilder::new() }
         }
 
         fn with(self, name: impl Fn(&Tags) -> &ImageName, platform: &str, labels: &[(&str, &str)]) -> Self {
@@ -242,7 +266,7 @@ mod tests {
         }
 
         fn plan(&self) -> Result<Plan> {
-            plan(&self.tags, &self.hashes, &self.options, &self.builder)
+            plan(&self.tags, &self.hashes, self.tiers, &self.options, &self.builder)
         }
     }
 
@@ -289,6 +313,29 @@ mod tests {
         assert!(error.hint_text().is_some_and(|hint| hint.contains("--force-rebuild")));
         case.options.force_rebuild = true;
         assert_eq!(case.plan()?.build_from(), Some(BuildFromImageType::Scratch));
+        Ok(())
+    }
+
+    #[test]
+    fn an_image_without_labels_counts_only_where_others_make_such_images() -> Result<()> {
+        let mut case = Case::new().with(|tags| &tags.source, "linux/amd64", &[]);
+        case.plan().expect_err("an image without labels was taken");
+        case.tiers.unlabelled = true;
+        assert!(case.plan()?.reused().is_some());
+        let mut case = Case::new().with(|tags| &tags.versioned, "linux/amd64", &[]);
+        assert_eq!(case.plan()?.build_from(), Some(BuildFromImageType::Scratch));
+        case.tiers.unlabelled = true;
+        assert_eq!(case.plan()?.build_from(), Some(BuildFromImageType::Versioned));
+        Ok(())
+    }
+
+    #[test]
+    fn a_template_that_starts_from_the_base_image_only_is_never_built_on_another() -> Result<()> {
+        let mut case = Case::new().versioned(&"aa".repeat(16)).lock("linux/amd64");
+        (case.tiers.lock, case.tiers.versioned) = (false, false);
+        let plan = case.plan()?;
+        assert_eq!(plan.build_from(), Some(BuildFromImageType::Scratch));
+        assert!(plan.reason.contains("base image only"), "{}", plan.reason);
         Ok(())
     }
 

@@ -4,21 +4,18 @@ use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::build_folder::{BuildFolder, Staged, StagedFile};
+use crate::build_folder::{BuildFolder, Staged, write_config};
 use crate::builder::{BuildRequest, Confirmed, RuntimeBuilder};
 use crate::config::Options;
 use crate::error::Result;
 use crate::image_lock::Lock;
-use crate::image_name::ImageName;
-use crate::labels;
+use crate::labels::{self, Labels};
 use crate::plan::{BuildFromImageType, Decision, Plan, plan};
 use crate::platform::joined;
 use crate::process::{Capture, Command, Interrupt};
-use crate::project::cargo::Workspace;
-use crate::project::{Hashes, Project};
+use crate::project::{Found, Hashes, Project};
 use crate::report::{Action, Names, Report, SCHEMA, Seconds};
 use crate::tags::Tags;
-use crate::template;
 use crate::term::Terminal;
 
 /// A project with its names: all that can be known without an engine.
@@ -39,13 +36,13 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When the project cannot be read or named.
     pub fn new(
-        workspace: &Workspace,
+        found: &Found,
         options: &'a Options,
         terminal: &'a Terminal,
         interrupt: &'a Interrupt,
         started: Instant,
     ) -> Result<Self> {
-        let project = workspace.read(options, terminal, interrupt)?;
+        let project = found.read(options, terminal, interrupt)?;
         let hashes = project.hashes(options);
         let tags = project.tags(options, &hashes)?;
         let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
@@ -85,15 +82,29 @@ impl<'a> Run<'a> {
                 plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
             }
         }
+        let config = self.project.config(self.options, &self.tags)?;
         if let Some(reused) = plan.reused().cloned() {
             self.terminal.status("Reusing", &plan.reason);
+            if let Some(config) = config.filter(|_| destination.is_dir()) {
+                write_config(&destination, &config)?;
+            }
             return Ok(self.report(&plan, None, Some(reused)));
         }
         let Decision::Build { from, image } = plan.decision.clone() else {
             unreachable!("a plan without a reused image builds one")
         };
         self.terminal.status("Planning", format!("a build from {from}: {}", plan.reason));
-        let staged = self.timed(|seconds| &mut seconds.stage, |run| run.stage(&plan, from, &image, &destination))?;
+        let labels = self.labels(&plan, from);
+        let image = image.to_string();
+        let staged = self.timed(
+            |seconds| &mut seconds.stage,
+            |run| {
+                let Project { template, code, deps, .. } = &run.project;
+                let dockerfile = template.render(from, &image, &labels.finished)?;
+                let config = config.as_deref();
+                BuildFolder { dockerfile, code, deps, config }.stage(&destination, run.interrupt)
+            },
+        )?;
         self.terminal.status(
             "Staging",
             format!("{} files, {} in {}", staged.files, size_text(staged.size), shown_path(&staged.path)),
@@ -101,7 +112,7 @@ impl<'a> Run<'a> {
         if self.options.dry_run {
             return Ok(self.report(&plan, Some(staged.path), None));
         }
-        let confirmed = self.make(builder, &plan, from, &staged)?;
+        let confirmed = self.make(builder, &plan, from, &staged, labels)?;
         self.terminal.status(
             "Confirmed",
             format!("{:.19} in the {}, for {}", confirmed.digest, confirmed.store, joined(&confirmed.platforms)),
@@ -110,48 +121,26 @@ impl<'a> Run<'a> {
     }
 
     fn decide(&self, builder: &dyn RuntimeBuilder) -> Result<Plan> {
-        plan(&self.tags, &self.hashes, self.options, builder)
+        plan(&self.tags, &self.hashes, self.project.tiers, self.options, builder)
     }
 
     /// The folder's base name stays the same from build to build, so that BuildKit is sent only what changed.
     fn build_folder(&self) -> Utf8PathBuf {
         let name = self.tags.versioned.tag().unwrap_or("image");
-        self.options.build_folder.clone().unwrap_or_else(|| self.project.target_folder.join("runtime-image").join(name))
+        self.options.build_folder.clone().unwrap_or_else(|| self.project.build_folders.join(name))
     }
 
-    fn stage(
-        &self,
-        plan: &Plan,
-        from: BuildFromImageType,
-        image: &ImageName,
-        destination: &Utf8Path,
-    ) -> Result<Staged> {
-        let deps: Vec<StagedFile> = self.project.locked.iter().chain(&self.project.skeleton).cloned().collect();
-        BuildFolder { dockerfile: self.dockerfile(plan, from, image), code: &self.project.code, deps: &deps }
-            .stage(destination, self.interrupt)
-    }
-
-    fn dockerfile(&self, plan: &Plan, from: BuildFromImageType, image: &ImageName) -> String {
-        let template::Dockerfile { system, dependencies, runtime } = &self.project.dockerfile;
-        let start = format!("FROM {image} AS deps\n");
-        let start = if from == BuildFromImageType::Scratch { system.as_str() } else { start.as_str() };
-        let dependencies = if from == BuildFromImageType::Lock { "" } else { dependencies.as_str() };
-        let of_dependencies = labels::of_dependencies(
+    fn labels(&self, plan: &Plan, from: BuildFromImageType) -> ImageLabels {
+        let dependencies = labels::of_dependencies(
             &self.project,
             &self.hashes,
             &self.options.base_image.to_string(),
             &from.to_string(),
             &joined(&plan.platforms),
         );
-        let of_sources = labels::of_sources(
-            &self.hashes,
-            self.git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]),
-            self.origin(),
-        );
-        let [of_dependencies, of_sources] = [of_dependencies, of_sources]
-            .map(|labels| template::labels(labels.iter().map(|(name, value)| (*name, value.as_str()))));
-        // The stage `runtime` inherits what the stage `deps` says.
-        format!("{start}{dependencies}{of_dependencies}{runtime}{of_sources}")
+        let revision = self.git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]);
+        let finished = labels::of_sources(&dependencies, &self.hashes, revision, self.origin());
+        ImageLabels { dependencies, finished }
     }
 
     /// The dependency image first, where it does not exist; the source tag last: its presence means that all is there.
@@ -161,30 +150,48 @@ impl<'a> Run<'a> {
         plan: &Plan,
         from: BuildFromImageType,
         staged: &Staged,
+        labels: ImageLabels,
     ) -> Result<Confirmed> {
+        let ImageLabels { dependencies, finished } = labels;
         let request = BuildRequest {
             context: staged.path.clone(),
             platforms: plan.platforms.clone(),
             no_cache: self.options.force_rebuild,
             ..BuildRequest::default()
         };
-        let mut deps_image = None;
+        let Tags { source, lock, versioned } = self.tags.clone();
+        let mut names = Vec::new();
         if from != BuildFromImageType::Lock {
-            let mut names = vec![self.tags.lock.clone()];
-            if from == BuildFromImageType::Scratch {
-                names.push(self.tags.versioned.clone());
+            names.push(lock.clone());
+        }
+        if from == BuildFromImageType::Scratch {
+            names.push(versioned);
+        }
+        let mut deps_image = None;
+        if self.project.has_deps_stage {
+            let mut seen = true;
+            if !names.is_empty() {
+                self.terminal.status("Building", format!("the dependencies, {}", lock.tag().unwrap_or_default()));
+                let deps = BuildRequest {
+                    target: Some("deps".to_owned()),
+                    names: std::mem::take(&mut names),
+                    labels: dependencies,
+                    build_args: self.project.dependency_args.clone(),
+                    ..request.clone()
+                };
+                let confirmed = self.build_confirmed(builder, &deps)?;
+                seen = builder.can_build_from(confirmed.store)?;
             }
-            self.terminal.status("Building", format!("the dependencies, {}", self.tags.lock.tag().unwrap_or_default()));
-            let deps = BuildRequest { target: Some("deps".to_owned()), names, ..request.clone() };
-            let confirmed = self.build_confirmed(builder, &deps)?;
             // Started from by name, the image cannot be another one than the confirmed; where the builder does not see
             // it, its cache has to do.
-            deps_image = builder.can_build_from(confirmed.store)?.then(|| self.tags.lock.clone());
+            deps_image = seen.then_some(lock);
         }
-        self.terminal.status("Building", format!("the sources, {}", self.tags.source.tag().unwrap_or_default()));
+        let what = if self.project.has_deps_stage { "the sources" } else { "the image" };
+        self.terminal.status("Building", format!("{what}, {}", source.tag().unwrap_or_default()));
+        names.push(source);
         let build_args = self.options.extra_build_args.clone();
-        let sources = BuildRequest { deps_image, names: vec![self.tags.source.clone()], build_args, ..request };
-        self.build_confirmed(builder, &sources)
+        let labels = if self.project.template.refers_to("labels")? { Labels::new() } else { finished };
+        self.build_confirmed(builder, &BuildRequest { deps_image, names, labels, build_args, ..request })
     }
 
     fn build_confirmed(&mut self, builder: &dyn RuntimeBuilder, request: &BuildRequest) -> Result<Confirmed> {
@@ -254,6 +261,12 @@ impl<'a> Run<'a> {
             },
         }
     }
+}
+
+/// What the image of the dependencies and the finished one are labelled with.
+struct ImageLabels {
+    dependencies: Labels,
+    finished: Labels,
 }
 
 /// A path as seen from the current folder, where it is below it.

@@ -87,6 +87,51 @@ pub fn source_files(
     Ok(files.into_iter().flatten().collect())
 }
 
+/// Lists and reads all files below `root`, sorted by path, as a copy that follows links would have them: a link to a file
+/// or folder stands for what it points to. A link that cannot be followed, to nothing or to a folder around it, is
+/// itself. Paths are relative to `root`.
+///
+/// # Errors
+/// As [`source_files`], but no link leaves the tree: it is what it points to.
+pub fn copied_files(root: &Utf8Path, interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
+    let mut paths = BTreeSet::new();
+    for entry in walkdir::WalkDir::new(root).follow_links(true).min_depth(1) {
+        let path = match &entry {
+            Ok(entry) if entry.file_type().is_dir() => continue,
+            Ok(entry) => entry.path(),
+            Err(error) => match error.path().filter(|path| path.is_symlink()) {
+                Some(path) => path,
+                None => return entry.map(|_| Vec::new()).context(|| format!("cannot list the files of `{root}`")),
+            },
+        };
+        let path = Utf8Path::from_path(path).ok_or_else(|| not_utf8(&path.to_string_lossy()))?;
+        paths.extend(path.strip_prefix(root).map(Utf8Path::to_owned));
+    }
+    let files: Vec<SourceFile> = paths
+        .into_par_iter()
+        .map(|path| {
+            interrupt.check()?;
+            read_followed(root, path)
+        })
+        .collect::<Result<_>>()?;
+    Ok(files)
+}
+
+fn read_followed(root: &Utf8Path, path: Utf8PathBuf) -> Result<SourceFile> {
+    let full = root.join(&path);
+    let cannot = || format!("cannot read `{full}`");
+    let kind = match fs::metadata(&full) {
+        Ok(metadata) if metadata.is_file() => regular_file(&full, &metadata, false)?,
+        // A folder here is one that the walk did not enter: it is around the link.
+        Ok(metadata) if !metadata.is_dir() => return Err(not_a_file(&path)),
+        _ => {
+            let target = fs::read_link(&full).context(cannot)?;
+            SourceKind::Link { target: target.to_str().ok_or_else(|| not_utf8(path.as_str()))?.to_owned() }
+        }
+    };
+    Ok(SourceFile { path, kind })
+}
+
 /// Warns of files that look like secrets which somebody committed by accident.
 pub fn warn_of_secrets(files: &[SourceFile], terminal: &Terminal) {
     for file in files.iter().filter(|file| looks_secret(&file.path)) {
@@ -208,19 +253,28 @@ fn read(root: &Utf8Path, path: Utf8PathBuf, keep_text: KeepText) -> Result<Optio
         }
         SourceKind::Link { target }
     } else if metadata.is_file() {
-        let executable = is_executable(&metadata);
-        if keep_text(&path) {
-            let text = fs::read(&full).context(cannot)?;
-            SourceKind::File { executable, size: text.len() as u64, digest: content_digest(&text), text: Some(text) }
-        } else {
-            let (digest, size) = fs::File::open(&full).and_then(reader_digest).context(cannot)?;
-            SourceKind::File { executable, size, digest, text: None }
-        }
+        regular_file(&full, &metadata, keep_text(&path))?
     } else {
-        return Err(Error::failed(format!("`{path}` is neither a file, a folder nor a link"))
-            .hint(format!("FIFOs, sockets and devices cannot be in an image: name it in `{IGNORE_FILE}`")));
+        return Err(not_a_file(&path));
     };
     Ok(Some(SourceFile { path, kind }))
+}
+
+fn regular_file(full: &Utf8Path, metadata: &fs::Metadata, keep_text: bool) -> Result<SourceKind> {
+    let cannot = || format!("cannot read `{full}`");
+    let executable = is_executable(metadata);
+    Ok(if keep_text {
+        let text = fs::read(full).context(cannot)?;
+        SourceKind::File { executable, size: text.len() as u64, digest: content_digest(&text), text: Some(text) }
+    } else {
+        let (digest, size) = fs::File::open(full).and_then(reader_digest).context(cannot)?;
+        SourceKind::File { executable, size, digest, text: None }
+    })
+}
+
+fn not_a_file(path: &Utf8Path) -> Error {
+    Error::failed(format!("`{path}` is neither a file, a folder nor a link"))
+        .hint(format!("FIFOs, sockets and devices cannot be in an image: name it in `{IGNORE_FILE}`"))
 }
 
 #[cfg(unix)]

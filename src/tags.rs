@@ -17,6 +17,15 @@ pub struct Naming {
     pub prefix: String,
     /// The project's version, as the project spells it.
     pub version: String,
+    /// The rules of the original, where these make the names.
+    pub original: Option<OriginalRules>,
+}
+
+/// What differs from release to release in the original's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OriginalRules {
+    /// Before 0.58: `/` stays in a long repository. What an engine takes of such names is an MD5 only.
+    pub keeps_slashes: bool,
 }
 
 impl Naming {
@@ -34,7 +43,7 @@ impl Naming {
             return Err(Error::usage(format!("invalid tag prefix {prefix:?}"))
                 .hint("a prefix is 1 to 32 characters of `A-Z a-z 0-9 _ . -`, not starting with `.` or `-`"));
         }
-        Ok(Self { repository: name, prefix: prefix.to_owned(), version: version.to_owned() })
+        Ok(Self { repository: name, prefix: prefix.to_owned(), version: version.to_owned(), original: None })
     }
 
     /// `<prefix>_v<version>`, with what a tag cannot hold (`+`) replaced by `_`; a version of over 64 characters is
@@ -58,6 +67,30 @@ pub struct Tags {
 }
 
 impl Tags {
+    /// The tags as the original makes them, digit for digit, wherever these are valid: `<prefix>_v<version>_<lock>_<source>`,
+    /// `<prefix>_v<version>_<lock>` and `<prefix>_v<version>_<base slug>`. `variant`, the hash of what the original's hashes
+    /// leave out, adds `_x<hash>` to the first two.
+    ///
+    /// # Errors
+    /// When a hash is not hexadecimal.
+    pub fn original(
+        naming: &Naming,
+        base_image: &str,
+        lock_hash: &str,
+        source_hash: &str,
+        variant: Option<&str>,
+    ) -> Result<Self> {
+        let stem = naming.stem();
+        let [lock, source] = [truncate_hash(lock_hash)?, truncate_hash(source_hash)?];
+        let suffix = variant.map(truncate_hash).transpose()?.map(|hash| format!("_x{hash}")).unwrap_or_default();
+        let tag = |text: String| naming.repository.with_tag(&fitting_tag(text, &naming.prefix));
+        Ok(Self {
+            source: tag(format!("{stem}_{lock}_{source}{suffix}"))?,
+            lock: tag(format!("{stem}_{lock}{suffix}"))?,
+            versioned: tag(format!("{stem}_{}", base_slug(base_image).0))?,
+        })
+    }
+
     /// The tags of the cargo and custom kinds, from the untruncated hashes:
     /// `<prefix>_v<version>_<lock>_<source>`, `<prefix>_<lock>` and `<prefix>_v<version>_<base slug>`.
     ///

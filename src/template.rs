@@ -1,53 +1,203 @@
 //! The Dockerfile, from a template and what was decided.
 
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
+use std::borrow::Cow;
+
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::labels::Labels;
+use crate::plan::BuildFromImageType;
 
-/// The built-in template of the cargo kind.
 const CARGO: &str = include_str!("templates/cargo.Dockerfile.j2");
+const CUSTOM: &str = include_str!("templates/custom.Dockerfile.j2");
+/// What the built-in templates have in common.
+const INCLUDED: [(&str, &str); 2] =
+    [("system.j2", include_str!("templates/system.j2")), ("user.j2", include_str!("templates/user.j2"))];
 
-/// The parts of a two-stage Dockerfile, each rendered on its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dockerfile {
-    /// Base image, system packages, toolchain, extra dependencies; opens the stage `deps`.
+/// A Jinja template of a Dockerfile, with the values of its variables.
+#[derive(Debug, Clone)]
+pub struct Template {
+    name: String,
+    text: Cow<'static, str>,
+    context: Value,
+    undefined: UndefinedBehavior,
+}
+
+/// The text of a Dockerfile, in the parts that are hashed for different names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parts {
+    /// Base image, system packages, toolchain, extra dependencies.
     pub system: String,
-    /// The project's dependencies, compiled; ends the stage `deps`.
+    /// The project's dependencies; ends the stage `deps`, where there is one.
     pub dependencies: String,
-    /// The project itself; the stage `runtime`.
+    /// The project itself.
     pub runtime: String,
 }
 
-impl Dockerfile {
-    /// Renders the template of the cargo kind.
+impl Template {
+    /// The template of the cargo kind.
+    pub fn cargo(context: &impl Serialize) -> Self {
+        Self::strict("cargo.Dockerfile.j2", CARGO, context)
+    }
+
+    /// The custom kind's own template.
+    pub fn custom(context: &impl Serialize) -> Self {
+        Self::strict("custom.Dockerfile.j2", CUSTOM, context)
+    }
+
+    /// A template in which a variable that does not exist is an error. `name` is how errors call it.
+    pub fn strict(name: &str, text: impl Into<Cow<'static, str>>, context: &impl Serialize) -> Self {
+        Self {
+            name: name.to_owned(),
+            text: text.into(),
+            context: Value::from(Serde(context)),
+            undefined: UndefinedBehavior::Strict,
+        }
+    }
+
+    /// A template in which a variable that does not exist is empty, as Jinja has it.
+    pub fn lenient(name: &str, text: String, context: &impl Serialize) -> Self {
+        Self { undefined: UndefinedBehavior::Lenient, ..Self::strict(name, text, context) }
+    }
+
+    /// What errors call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The template itself.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The Dockerfile that starts with `image`.
     ///
     /// # Errors
-    /// When the template refers to something that `context` does not hold.
-    pub fn cargo(context: &impl Serialize) -> Result<Self> {
-        let wrong = |error| Error::failed("cannot render the Dockerfile template").because(error);
+    /// When the template is wrong, or refers to a variable that does not exist.
+    pub fn render(&self, from: BuildFromImageType, image: &str, labels: &Labels) -> Result<String> {
+        self.rendered(Self::values(from, image, labels, &self.context))
+    }
+
+    /// The Dockerfile that starts with the base image, without what names no input: labels, and which secrets the steps
+    /// can read.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn hashed(&self, base_image: &str) -> Result<String> {
+        self.rendered(self.hashed_values(base_image))
+    }
+
+    /// The same in the template's blocks `system`, `dependencies` and `runtime`.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn hashed_blocks(&self, base_image: &str) -> Result<Parts> {
+        let environment = self.environment()?;
+        let template = environment.get_template(&self.name).map_err(|error| self.wrong(&error))?;
+        let mut rendered =
+            template.render_captured(self.hashed_values(base_image)).map_err(|error| self.wrong(&error))?;
+        let mut block =
+            |name: &str| rendered.with_state_mut(|state| state.render_block(name)).map_err(|error| self.wrong(&error));
+        Ok(Parts { system: block("system")?, dependencies: block("dependencies")?, runtime: block("runtime")? })
+    }
+
+    /// Whether the template looks at a variable.
+    ///
+    /// # Errors
+    /// When the template is wrong.
+    pub fn refers_to(&self, variable: &str) -> Result<bool> {
+        let environment = self.environment()?;
+        let template = environment.get_template(&self.name).map_err(|error| self.wrong(&error))?;
+        Ok(template.undeclared_variables(false).contains(variable))
+    }
+
+    fn rendered(&self, values: Value) -> Result<String> {
+        let environment = self.environment()?;
+        let template = environment.get_template(&self.name).map_err(|error| self.wrong(&error))?;
+        template.render(values).map_err(|error| self.wrong(&error))
+    }
+
+    fn values(from: BuildFromImageType, image: &str, labels: &Labels, context: &Value) -> Value {
+        context! {
+            base_image => image,
+            build_from_scratch => from == BuildFromImageType::Scratch,
+            build_from_versioned => from == BuildFromImageType::Versioned,
+            labels => Value::from(Serde(labels)),
+            ..context.clone()
+        }
+    }
+
+    fn hashed_values(&self, base_image: &str) -> Value {
+        let context = context! { mounts => "", trust => "", ..self.context.clone() };
+        Self::values(BuildFromImageType::Scratch, base_image, &Labels::new(), &context)
+    }
+
+    fn environment(&self) -> Result<Environment<'_>> {
         let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_undefined_behavior(self.undefined);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_filter("quoted", quoted);
+        environment.add_filter("literal", literal);
         environment.add_filter("json", json);
-        let template = environment.template_from_named_str("cargo.Dockerfile.j2", CARGO).map_err(wrong)?;
-        let mut rendered = template.render_captured(Serde(context)).map_err(wrong)?;
-        let mut block = |name: &str| rendered.with_state_mut(|state| state.render_block(name)).map_err(wrong);
-        Ok(Self { system: block("system")?, dependencies: block("dependencies")?, runtime: block("runtime")? })
+        for (name, text) in INCLUDED.into_iter().chain([(self.name.as_str(), &*self.text)]) {
+            environment.add_template(name, text).map_err(|error| self.wrong(&error))?;
+        }
+        Ok(environment)
+    }
+
+    fn wrong(&self, error: &minijinja::Error) -> Error {
+        let place = match error.line() {
+            Some(line) => format!("`{}`, line {line}", error.name().unwrap_or(&self.name)),
+            None => format!("`{}`", self.name),
+        };
+        if error.kind() == ErrorKind::UndefinedError {
+            let source = error.template_source().unwrap_or(&self.text);
+            let expression = error.range().and_then(|range| source.get(range)).unwrap_or("a variable");
+            let known = self.hashed_values("").try_iter().map(|names| {
+                let mut names: Vec<String> = names.map(|name| name.to_string()).collect();
+                names.sort();
+                names.dedup();
+                names.join(", ")
+            });
+            return Error::usage(format!("{place}: `{expression}` is not defined"))
+                .hint(format!("a template sees {}", known.unwrap_or_default()));
+        }
+        let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        Error::usage(format!("{place}: {what}")).hint("templates are written in Jinja, as minijinja understands it")
     }
 }
 
-/// `LABEL` lines, one a label. Values are taken literally: nothing in them is expanded.
-pub fn labels<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let line = |(name, value)| format!("LABEL {}={}\n", quoted(name), quoted(value).replace('$', "\\$"));
-    labels.into_iter().map(line).collect::<Vec<_>>().concat()
+/// What `text`, a Dockerfile, says up to the end of its stage `deps`, and the rest; `None` without such a stage.
+pub fn split_after_deps(text: &str) -> Option<(&str, &str)> {
+    let is_from = |line: &&str| line.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("FROM "));
+    let is_deps = |line: &str| {
+        let words: Vec<String> = line.split_whitespace().map(str::to_lowercase).collect();
+        words.ends_with(&["as".to_owned(), "deps".to_owned()])
+    };
+    let mut lines = text.split_inclusive('\n');
+    let mut end = 0;
+    let mut found = false;
+    for line in lines.by_ref() {
+        if is_from(&line) && found {
+            return Some(text.split_at(end));
+        }
+        found |= is_from(&line) && is_deps(line);
+        end += line.len();
+    }
+    found.then_some((text, ""))
 }
 
 /// A word in double quotes as Dockerfiles read them; `$NAME` in it is still expanded.
 fn quoted(text: &str) -> String {
     let escaped = text.replace('\\', r"\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
     format!("\"{escaped}\"")
+}
+
+/// The same, and nothing in it is expanded.
+fn literal(text: &str) -> String {
+    quoted(text).replace('$', "\\$")
 }
 
 /// A JSON string, for the exec form of an instruction.
@@ -60,8 +210,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_literal_whatever_they_hold() {
-        let text = labels([("title", "a \"b\" $HOME \\ c\nd")]);
-        assert_eq!(text, "LABEL \"title\"=\"a \\\"b\\\" \\$HOME \\\\ c d\"\n");
+    fn a_literal_is_literal_whatever_it_holds() {
+        assert_eq!(literal("a \"b\" $HOME \\ c\nd"), "\"a \\\"b\\\" \\$HOME \\\\ c d\"");
+    }
+
+    #[test]
+    fn a_missing_variable_is_named_with_its_line_and_what_there_is() {
+        let template =
+            Template::strict("my.j2", "FROM {{ base_image }}\nRUN {{ instal }}\n", &context! { version => 1 });
+        let error = template.hashed("debian").expect_err("an undefined variable was accepted");
+        assert_eq!(error.to_string(), "`my.j2`, line 2: `instal` is not defined");
+        let hint = error.hint_text().unwrap_or_default();
+        assert!(hint.contains("base_image, ") && hint.contains("version"), "{hint}");
+    }
+
+    #[test]
+    fn a_syntax_error_names_file_and_line() {
+        let template = Template::strict("my.j2", "FROM x\n{% if %}\n", &context! {});
+        let error = template.hashed("debian").expect_err("a syntax error was accepted");
+        assert!(error.to_string().starts_with("`my.j2`, line 2: "), "{error}");
+    }
+
+    #[test]
+    fn the_stage_deps_ends_where_the_next_one_starts() {
+        let split = |text| split_after_deps(text);
+        assert_eq!(
+            split("FROM a AS deps\nRUN x\nFROM deps\nCOPY"),
+            Some(("FROM a AS deps\nRUN x\n", "FROM deps\nCOPY"))
+        );
+        assert_eq!(split("from a as Deps\nRUN x"), Some(("from a as Deps\nRUN x", "")));
+        assert_eq!(
+            split("FROM t AS tools\nFROM a AS deps\nFROM deps AS b\n").map(|parts| parts.1),
+            Some("FROM deps AS b\n")
+        );
+        assert_eq!(split("FROM a\nRUN x"), None);
     }
 }

@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::engine::{self, Driver};
 use super::{BuildRequest, BuildxMetadata, Confirmed, RuntimeBuilder, Store, StoredImage};
 use crate::config::{Options, Output};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::image_name::ImageName;
 use crate::platform::{Platform, joined};
 use crate::process::{Capture, Command, Interrupt};
@@ -31,6 +31,7 @@ pub struct BuildxBuilder {
     interrupt: Interrupt,
     driver: OnceLock<Driver>,
     platform: OnceLock<Platform>,
+    registry_failed: OnceLock<()>,
 }
 
 /// What is the same for every build of a run.
@@ -56,6 +57,8 @@ pub struct BuildxSettings {
     pub extra: Vec<String>,
     /// Whether the repository was configured and names a registry, so that the registry may be asked.
     pub ask_registry: bool,
+    /// Whether the registry may fail to answer: the user did not name it.
+    pub registry_optional: bool,
 }
 
 impl BuildxSettings {
@@ -74,6 +77,7 @@ impl BuildxSettings {
             proxies: proxies.filter(|name| std::env::var_os(name).is_some()).collect(),
             extra: options.buildx_args.clone(),
             ask_registry: repository.is_some_and(|name| name.names_a_registry()),
+            registry_optional: options.registry_optional && options.output == Output::Load,
         }
     }
 }
@@ -96,6 +100,7 @@ impl BuildxBuilder {
             interrupt: interrupt.clone(),
             driver: OnceLock::new(),
             platform: OnceLock::new(),
+            registry_failed: OnceLock::new(),
         })
     }
 
@@ -138,6 +143,21 @@ impl BuildxBuilder {
                 .into_iter()
                 .map(|look_up| look_up.join().unwrap_or_else(|_| Err(Error::failed("a registry look-up panicked"))))
                 .collect()
+        })
+    }
+
+    /// Nothing is found, with one warning, where the registry may fail to answer and does.
+    fn find_where_allowed(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
+        if self.registry_failed.get().is_some() {
+            return Ok(vec![None; images.len()]);
+        }
+        self.find_in_registry(images).or_else(|error| {
+            if !self.settings.registry_optional || matches!(error.kind(), ErrorKind::Interrupted(_)) {
+                return Err(error);
+            }
+            let _ = self.registry_failed.set(());
+            self.terminal.warning(format!("{error}; only the engine's own images count"));
+            Ok(vec![None; images.len()])
         })
     }
 
@@ -202,7 +222,7 @@ impl RuntimeBuilder for BuildxBuilder {
         if self.settings.ask_registry && found.first().is_some_and(Option::is_none) {
             let missing: Vec<usize> = (0..images.len()).filter(|index| found[*index].is_none()).collect();
             let names: Vec<&ImageName> = missing.iter().map(|index| images[*index]).collect();
-            for (index, image) in missing.into_iter().zip(self.find_in_registry(&names)?) {
+            for (index, image) in missing.into_iter().zip(self.find_where_allowed(&names)?) {
                 found[index] = image;
             }
         }
@@ -294,7 +314,7 @@ impl RuntimeBuilder for BuildxBuilder {
 /// The arguments of `docker` for a build; pure, so that it can be tested without an engine.
 pub fn build_arguments(request: &BuildRequest, settings: &BuildxSettings, metadata_file: &Utf8Path) -> Vec<OsString> {
     // Destructured, so that a new field cannot be forgotten.
-    let BuildRequest { context, target, deps_image, names, platforms, no_cache, build_args } = request;
+    let BuildRequest { context, target, deps_image, names, labels, platforms, no_cache, build_args } = request;
     let BuildxSettings {
         output,
         builder,
@@ -306,12 +326,14 @@ pub fn build_arguments(request: &BuildRequest, settings: &BuildxSettings, metada
         proxies,
         extra,
         ask_registry: _,
+        registry_optional: _,
     } = settings;
     let mut arguments: Vec<String> = vec!["buildx".into(), "build".into()];
     let mut add = |flag: &str, value: &str| arguments.extend([flag.to_owned(), value.to_owned()]);
     builder.iter().for_each(|name| add("--builder", name));
     add("--platform", &joined(platforms));
     names.iter().for_each(|name| add("--tag", &name.to_string()));
+    labels.iter().for_each(|(name, value)| add("--label", &format!("{name}={value}")));
     target.iter().for_each(|stage| add("--target", stage));
     deps_image.iter().for_each(|image| add("--build-context", &format!("deps=docker-image://{image}")));
     build_args.iter().for_each(|argument| add("--build-arg", argument));
@@ -417,6 +439,7 @@ mod tests {
             proxies: one("http_proxy"),
             extra: one("--sbom=true"),
             ask_registry: true,
+            registry_optional: false,
         };
         assert_eq!(
             line(&request, &settings),

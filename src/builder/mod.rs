@@ -16,6 +16,7 @@ pub use self::metadata::BuildxMetadata;
 pub use self::recording::RecordingBuilder;
 use crate::error::Result;
 use crate::image_name::ImageName;
+use crate::labels::Labels;
 use crate::platform::Platform;
 
 /// Where an image was found.
@@ -87,6 +88,8 @@ pub struct BuildRequest {
     pub deps_image: Option<ImageName>,
     /// The names of the result.
     pub names: Vec<ImageName>,
+    /// Labels of the result, besides those in the Dockerfile.
+    pub labels: Labels,
     /// What to build for; never empty.
     pub platforms: Vec<Platform>,
     /// Whether results of earlier builds are ignored.

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_metadata::semver::Version;
 use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
 use serde::Serialize;
 
-use super::{Project, ProjectKind, staged_source, staged_sources};
+use super::{Project, ProjectKind, local_repository, staged_source, staged_sources};
 use crate::build_folder::StagedFile;
-use crate::config::{Cmd, Options, Settings};
-use crate::error::{Context as _, Error, Result};
+use crate::config::{CONFIG_FILE, Cmd, Options, Settings, Version};
+use crate::error::{Error, Result};
+use crate::plan::Tiers;
 use crate::process::{Capture, Command, Interrupt};
 use crate::project::cargo::manifest::{Manifest, Masked};
 use crate::source::{SourceFile, SourceKind, source_files, warn_of_secrets};
-use crate::template::Dockerfile;
+use crate::template::Template;
 use crate::term::Terminal;
 
 mod manifest;
@@ -28,6 +28,7 @@ const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_depende
 /// The name under which the CA bundle is handed to BuildKit.
 pub const CA_BUNDLE_SECRET: &str = "ca-bundle";
 const LOCK_FILE: &str = "Cargo.lock";
+const DEFAULT_PREBUILD: &str = "build --release";
 const TOOLCHAIN_FILES: [&str; 2] = ["rust-toolchain.toml", "rust-toolchain"];
 const CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
 
@@ -98,22 +99,22 @@ impl Workspace {
         &self.metadata.workspace_root
     }
 
-    /// `given` (flags and environment) over what the workspace configures.
+    /// What the tables of the root manifest say.
     ///
     /// # Errors
-    /// When a configuration cannot be parsed.
-    pub fn settings(&self, given: Settings, terminal: &Terminal) -> Result<Settings> {
-        let root = self.root();
-        let here =
-            Utf8PathBuf::try_from(std::env::current_dir().context(|| "cannot tell the current folder".to_owned())?)
-                .context(|| "the current folder's name is not UTF-8".to_owned())?;
+    /// When a key has the wrong type, or gives another kind.
+    pub fn metadata_settings(&self, terminal: &Terminal) -> Result<Settings> {
         let package = match self.root_package() {
             Some(package) => Settings::from_metadata(&package.metadata, "package.metadata", terminal)?,
             None => Settings::default(),
         };
         let workspace = Settings::from_metadata(&self.metadata.workspace_metadata, "workspace.metadata", terminal)?;
-        let configured = package.over(workspace).over(Settings::from_file(root, terminal)?);
-        Ok(given.seen_from(&here).over(configured.seen_from(root)))
+        let settings = package.over(workspace);
+        match settings.kind {
+            None | Some(ProjectKind::Cargo) => Ok(settings),
+            Some(kind) => Err(Error::usage(format!("`{}/Cargo.toml` gives the kind `{kind}`", self.root()))
+                .hint(format!("say it in `{CONFIG_FILE}`, or with `--kind {kind}`"))),
+        }
     }
 
     fn root_package(&self) -> Option<&Package> {
@@ -127,12 +128,20 @@ impl Workspace {
 
     /// The project's version: the root package's, else the one that the workspace gives its members, else the highest
     /// of the members' versions.
-    fn version(&self, root_manifest: Option<&Manifest>) -> String {
+    fn version(&self, options: &Options, root_manifest: Option<&Manifest>) -> Result<String> {
+        match &options.project_version {
+            Some(Version::Text(version)) => return Ok(version.clone()),
+            Some(Version::File { .. }) => {
+                return Err(Error::usage("Cargo's manifests say the version: `version` cannot name a file"));
+            }
+            None => {}
+        }
         let highest = || self.metadata.workspace_packages().iter().map(|package| package.version.clone()).max();
-        self.root_package()
+        Ok(self
+            .root_package()
             .map(|package| package.version.to_string())
             .or_else(|| root_manifest.and_then(Manifest::workspace_version))
-            .unwrap_or_else(|| highest().unwrap_or(Version::new(0, 0, 0)).to_string())
+            .unwrap_or_else(|| highest().map_or_else(|| "0.0.0".to_owned(), |version| version.to_string())))
     }
 
     /// Reads the workspace as a project.
@@ -165,22 +174,25 @@ impl Workspace {
         let toolchain: Vec<StagedFile> =
             locked.iter().filter(|file| TOOLCHAIN_FILES.contains(&file.path.as_str())).cloned().collect();
         let context = self.template_context(options, &sources, target)?;
+        let template = Template::cargo(&context);
         Ok(Project {
             kind: ProjectKind::Cargo,
             root: root.to_owned(),
             name: self.name().to_owned(),
-            version: self.version(manifests.get(Utf8Path::new(""))),
-            target_folder: self.metadata.target_directory.clone(),
+            version: self.version(options, manifests.get(Utf8Path::new("")))?,
+            default_repository: local_repository(self.name()),
+            build_folders: self.metadata.target_directory.join("runtime-image"),
             code: staged_sources(root, &sources),
+            deps: locked.iter().cloned().chain(skeleton).collect(),
             locked,
-            skeleton,
             toolchain,
-            dockerfile: Dockerfile::cargo(&context)?,
-            hashed_dockerfile: Dockerfile::cargo(&TemplateContext {
-                mounts: String::new(),
-                trust: String::new(),
-                ..context
-            })?,
+            hashed: template.hashed_blocks(&options.base_image.to_string())?,
+            template,
+            has_deps_stage: true,
+            dependency_args: Vec::new(),
+            tiers: Tiers { lock: true, versioned: true, unlabelled: false },
+            original: None,
+            config: None,
         })
     }
 
@@ -347,7 +359,6 @@ impl Workspace {
         let default_cmd =
             default_run.or(only).filter(|_| options.install_binaries).map(|binary| Cmd::Exec(vec![binary.to_owned()]));
         Ok(TemplateContext {
-            from_image: options.base_image.to_string(),
             env: options.env.clone(),
             apt_packages: options.apt_packages.clone(),
             toolchain: Toolchain::of(sources)?,
@@ -356,12 +367,8 @@ impl Workspace {
             user_to_create: options.user.as_deref().and_then(user_to_create),
             workdir: options.workdir.clone(),
             target,
-            prebuild: options.prebuild.clone(),
-            build_arguments: options
-                .extra_build_args
-                .iter()
-                .filter_map(|argument| argument.split_once('=').map(|(name, _)| name.to_owned()))
-                .collect(),
+            prebuild: options.prebuild.clone().unwrap_or_else(|| vec![DEFAULT_PREBUILD.to_owned()]),
+            build_arguments: options.build_argument_names(),
             binaries: binaries.iter().filter(|_| options.install_binaries).map(|name| (*name).to_owned()).collect(),
             cmd: options.cmd.clone().or(default_cmd).as_ref().map(cmd_text),
             roots_file: ROOTS_FILE,
@@ -374,7 +381,6 @@ impl Workspace {
 /// What the template of the cargo kind sees.
 #[derive(Debug, Clone, Serialize)]
 struct TemplateContext {
-    from_image: String,
     env: BTreeMap<String, String>,
     apt_packages: Vec<String>,
     toolchain: Toolchain,
@@ -505,14 +511,14 @@ fn dependency_inputs(
     Ok((inputs, paths))
 }
 
-fn user_to_create(user: &str) -> Option<String> {
+pub(super) fn user_to_create(user: &str) -> Option<String> {
     let name = user.split(':').next().unwrap_or_default();
     let number = name.bytes().all(|byte| byte.is_ascii_digit());
     (!number && name != "root").then(|| name.to_owned())
 }
 
 /// What the steps that fetch see: the secrets, readable for every user of the build, and the SSH agent.
-fn mounts(options: &Options) -> String {
+pub(super) fn mounts(options: &Options) -> String {
     let ids = options.secrets.iter().filter_map(|secret| secret.split(',').find_map(|part| part.strip_prefix("id=")));
     let bundle = options.ca_bundle.iter().map(|_| CA_BUNDLE_SECRET);
     let secrets = ids.chain(bundle).map(|id| format!("--mount=type=secret,id={id},mode=0444 "));
@@ -520,12 +526,12 @@ fn mounts(options: &Options) -> String {
 }
 
 /// Lets everything that fetches trust the mounted certificates.
-fn trust() -> String {
+pub(super) fn trust() -> String {
     let names = "SSL_CERT_FILE CARGO_HTTP_CAINFO CURL_CA_BUNDLE GIT_SSL_CAINFO REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS";
     format!("for name in {names}; do export \"$name=/run/secrets/{CA_BUNDLE_SECRET}\"; done; ")
 }
 
-fn cmd_text(cmd: &Cmd) -> String {
+pub(super) fn cmd_text(cmd: &Cmd) -> String {
     match cmd {
         Cmd::Shell(line) => line.clone(),
         Cmd::Exec(words) => serde_json::Value::from(words.as_slice()).to_string(),

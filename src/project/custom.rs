@@ -1,0 +1,325 @@
+//! The custom kind: whatever `runtime-image.toml` describes, in any language.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use serde::Serialize;
+
+use super::cargo::{cmd_text, mounts, trust, user_to_create};
+use super::{Project, ProjectKind, cached_build_folders, local_repository, staged_sources};
+use crate::config::{CONFIG_FILE, Options, Settings, Version};
+use crate::error::{Context as _, Error, Result};
+use crate::plan::Tiers;
+use crate::platform::Platform;
+use crate::process::Interrupt;
+use crate::source::{SourceFile, source_files, warn_of_secrets};
+use crate::template::{Parts, Template, split_after_deps};
+use crate::term::Terminal;
+
+/// A folder with a `runtime-image.toml`.
+#[derive(Debug)]
+pub struct Folder {
+    root: Utf8PathBuf,
+}
+
+/// What a template of this kind sees, besides what changes from tier to tier.
+#[derive(Debug, Serialize)]
+struct TemplateContext {
+    kind: String,
+    version: String,
+    platforms: Vec<String>,
+    lock_files: Vec<String>,
+    extra_deps: String,
+    enable_browser: bool,
+    env: BTreeMap<String, String>,
+    apt_packages: Vec<String>,
+    prebuild: Vec<String>,
+    build_arguments: Vec<String>,
+    workdir: String,
+    user: Option<String>,
+    user_to_create: Option<String>,
+    cmd: Option<String>,
+    mounts: String,
+    trust: String,
+}
+
+impl Folder {
+    /// The project in `root`.
+    pub fn at(root: Utf8PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The project's folder.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// Whether all is there that has no default.
+    ///
+    /// # Errors
+    /// A usage error that names the key and shows it.
+    pub fn check(&self, settings: &Settings) -> Result<()> {
+        let missing = |key: &str, example: &str| {
+            Err(Error::usage(format!("the project in `{}` has no `{key}`", self.root))
+                .hint(format!("add it to `{CONFIG_FILE}`: {example}")))
+        };
+        if settings.base_image.is_none() {
+            return missing("base-image", "`base-image = \"debian:bookworm\"`");
+        }
+        if settings.project_version.is_none() {
+            return missing(
+                "version",
+                "`version = \"1.0.0\"`, or `version = { file = \"pyproject.toml\", key = \"project.version\" }`",
+            );
+        }
+        Ok(())
+    }
+
+    /// Reads the project.
+    ///
+    /// # Errors
+    /// When a file cannot be read or staged, a key names what is not there, or the template is wrong.
+    pub fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
+        let root = &self.root;
+        let (all, locked) = self.files(options, interrupt)?;
+        let selected = selected(&all, &options.source, "source")?;
+        warn_of_secrets(&selected, terminal);
+        let version = self.version(options)?;
+        let context = TemplateContext {
+            kind: ProjectKind::Custom.to_string(),
+            version: version.clone(),
+            platforms: options.platforms.iter().map(Platform::to_string).collect(),
+            lock_files: locked.iter().map(|file| file.path.to_string()).collect(),
+            extra_deps: options.extra_deps.clone().unwrap_or_default(),
+            enable_browser: options.enable_browser,
+            env: options.env.clone(),
+            apt_packages: options.apt_packages.clone(),
+            prebuild: options.prebuild.clone().unwrap_or_default(),
+            build_arguments: options.build_argument_names(),
+            workdir: options.workdir.clone(),
+            user: options.user.clone(),
+            user_to_create: options.user.as_deref().and_then(user_to_create),
+            cmd: options.cmd.as_ref().map(cmd_text),
+            mounts: mounts(options),
+            trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
+        };
+        let template = match &options.template {
+            None => Template::custom(&context),
+            Some(path) => {
+                let text = fs::read_to_string(path).context(|| format!("cannot read the template `{path}`"))?;
+                Template::strict(path.strip_prefix(root).unwrap_or(path).as_str(), text, &context)
+            }
+        };
+        let dockerfile = template.hashed(&options.base_image.to_string())?;
+        let (dependencies, sources) = stages(&dockerfile, options.stages, &template)?;
+        let has_deps_stage = sources.is_some();
+        // Where the template has no word for it, it does not start differently on an earlier image: on one that holds
+        // sources that would leave what was removed since.
+        let looks_at_start = template.refers_to("build_from_scratch")? || template.refers_to("build_from_versioned")?;
+        let declared = |argument: &&String| {
+            let name = argument.split('=').next().unwrap_or_default();
+            declares(dependencies, name)
+        };
+        Ok(Project {
+            kind: ProjectKind::Custom,
+            root: root.clone(),
+            name: root.file_name().unwrap_or_default().to_owned(),
+            version,
+            default_repository: local_repository(root.file_name().unwrap_or_default()),
+            build_folders: cached_build_folders(root),
+            code: staged_sources(root, &selected),
+            deps: staged_sources(root, &locked),
+            locked: staged_sources(root, &locked),
+            toolchain: Vec::new(),
+            hashed: Parts {
+                system: format!("{}\0{dependencies}", template.text()),
+                dependencies: String::new(),
+                runtime: sources.unwrap_or_default().to_owned(),
+            },
+            has_deps_stage,
+            dependency_args: options
+                .extra_build_args
+                .iter()
+                .filter(|argument| !has_deps_stage || declared(argument))
+                .cloned()
+                .collect(),
+            tiers: Tiers {
+                lock: has_deps_stage || looks_at_start,
+                versioned: has_deps_stage || looks_at_start,
+                unlabelled: false,
+            },
+            template,
+            original: None,
+            config: None,
+        })
+    }
+
+    /// All files of the project, and its lock files.
+    fn files(&self, options: &Options, interrupt: &Interrupt) -> Result<(Vec<SourceFile>, Vec<SourceFile>)> {
+        let left_out: Vec<Utf8PathBuf> = options
+            .build_folder
+            .iter()
+            .filter_map(|folder| folder.strip_prefix(&self.root).ok())
+            .filter(|folder| !folder.as_str().is_empty())
+            .map(Utf8Path::to_owned)
+            .collect();
+        let always: Vec<&str> = options.lock_files.iter().map(String::as_str).collect();
+        let all = source_files(&self.root, &left_out, &always, |_| false, interrupt)?;
+        let locked = match options.lock_files.as_slice() {
+            [] => Vec::new(),
+            patterns => selected(&all, patterns, "lock-files")?,
+        };
+        Ok((all, locked))
+    }
+
+    fn version(&self, options: &Options) -> Result<String> {
+        let (file, key) = match &options.project_version {
+            Some(Version::Text(version)) => return Ok(version.clone()),
+            Some(Version::File { file, key }) => (file, key),
+            None => return self.check(&Settings::default()).map(|()| String::new()),
+        };
+        let path = self.root.join(file);
+        let text = fs::read_to_string(&path).context(|| format!("cannot read the version from `{path}`"))?;
+        let wrong = |what: String| Error::usage(format!("cannot read the version from `{path}`")).because(what);
+        let version = match key {
+            None => text.trim().to_owned(),
+            Some(key) => {
+                let value: serde_json::Value = if file.extension() == Some("json") {
+                    serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?
+                } else {
+                    toml::from_str(&text).map_err(|error| wrong(error.to_string()))?
+                };
+                let found = key.split('.').try_fold(&value, |value, name| value.get(name));
+                found
+                    .and_then(serde_json::Value::as_str)
+                    .ok_or_else(|| wrong(format!("it has no text at `{key}`")))?
+                    .to_owned()
+            }
+        };
+        if version.is_empty() || version.contains('\n') {
+            return Err(wrong("it is not one line".to_owned()).hint("name the value's place with `key`"));
+        }
+        Ok(version)
+    }
+}
+
+/// What `patterns` select of `files`: all where there are none. A pattern that selects nothing is a mistake.
+fn selected(files: &[SourceFile], patterns: &[String], key: &str) -> Result<Vec<SourceFile>> {
+    if patterns.is_empty() {
+        return Ok(files.to_vec());
+    }
+    for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('!')) {
+        let matcher = matcher(std::slice::from_ref(pattern), key)?;
+        if !files.iter().any(|file| matches(&matcher, file)) {
+            return Err(Error::usage(format!("`{key}`: `{pattern}` matches no file of the project"))
+                .hint("paths and globs start at the project root; ignored files do not count"));
+        }
+    }
+    let matcher = matcher(patterns, key)?;
+    Ok(files.iter().filter(|file| matches(&matcher, file)).cloned().collect())
+}
+
+fn matches(matcher: &Gitignore, file: &SourceFile) -> bool {
+    matcher.matched_path_or_any_parents(&file.path, false).is_ignore()
+}
+
+/// The patterns as ignore files spell them, each anchored at the root.
+fn matcher(patterns: &[String], key: &str) -> Result<Gitignore> {
+    let mut builder = GitignoreBuilder::new("");
+    for pattern in patterns {
+        let (not, path) = pattern.strip_prefix('!').map_or(("", pattern.as_str()), |path| ("!", path));
+        let path = path.trim_start_matches("./").trim_start_matches('/');
+        let path = if path.is_empty() || path == "." { "**" } else { path };
+        builder
+            .add_line(None, &format!("{not}/{path}"))
+            .map_err(|error| Error::usage(format!("`{key}`: wrong pattern `{pattern}`")).because(error))?;
+    }
+    builder.build().map_err(|error| Error::usage(format!("wrong patterns in `{key}`")).because(error))
+}
+
+/// The Dockerfile up to the end of its stage `deps` and the rest, or all of it where there is one stage.
+fn stages<'a>(dockerfile: &'a str, wanted: Option<u8>, template: &Template) -> Result<(&'a str, Option<&'a str>)> {
+    let name = template.name();
+    match (wanted, split_after_deps(dockerfile)) {
+        (Some(1), _) | (None, None) => Ok((dockerfile, None)),
+        (_, None) => Err(Error::usage(format!("`{name}` has no stage `deps`, but `stages` is 2"))
+            .hint("write `FROM {{ base_image }} AS deps` for the dependencies, and `FROM deps` for the sources")),
+        (_, Some((_, ""))) => Err(Error::usage(format!("`{name}` has no stage after `deps`"))
+            .hint("write `FROM deps` for the sources, or name the only stage otherwise")),
+        (_, Some((dependencies, _))) if copies_code(dependencies) => Err(Error::usage(format!(
+            "the stage `deps` of `{name}` copies sources: its image would not be what its name says"
+        ))
+        .hint("copy from `deps/` there, and from `code/` in a later stage")),
+        (_, Some((dependencies, sources))) => Ok((dependencies, Some(sources))),
+    }
+}
+
+/// Whether an instruction copies or mounts the sources, or the whole build folder.
+fn copies_code(dockerfile: &str) -> bool {
+    let folder = |word: &str| word.trim_matches(['"', ',', '[', ']']).trim_start_matches("./").to_owned();
+    let is_code = |word: &str| matches!(folder(word).split('/').next(), Some("code" | "" | "."));
+    dockerfile.replace("\\\n", " ").lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let mounts = || {
+            words.iter().filter_map(|word| word.strip_prefix("--mount=")).any(|mount| {
+                mount.contains("type=bind")
+                    && !mount.contains("from=")
+                    && mount
+                        .split(',')
+                        .find_map(|part| part.strip_prefix("source=").or(part.strip_prefix("src=")))
+                        .is_none_or(is_code)
+            })
+        };
+        match words.first().map(|word| word.to_ascii_uppercase()).as_deref() {
+            Some("COPY" | "ADD") => {
+                let from_elsewhere = words.iter().any(|word| word.starts_with("--from="));
+                let paths: Vec<&&str> = words[1..].iter().filter(|word| !word.starts_with("--")).collect();
+                !from_elsewhere
+                    && paths.split_last().is_some_and(|(_, sources)| sources.iter().any(|word| is_code(word)))
+            }
+            Some("RUN") => mounts(),
+            _ => false,
+        }
+    })
+}
+
+/// Whether a Dockerfile declares the build argument `name`.
+fn declares(dockerfile: &str, name: &str) -> bool {
+    dockerfile.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next().is_some_and(|word| word.eq_ignore_ascii_case("ARG"))
+            && words.any(|word| word.split('=').next() == Some(name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("COPY code/ ./", true)]
+    #[case("COPY ./code/x /x", true)]
+    #[case("COPY . /app", true)]
+    #[case("ADD --chown=a code/ ./", true)]
+    #[case("COPY [\"code/a b\", \"/x\"]", true)]
+    #[case("RUN --mount=type=bind,source=code,target=/x make", true)]
+    #[case("RUN --mount=type=bind,target=/x make", true)]
+    #[case("COPY \\\n  code/ ./", true)]
+    #[case("COPY deps/ ./", false)]
+    #[case("COPY --from=tools code/ ./", false)]
+    #[case("RUN --mount=type=bind,source=deps,target=/x make code", false)]
+    #[case("RUN --mount=type=cache,target=/x make", false)]
+    #[case("COPY deps/code ./", false)]
+    fn a_dependency_stage_with_sources_is_told(#[case] line: &str, #[case] expected: bool) {
+        assert_eq!(copies_code(&format!("FROM x AS deps\n{line}\n")), expected);
+    }
+
+    #[test]
+    fn declared_arguments_are_known_by_name() {
+        assert!(declares("FROM x\nARG A=1 B\n", "B"));
+        assert!(!declares("FROM x\nENV B=1\n# ARG B\n", "B"));
+    }
+}
