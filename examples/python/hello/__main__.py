@@ -1,0 +1,3 @@
+from inflection import titleize
+
+print(titleize('hello from the runtime image'))
