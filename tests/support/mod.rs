@@ -116,6 +116,7 @@ impl Project {
             .env("RUNTIME_IMAGE_BASE_IMAGE", &self.base_image)
             .env("RUNTIME_IMAGE_REPOSITORY", &self.repository)
             .env("RUNTIME_IMAGE_PROGRESS", "plain")
+            .env("XDG_CACHE_HOME", self.folder.path().join("cache"))
             .env_remove("CARGO_TARGET_DIR")
             .stdin(Stdio::null());
         command
