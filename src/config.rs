@@ -469,7 +469,7 @@ impl Settings {
     /// A usage error that names the key.
     pub fn check_applies_to(&self, kind: ProjectKind) -> Result<()> {
         use ProjectKind::{Cargo, Custom, Openhands};
-        let keys: [(&str, bool, &[ProjectKind]); 13] = [
+        let keys: [(&str, bool, &[ProjectKind]); 14] = [
             ("tag-scheme", self.tag_scheme.is_some(), &[Openhands]),
             ("enable-browser", self.enable_browser.is_some(), &[Openhands, Custom]),
             ("lock-files", self.lock_files.is_some(), &[Custom]),
@@ -483,6 +483,7 @@ impl Settings {
             ("env", self.env.is_some(), &[Cargo, Custom]),
             ("user", self.user.is_some(), &[Cargo, Custom]),
             ("cmd", self.cmd.is_some(), &[Cargo, Custom]),
+            ("ca-bundle", self.ca_bundle.is_some(), &[Cargo, Custom]),
         ];
         match keys.into_iter().find(|(_, given, kinds)| *given && !kinds.contains(&kind)) {
             None => Ok(()),

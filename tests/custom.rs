@@ -190,6 +190,17 @@ fn a_wrong_template_is_told_with_its_place(#[case] template: &str, #[case] words
     project.run(&["tags"]).fails_with(2, words);
 }
 
+#[test]
+fn a_key_that_the_template_does_not_use_is_warned_of() {
+    let project = small();
+    project
+        .write("runtime-image.toml", "version = \"1\"\ntemplate = \"one.j2\"\napt-packages = [\"git\"]\ncmd = \"x\"\n")
+        .write("one.j2", "FROM {{ base_image }}\nCMD {{ cmd }}\n");
+    let run = project.ok(&["tags"]);
+    assert!(run.stderr.contains("`apt-packages` changes nothing: `one.j2` does not use"), "{}", run.stderr);
+    assert_eq!(run.stderr.matches("warning: ").count(), 1, "{}", run.stderr);
+}
+
 #[rstest]
 #[case("version = \"1\"\ntemplate = \"no.j2\"\n", 1, &["cannot read the template", "no.j2"])]
 #[case("version = \"1\"\ntemplate = \"one.j2\"\nstages = 2\n", 2, &["`one.j2` has no stage `deps`, but `stages` is 2"])]

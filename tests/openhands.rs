@@ -303,13 +303,20 @@ fn the_content_scheme_hashes_what_the_originals_names_leave_out() {
     assert_eq!(after[1], before[1]);
 }
 
-#[test]
-fn an_image_of_the_original_is_found_in_the_registry_and_not_pulled() {
+/// The repository is the one that the user names, or the tree's own.
+#[rstest]
+fn an_image_of_the_original_is_found_in_the_registry_and_not_pulled(#[values(true, false)] named: bool) {
     let project = small_tree_on_engine();
     let repository = format!("{}/oh-{}/runtime", registry(), project.repository.trim_start_matches("localhost/"));
+    if !named {
+        project.edit(RULES, "ghcr.io/openhands/runtime", &repository);
+    }
     let run = |arguments: &[&str]| {
         let mut command = project.command(arguments);
-        command.env_remove("RUNTIME_IMAGE_REPOSITORY").env("OH_RUNTIME_RUNTIME_IMAGE_REPO", &repository);
+        command.env_remove("RUNTIME_IMAGE_REPOSITORY").env_remove("OH_RUNTIME_RUNTIME_IMAGE_REPO");
+        if named {
+            command.env("OH_RUNTIME_RUNTIME_IMAGE_REPO", &repository);
+        }
         support::Run::from(command.output().unwrap())
     };
     let image = serde_json::from_str::<Value>(&run(&["tags", "--message-format", "json"]).stdout).unwrap();

@@ -109,7 +109,10 @@ impl Folder {
             None => Template::custom(&context),
             Some(path) => {
                 let text = fs::read_to_string(path).context(|| format!("cannot read the template `{path}`"))?;
-                Template::strict(path.strip_prefix(root).unwrap_or(path).as_str(), text, &context)
+                let name = path.strip_prefix(root).unwrap_or(path);
+                let template = Template::strict(name.as_str(), text, &context);
+                warn_of_unused(options, &template, terminal)?;
+                template
             }
         };
         let dockerfile = template.hashed(&options.base_image.to_string())?;
@@ -203,6 +206,26 @@ impl Folder {
         }
         Ok(version)
     }
+}
+
+/// Warns of keys that are set and that the user's template does not look at.
+fn warn_of_unused(options: &Options, template: &Template, terminal: &Terminal) -> Result<()> {
+    let keys = [
+        ("extra-deps", "extra_deps", options.extra_deps.is_some()),
+        ("apt-packages", "apt_packages", !options.apt_packages.is_empty()),
+        ("prebuild", "prebuild", options.prebuild.is_some()),
+        ("env", "env", !options.env.is_empty()),
+        ("user", "user", options.user.is_some()),
+        ("cmd", "cmd", options.cmd.is_some()),
+        ("enable-browser", "enable_browser", !options.enable_browser),
+        ("ca-bundle", "trust", options.ca_bundle.is_some()),
+    ];
+    for (key, variable, is_set) in keys {
+        if is_set && !template.refers_to(variable)? {
+            terminal.warning(format!("`{key}` changes nothing: `{}` does not use `{variable}`", template.name()));
+        }
+    }
+    Ok(())
 }
 
 /// What `patterns` select of `files`: all where there are none. A pattern that selects nothing is a mistake.
