@@ -89,6 +89,8 @@ pub struct Tiers {
     pub unlabelled: bool,
 }
 
+const OTHER_SYSTEM: &str = "has other system packages, extra dependencies, environment, toolchain or template";
+
 /// Decides how to come to the image named by `tags.source`.
 ///
 /// # Errors
@@ -144,7 +146,10 @@ pub fn plan(
     }
     if let Some(lock) = lock.filter(|_| tiers.lock) {
         expect_label(&tags.lock, &lock, labels::LOCK_HASH, &hashes.lock, tiers)?;
-        match unusable(&lock, &platforms, builder)? {
+        // The original's lock hash does not know of the template that made the image.
+        let other_system = lock.labels.get(labels::SYSTEM_HASH).is_some_and(|system| *system != hashes.system);
+        let why_not = if other_system { Some(OTHER_SYSTEM.to_owned()) } else { unusable(&lock, &platforms, builder)? };
+        match why_not {
             None => {
                 return Ok(Plan {
                     decision: Decision::Build { from: BuildFromImageType::Lock, image: tags.lock.clone() },
@@ -158,11 +163,8 @@ pub fn plan(
     if let Some(versioned) = versioned.filter(|_| tiers.versioned) {
         let same_system =
             versioned.labels.get(labels::SYSTEM_HASH).map_or(tiers.unlabelled, |system| *system == hashes.system);
-        let why_not = if same_system {
-            unusable(&versioned, &platforms, builder)?
-        } else {
-            Some("has other system packages, extra dependencies, environment or toolchain".to_owned())
-        };
+        let why_not =
+            if same_system { unusable(&versioned, &platforms, builder)? } else { Some(OTHER_SYSTEM.to_owned()) };
         match why_not {
             None => {
                 return Ok(Plan {

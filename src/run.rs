@@ -110,6 +110,8 @@ impl<'a> Run<'a> {
             format!("{} files, {} in {}", staged.files, size_text(staged.size), shown_path(&staged.path)),
         );
         if self.options.dry_run {
+            self.terminal
+                .status("Stopping", "the build folder is ready, and nothing is built (`--dry-run=false` builds)");
             return Ok(self.report(&plan, Some(staged.path), None));
         }
         let confirmed = self.make(builder, &plan, from, &staged, labels)?;

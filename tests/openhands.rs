@@ -244,6 +244,13 @@ fn every_tier_is_built_and_all_three_tags_are_on_the_image() {
     assert_eq!(in_image(text(&third, "image"), shell), "scratch\nversioned\n0\n");
     // The versioned tag stays on the image from scratch: layers do not pile up.
     assert_eq!(support::image_id(&project.name(text(&third["tags"], "versioned"))), ids[0]);
+
+    // The lock tag does not know of the template; the image that has it does.
+    project.edit(TEMPLATE, "echo scratch", "echo afresh");
+    let (fourth, _) = project.json(&[]);
+    assert_eq!((&fourth["tags"]["lock"], text(&fourth, "build_from")), (&third["tags"]["lock"], "scratch"));
+    assert!(text(&fourth, "reason").contains("template"), "{fourth}");
+    assert_eq!(in_image(text(&fourth, "image"), "cat /openhands/deps"), "afresh\n");
 }
 
 #[test]

@@ -156,7 +156,9 @@ impl BuildxBuilder {
                 return Err(error);
             }
             let _ = self.registry_failed.set(());
-            self.terminal.warning(format!("{error}; only the engine's own images count"));
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let cause = cause.lines().next_back().map(|line| format!(": {line}")).unwrap_or_default();
+            self.terminal.warning(format!("{error}{cause}; only the engine's own images count"));
             Ok(vec![None; images.len()])
         })
     }
