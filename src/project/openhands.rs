@@ -99,8 +99,7 @@ impl Tree {
     pub fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
         let folder = self.root.join(SOURCES);
         let files = copied_files(&folder, interrupt)?;
-        let lock_files = LOCK_FILES.map(|name| self.lock_file(name));
-        let [manifest, lock_file] = lock_files;
+        let [manifest, lock_file] = LOCK_FILES.map(|name| self.lock_file(name));
         let lock_files = [manifest?, lock_file?];
         let mut code: Vec<StagedFile> = files
             .iter()
