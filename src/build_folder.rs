@@ -176,16 +176,18 @@ impl BuildFolder<'_> {
                 return Err(foreign(&format!("it holds `{name}`")));
             }
         }
+        // A folder that others use too is theirs at the top; otherwise the top tells of additions like any other.
         let mut folders = Vec::new();
-        for path in own {
-            if path.is_dir() {
-                folders.push(path);
-            } else if self.config.is_some() && !is_own_dockerfile(&path) {
-                return Err(foreign("it holds a `Dockerfile` that this tool did not write"));
+        if self.config.is_none() {
+            folders.extend((!own.is_empty()).then(|| destination.to_owned()));
+        } else {
+            for path in own {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if !is_own_dockerfile(&path) {
+                    return Err(foreign("it holds a `Dockerfile` that this tool did not write"));
+                }
             }
-        }
-        if self.config.is_none() && destination.read_dir_utf8().context(cannot)?.next().is_some() {
-            folders.push(destination.to_owned());
         }
         while let Some(folder) = folders.pop() {
             let cannot = || format!("cannot look at `{folder}`");
@@ -220,11 +222,9 @@ impl BuildFolder<'_> {
                 if let Some(folder) = path.parent() {
                     fs::create_dir_all(folder).context(|| format!("cannot create `{folder}`"))?;
                 }
+                write_file(file, &path, &mut written)?;
                 if matches!(file.content, StagedContent::Folder) {
-                    fs::create_dir_all(&path).context(|| format!("cannot create `{path}`"))?;
                     folders.insert(path);
-                } else {
-                    write_file(file, &path, &mut written)?;
                 }
             }
         }
@@ -246,7 +246,7 @@ fn write_file(
 ) -> Result<()> {
     let cannot = || format!("cannot write `{path}`");
     let digest = match &file.content {
-        StagedContent::Folder => return Ok(()),
+        StagedContent::Folder => return fs::create_dir_all(path).context(cannot),
         StagedContent::Link(target) => {
             make_link(target, path).context(cannot)?;
             let time = FileTime::from_unix_time(FOLDER_TIME, 0);

@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
         self.terminal.status("Building", format!("{what}, {}", source.tag().unwrap_or_default()));
         names.push(source);
         let build_args = self.options.extra_build_args.clone();
-        let labels = if self.project.template.refers_to("labels")? { Labels::new() } else { finished };
+        let labels = if self.project.template.variables()?.contains("labels") { Labels::new() } else { finished };
         self.build_confirmed(builder, &BuildRequest { deps_image, names, labels, build_args, ..request })
     }
 

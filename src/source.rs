@@ -107,14 +107,13 @@ pub fn copied_files(root: &Utf8Path, interrupt: &Interrupt) -> Result<Vec<Source
         let path = Utf8Path::from_path(path).ok_or_else(|| not_utf8(&path.to_string_lossy()))?;
         paths.extend(path.strip_prefix(root).map(Utf8Path::to_owned));
     }
-    let files: Vec<SourceFile> = paths
+    paths
         .into_par_iter()
         .map(|path| {
             interrupt.check()?;
             read_followed(root, path)
         })
-        .collect::<Result<_>>()?;
-    Ok(files)
+        .collect()
 }
 
 fn read_followed(root: &Utf8Path, path: Utf8PathBuf) -> Result<SourceFile> {

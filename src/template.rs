@@ -1,6 +1,7 @@
 //! The Dockerfile, from a template and what was decided.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
@@ -8,7 +9,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::labels::Labels;
-use crate::plan::BuildFromImageType;
+use crate::plan::{BuildFromImageType, Tiers};
 
 const CARGO: &str = include_str!("templates/cargo.Dockerfile.j2");
 const CUSTOM: &str = include_str!("templates/custom.Dockerfile.j2");
@@ -103,14 +104,32 @@ impl Template {
         Ok(Parts { system: block("system")?, dependencies: block("dependencies")?, runtime: block("runtime")? })
     }
 
-    /// Whether the template looks at a variable.
+    /// The variables that the template looks at and does not set itself.
     ///
     /// # Errors
     /// When the template is wrong.
-    pub fn refers_to(&self, variable: &str) -> Result<bool> {
+    pub fn variables(&self) -> Result<HashSet<String>> {
         let environment = self.environment()?;
         let template = environment.get_template(&self.name).map_err(|error| self.wrong(&error))?;
-        Ok(template.undeclared_variables(false).contains(variable))
+        Ok(template.undeclared_variables(false))
+    }
+
+    /// On what the template's images can be built. `has_deps_stage` is whether the dependencies are an image of their own.
+    ///
+    /// One stage that does not look at what it starts from would leave, on an earlier image, what was removed since. A
+    /// template that looks at `build_from_scratch` alone leaves changed dependencies out wherever that is false.
+    ///
+    /// # Errors
+    /// When the template is wrong.
+    pub fn tiers(&self, has_deps_stage: bool, unlabelled: bool) -> Result<Tiers> {
+        let variables = self.variables()?;
+        let [scratch, versioned] =
+            ["build_from_scratch", "build_from_versioned"].map(|variable| variables.contains(variable));
+        Ok(Tiers {
+            lock: has_deps_stage || scratch || versioned,
+            versioned: versioned || (has_deps_stage && !scratch),
+            unlabelled,
+        })
     }
 
     fn rendered(&self, values: Value) -> Result<String> {

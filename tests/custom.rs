@@ -8,6 +8,11 @@ use std::fs;
 use std::path::Path;
 
 use rstest::rstest;
+use runtime_image::config::Settings;
+use runtime_image::process::Interrupt;
+use runtime_image::project::Found;
+use runtime_image::project::cargo::CargoCall;
+use runtime_image::term::Terminal;
 use support::{Project, copy, docker, image_id, label, registry, run_image, salt};
 
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -188,6 +193,26 @@ fn a_wrong_template_is_told_with_its_place(#[case] template: &str, #[case] words
         .write("runtime-image.toml", "version = \"1.0.0\"\ntemplate = \"Dockerfile.j2\"\n")
         .write("Dockerfile.j2", template);
     project.run(&["tags"]).fails_with(2, words);
+}
+
+/// A template that installs from scratch only would leave changed dependencies out of an image built on another's.
+#[rstest]
+#[case("FROM {{ base_image }} AS deps\nRUN install\nFROM deps\n", [true, true])]
+#[case("FROM {{ base_image }} AS deps\n{% if build_from_scratch %}RUN install{% endif %}\nFROM deps\n", [true, false])]
+#[case("FROM {{ base_image }} AS deps\n{% if build_from_scratch or build_from_versioned %}RUN i{% endif %}\nFROM deps\n", [true, true])]
+#[case("FROM {{ base_image }}\nRUN install\n", [false, false])]
+#[case("FROM {{ base_image }}\n{% if build_from_scratch %}RUN install{% endif %}\n", [true, false])]
+#[case("FROM {{ base_image }}\n{% if build_from_scratch or build_from_versioned %}RUN i{% endif %}\n", [true, true])]
+fn a_template_says_on_what_it_can_be_built(#[case] template: &str, #[case] expected: [bool; 2]) {
+    let project = small();
+    let config = "version = \"1\"\nbase-image = \"debian\"\ntemplate = \"Dockerfile.j2\"\n";
+    project.write("runtime-image.toml", config).write("Dockerfile.j2", template);
+    let call = CargoCall { folder: Some(project.root.to_str().unwrap().into()), ..CargoCall::default() };
+    let (terminal, interrupt) = (Terminal::silent(), Interrupt::default());
+    let found = Found::find(None, call, &interrupt).unwrap();
+    let options = found.options(Settings::default(), Vec::new(), &terminal).unwrap();
+    let tiers = found.read(&options, &terminal, &interrupt).unwrap().tiers;
+    assert_eq!([tiers.lock, tiers.versioned], expected);
 }
 
 #[test]

@@ -6,11 +6,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
 use serde::Serialize;
 
-use super::{Project, ProjectKind, local_repository, staged_source, staged_sources};
+use super::{Project, ProjectKind, below, local_repository, staged_source, staged_sources};
 use crate::build_folder::StagedFile;
 use crate::config::{CONFIG_FILE, Cmd, Options, Settings, Version};
 use crate::error::{Error, Result};
-use crate::plan::Tiers;
 use crate::process::{Capture, Command, Interrupt};
 use crate::project::cargo::manifest::{Manifest, Masked};
 use crate::source::{SourceFile, SourceKind, source_files, warn_of_secrets};
@@ -187,10 +186,10 @@ impl Workspace {
             locked,
             toolchain,
             hashed: template.hashed_blocks(&options.base_image.to_string())?,
-            template,
             has_deps_stage: true,
             dependency_args: Vec::new(),
-            tiers: Tiers { lock: true, versioned: true, unlabelled: false },
+            tiers: template.tiers(true, false)?,
+            template,
             original: None,
             config: None,
         })
@@ -198,14 +197,9 @@ impl Workspace {
 
     fn sources(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
         let root = self.root();
-        let left_out: Vec<Utf8PathBuf> = [Some(&self.metadata.target_directory), options.build_folder.as_ref()]
-            .into_iter()
-            .flatten()
-            .filter_map(|folder| folder.strip_prefix(root).ok())
-            .filter(|folder| !folder.as_str().is_empty())
-            .map(Utf8Path::to_owned)
-            .chain(["target".into()])
-            .collect();
+        let folders = [Some(&self.metadata.target_directory), options.build_folder.as_ref()];
+        let mut left_out = below(root, folders.into_iter().flatten());
+        left_out.push("target".into());
         if !root.join(LOCK_FILE).exists() {
             self.update_lock_file(&["generate-lockfile"], "is missing", terminal, interrupt)?;
         }

@@ -8,15 +8,17 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use serde::Serialize;
 
 use super::cargo::{cmd_text, mounts, trust, user_to_create};
-use super::{Project, ProjectKind, cached_build_folders, local_repository, staged_sources};
+use super::{Project, ProjectKind, below, cached_build_folders, local_repository, staged_sources};
 use crate::config::{CONFIG_FILE, Options, Settings, Version};
 use crate::error::{Context as _, Error, Result};
-use crate::plan::Tiers;
 use crate::platform::Platform;
 use crate::process::Interrupt;
 use crate::source::{SourceFile, source_files, warn_of_secrets};
 use crate::template::{Parts, Template, split_after_deps};
 use crate::term::Terminal;
+
+const VERSION_EXAMPLE: &str =
+    "`version = \"1.0.0\"`, or `version = { file = \"pyproject.toml\", key = \"project.version\" }`";
 
 /// A folder with a `runtime-image.toml`.
 #[derive(Debug)]
@@ -61,20 +63,18 @@ impl Folder {
     /// # Errors
     /// A usage error that names the key and shows it.
     pub fn check(&self, settings: &Settings) -> Result<()> {
-        let missing = |key: &str, example: &str| {
-            Err(Error::usage(format!("the project in `{}` has no `{key}`", self.root))
-                .hint(format!("add it to `{CONFIG_FILE}`: {example}")))
-        };
         if settings.base_image.is_none() {
-            return missing("base-image", "`base-image = \"debian:bookworm\"`");
+            return Err(self.missing("base-image", "`base-image = \"debian:bookworm\"`"));
         }
         if settings.project_version.is_none() {
-            return missing(
-                "version",
-                "`version = \"1.0.0\"`, or `version = { file = \"pyproject.toml\", key = \"project.version\" }`",
-            );
+            return Err(self.missing("version", VERSION_EXAMPLE));
         }
         Ok(())
+    }
+
+    fn missing(&self, key: &str, example: &str) -> Error {
+        Error::usage(format!("the project in `{}` has no `{key}`", self.root))
+            .hint(format!("add it to `{CONFIG_FILE}`: {example}"))
     }
 
     /// Reads the project.
@@ -118,9 +118,6 @@ impl Folder {
         let dockerfile = template.hashed(&options.base_image.to_string())?;
         let (dependencies, sources) = stages(&dockerfile, options.stages, &template)?;
         let has_deps_stage = sources.is_some();
-        // Where the template has no word for it, it does not start differently on an earlier image: on one that holds
-        // sources that would leave what was removed since.
-        let looks_at_start = template.refers_to("build_from_scratch")? || template.refers_to("build_from_versioned")?;
         let declared = |argument: &&String| {
             let name = argument.split('=').next().unwrap_or_default();
             declares(dependencies, name)
@@ -148,11 +145,7 @@ impl Folder {
                 .filter(|argument| !has_deps_stage || declared(argument))
                 .cloned()
                 .collect(),
-            tiers: Tiers {
-                lock: has_deps_stage || looks_at_start,
-                versioned: has_deps_stage || looks_at_start,
-                unlabelled: false,
-            },
+            tiers: template.tiers(has_deps_stage, false)?,
             template,
             original: None,
             config: None,
@@ -161,13 +154,7 @@ impl Folder {
 
     /// All files of the project, and its lock files.
     fn files(&self, options: &Options, interrupt: &Interrupt) -> Result<(Vec<SourceFile>, Vec<SourceFile>)> {
-        let left_out: Vec<Utf8PathBuf> = options
-            .build_folder
-            .iter()
-            .filter_map(|folder| folder.strip_prefix(&self.root).ok())
-            .filter(|folder| !folder.as_str().is_empty())
-            .map(Utf8Path::to_owned)
-            .collect();
+        let left_out = below(&self.root, &options.build_folder);
         let always: Vec<&str> = options.lock_files.iter().map(String::as_str).collect();
         let all = source_files(&self.root, &left_out, &always, |_| false, interrupt)?;
         let locked = match options.lock_files.as_slice() {
@@ -181,7 +168,7 @@ impl Folder {
         let (file, key) = match &options.project_version {
             Some(Version::Text(version)) => return Ok(version.clone()),
             Some(Version::File { file, key }) => (file, key),
-            None => return self.check(&Settings::default()).map(|()| String::new()),
+            None => return Err(self.missing("version", VERSION_EXAMPLE)),
         };
         let path = self.root.join(file);
         let text = fs::read_to_string(&path).context(|| format!("cannot read the version from `{path}`"))?;
@@ -220,8 +207,9 @@ fn warn_of_unused(options: &Options, template: &Template, terminal: &Terminal) -
         ("enable-browser", "enable_browser", !options.enable_browser),
         ("ca-bundle", "trust", options.ca_bundle.is_some()),
     ];
+    let variables = template.variables()?;
     for (key, variable, is_set) in keys {
-        if is_set && !template.refers_to(variable)? {
+        if is_set && !variables.contains(variable) {
             terminal.warning(format!("`{key}` changes nothing: `{}` does not use `{variable}`", template.name()));
         }
     }

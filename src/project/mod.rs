@@ -115,7 +115,7 @@ impl Found {
                 Err(Error::usage(format!("`{root}` is a Cargo project and an OpenHands tree"))
                     .hint(format!("say which with `--kind`, or `kind` in `{CONFIG_FILE}`")))
             }
-            None if Tree::is_at(root) => Self::find(Some(ProjectKind::Openhands), here, interrupt),
+            None if Tree::is_at(root) => Tree::at(root.to_owned()).map(Self::Openhands),
             None if has_manifest(root) => {
                 let workspace = Workspace::find(call, interrupt)?;
                 // A member's folder may belong to a workspace that says to be something else.
@@ -357,6 +357,12 @@ fn cached_build_folders(root: &Utf8Path) -> Utf8PathBuf {
         .unwrap_or_else(|| root.to_owned());
     let name = root.file_name().unwrap_or("root");
     caches.join("cargo-runtime-image").join(format!("{name}-{}", &md5_hex(root.as_str().as_bytes())[..8]))
+}
+
+/// Those of `folders` that lie below `root`, relative to it.
+fn below<'a>(root: &Utf8Path, folders: impl IntoIterator<Item = &'a Utf8PathBuf>) -> Vec<Utf8PathBuf> {
+    let relative = folders.into_iter().filter_map(|folder| folder.strip_prefix(root).ok());
+    relative.filter(|folder| !folder.as_str().is_empty()).map(Utf8Path::to_owned).collect()
 }
 
 /// The source files as what is staged in `code/`.

@@ -15,7 +15,6 @@ use crate::build_folder::{StagedContent, StagedFile};
 use crate::config::{Options, Settings, TagScheme, Version};
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{FieldHasher, Leaf, content_digest, hex, tree_hash};
-use crate::plan::Tiers;
 use crate::process::Interrupt;
 use crate::source::{SourceFile, SourceKind, copied_files, warn_of_secrets};
 use crate::tags::OriginalRules;
@@ -104,7 +103,7 @@ impl Tree {
         let mut code: Vec<StagedFile> = files
             .iter()
             .filter(|file| is_copied(&file.path))
-            .map(|file| below(SOURCES, staged_source(&folder, file)))
+            .map(|file| moved_below(SOURCES, staged_source(&folder, file)))
             .collect();
         warn_of_secrets(&files, terminal);
         code.extend(lock_files.iter().map(|(file, _)| file.clone()));
@@ -143,12 +142,7 @@ impl Tree {
             hashed: Parts { system: template.hashed(&base_image)?, ..Parts::default() },
             has_deps_stage: false,
             dependency_args: options.extra_build_args.clone(),
-            tiers: Tiers {
-                lock: true,
-                // Before 0.12 there was no such tier, and the template would leave out changed dependencies.
-                versioned: template.refers_to("build_from_versioned")?,
-                unlabelled: original.is_some(),
-            },
+            tiers: template.tiers(false, original.is_some())?,
             template,
             original,
             config: Some([
@@ -180,7 +174,7 @@ impl Tree {
             return Ok(vec![StagedFile { path: name.into(), executable: false, content: StagedContent::Folder }]);
         }
         let files = copied_files(&folder, interrupt)?;
-        Ok(files.iter().map(|file| below(name, staged_source(&folder, file))).collect())
+        Ok(files.iter().map(|file| moved_below(name, staged_source(&folder, file))).collect())
     }
 
     fn version(&self, options: &Options) -> Result<String> {
@@ -295,6 +289,6 @@ fn variant(context: &TemplateContext, options: &Options) -> Option<String> {
     })
 }
 
-fn below(folder: &str, file: StagedFile) -> StagedFile {
+fn moved_below(folder: &str, file: StagedFile) -> StagedFile {
     StagedFile { path: Utf8Path::new(folder).join(&file.path), ..file }
 }
