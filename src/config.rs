@@ -224,7 +224,7 @@ pub struct Settings {
 
 /// A version, or where to read it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a version is text, or a table with `file` and perhaps `key`")]
 pub enum Version {
     /// The version itself.
     Text(String),
@@ -255,7 +255,7 @@ pub enum TagScheme {
 
 /// A default command: a line for a shell, or program and arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a command is a line of text, or a list of words")]
 pub enum Cmd {
     /// Run by `/bin/sh -c`.
     Shell(String),
@@ -428,15 +428,10 @@ impl Settings {
     /// # Errors
     /// When it cannot be read or parsed, or a key has the wrong type.
     pub fn from_file(root: &Utf8Path, terminal: &Terminal) -> Result<Self> {
-        let path = root.join(CONFIG_FILE);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(error).context(|| format!("cannot read `{path}`")),
-        };
-        let table: toml::Table =
-            toml::from_str(&text).map_err(|error| Error::usage(format!("cannot parse `{path}`")).because(error))?;
-        Self::checked(table, path.as_str(), terminal)
+        match table_in(root)? {
+            Some(table) => Self::checked(table, root.join(CONFIG_FILE).as_str(), terminal),
+            None => Ok(Self::default()),
+        }
     }
 
     fn checked<'de, D>(value: D, place: &str, terminal: &Terminal) -> Result<Self>
@@ -448,7 +443,7 @@ impl Settings {
         let settings = serde_ignored::deserialize(value, |key| {
             unknown.insert(key.to_string());
         })
-        .map_err(|error| Error::usage(format!("wrong configuration in {place}")).because(error))?;
+        .map_err(|error| wrong(place, error))?;
         for key in unknown {
             terminal.warning(format!("unknown key `{key}` in {place}"));
         }
@@ -460,7 +455,8 @@ impl Settings {
     /// # Errors
     /// When it cannot be read or parsed, or gives no kind there is.
     pub fn kind_in_file(root: &Utf8Path) -> Result<Option<ProjectKind>> {
-        Ok(Self::from_file(root, &Terminal::silent())?.kind)
+        let kind = table_in(root)?.and_then(|mut table| table.remove("kind"));
+        kind.map(toml::Value::try_into).transpose().map_err(|error| wrong(root.join(CONFIG_FILE).as_str(), error))
     }
 
     /// Refuses what has no meaning for a project of this kind, rather than leave it out without a word.
@@ -589,6 +585,22 @@ impl Settings {
         options.check()?;
         Ok(options)
     }
+}
+
+fn wrong(place: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::usage(format!("wrong configuration in {place}")).because(error)
+}
+
+/// What the file `runtime-image.toml` in `root` holds, if there is one.
+fn table_in(root: &Utf8Path) -> Result<Option<toml::Table>> {
+    let path = root.join(CONFIG_FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context(|| format!("cannot read `{path}`")),
+    };
+    let table = toml::from_str(&text).map_err(|error| Error::usage(format!("cannot parse `{path}`")).because(error))?;
+    Ok(Some(table))
 }
 
 impl Options {

@@ -234,6 +234,9 @@ fn a_key_that_the_template_does_not_use_is_warned_of() {
 #[case("version = \"1\"\nsource = [\"sr\"]\n", 2, &["`source`: `sr` matches no file"])]
 #[case("version = \"1\"\ninstall-binaries = true\n", 2, &["`install-binaries` means nothing", "`custom`"])]
 #[case("version = \"1\"\ntag-scheme = \"content\"\n", 2, &["`tag-scheme` means nothing"])]
+#[case("version = 1\n", 2, &["wrong configuration in", "a version is text, or a table with `file`"])]
+#[case("kind = \"cutsom\"\n", 2, &["wrong configuration in", "unknown variant `cutsom`", "`openhands`"])]
+#[case("version = \"1\"\ncmd = 1\n", 2, &["a command is a line of text, or a list of words"])]
 #[case("", 2, &["has no `version`", "version = { file = "])]
 #[case("version = { file = \"notes\", key = \"a\" }\n", 2, &["cannot read the version from"])]
 #[case("version = { file = \"no\" }\n", 1, &["cannot read the version from"])]
@@ -241,6 +244,16 @@ fn a_wrong_key_is_told_by_name(#[case] config: &str, #[case] code: i32, #[case] 
     let project = small();
     project.write("runtime-image.toml", config).write("one.j2", "FROM {{ base_image }}\n");
     project.run(&["tags"]).fails_with(code, words);
+}
+
+#[test]
+fn an_unknown_key_is_warned_of_once() {
+    let project = small();
+    project.write("runtime-image.toml", "version = \"1\"\nlock-file = [\"deps.lock\"]\n");
+    assert_eq!(project.ok(&["tags"]).stderr.matches("unknown key `lock-file`").count(), 1);
+    let project = Project::hello();
+    project.write("runtime-image.toml", "lock-file = [\"deps.lock\"]\n");
+    assert_eq!(project.ok(&["tags"]).stderr.matches("unknown key `lock-file`").count(), 1);
 }
 
 #[test]
