@@ -2,12 +2,15 @@
 //! `[workspace.metadata.runtime-image]` > `runtime-image.toml` > defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
+use crate::builder::RuntimeBuilder;
+use crate::cache::Cache;
 use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
 use crate::platform::Platform;
@@ -19,6 +22,7 @@ use crate::term::Terminal;
 pub const METADATA_KEY: &str = "runtime-image";
 /// The configuration file in the project root.
 pub const CONFIG_FILE: &str = "runtime-image.toml";
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_BASE_IMAGE: &str = "rust:1-bookworm";
 
 /// What one source of configuration says; everything is optional. The same fields are flags, `RUNTIME_IMAGE_*`
@@ -40,6 +44,10 @@ pub struct Settings {
         help_heading = "Image"
     )]
     pub base_image: Option<String>,
+
+    /// Name the base image by its digest, so that a base image that changed gives another name
+    #[arg(long, env = "RUNTIME_IMAGE_PIN_BASE", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Image")]
+    pub pin_base: Option<bool>,
 
     /// Platforms to build for, such as linux/amd64,linux/arm64 [default: the engine's own]
     #[arg(
@@ -113,6 +121,36 @@ pub struct Settings {
     )]
     pub build_folder: Option<Utf8PathBuf>,
 
+    /// Refuse to build what would not have the same digest again from the same sources, base image and dependencies
+    #[arg(long, env = "RUNTIME_IMAGE_REPRODUCIBLE", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
+    pub reproducible: Option<bool>,
+
+    /// Attach how the image was built: `true`, `min` or `max` [default: false]
+    #[arg(
+        long,
+        env = "RUNTIME_IMAGE_PROVENANCE",
+        hide_env = true,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true,
+        value_name = "MODE",
+        help_heading = "Build"
+    )]
+    pub provenance: Option<String>,
+
+    /// Attach a list of what is in the image: `true`, or `generator=IMAGE` [default: false]
+    #[arg(
+        long,
+        env = "RUNTIME_IMAGE_SBOM",
+        hide_env = true,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true,
+        value_name = "MODE",
+        help_heading = "Build"
+    )]
+    pub sbom: Option<String>,
+
     /// Load the image into the engine (default)
     #[arg(long, env = "RUNTIME_IMAGE_LOAD", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
     pub load: Option<bool>,
@@ -120,6 +158,14 @@ pub struct Settings {
     /// Push the image to its registry, and look for earlier images there
     #[arg(long, env = "RUNTIME_IMAGE_PUSH", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
     pub push: Option<bool>,
+
+    /// Seconds that a registry has to answer [default: 30]
+    #[arg(long, env = "RUNTIME_IMAGE_REGISTRY_TIMEOUT", hide_env = true, value_name = "SECONDS", help_heading = "Build")]
+    pub registry_timeout: Option<u32>,
+
+    /// Where to keep a build cache: registry[=REF], local[=DIR], gha, inline or off [default: off]
+    #[arg(long, env = "RUNTIME_IMAGE_CACHE", hide_env = true, value_name = "CACHE", help_heading = "Build")]
+    pub cache: Option<Cache>,
 
     /// Cache source, passed on to buildx (repeatable)
     #[arg(
@@ -168,6 +214,10 @@ pub struct Settings {
     /// File of certificates that the steps that fetch trust; not in the image, not part of any name
     #[arg(long, env = "RUNTIME_IMAGE_CA_BUNDLE", hide_env = true, value_name = "FILE", help_heading = "Build")]
     pub ca_bundle: Option<Utf8PathBuf>,
+
+    /// What builds: docker or podman [default: what is there, docker first]
+    #[arg(long, env = "RUNTIME_IMAGE_ENGINE", hide_env = true, value_name = "ENGINE", hide_possible_values = true, help_heading = "Build")]
+    pub engine: Option<Engine>,
 
     /// Builder instance of buildx to use
     #[arg(long, env = "RUNTIME_IMAGE_BUILDER", hide_env = true, value_name = "NAME", help_heading = "Build")]
@@ -222,6 +272,16 @@ pub struct Settings {
     pub cmd: Option<Cmd>,
 }
 
+/// What builds images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// `docker buildx`.
+    Docker,
+    /// `podman build`.
+    Podman,
+}
+
 /// A version, or where to read it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "a version is text, or a table with `file` and perhaps `key`")]
@@ -271,6 +331,10 @@ pub struct Options {
     pub kind: Option<ProjectKind>,
     /// The image to start from.
     pub base_image: ImageName,
+    /// The base image's digest, `sha256:...`, if it is part of the names.
+    pub base_digest: Option<String>,
+    /// Whether the base image is to be named by its digest.
+    pub pin_base: bool,
     /// The requested platforms, normalised and sorted; empty means the engine's own.
     pub platforms: Vec<Platform>,
     /// A shell command for further dependencies.
@@ -305,8 +369,18 @@ pub struct Options {
     pub dry_run: bool,
     /// Where to stage, if not below the target folder.
     pub build_folder: Option<Utf8PathBuf>,
-    /// Where the image goes.
-    pub output: Output,
+    /// Where the image goes, in this order; never empty.
+    pub outputs: Vec<Output>,
+    /// Whether what cannot be reproduced is refused.
+    pub reproducible: bool,
+    /// The provenance to attach: buildx's word for it.
+    pub provenance: Option<String>,
+    /// The bill of materials to attach: buildx's word for it.
+    pub sbom: Option<String>,
+    /// How long a registry has to answer.
+    pub registry_timeout: Duration,
+    /// Where a build cache is kept.
+    pub cache: Cache,
     /// Cache sources for buildx.
     pub cache_from: Vec<String>,
     /// Cache destinations for buildx.
@@ -317,6 +391,8 @@ pub struct Options {
     pub ssh: Vec<String>,
     /// A file of certificates for the steps that fetch.
     pub ca_bundle: Option<Utf8PathBuf>,
+    /// What builds, if it is not to be found out.
+    pub engine: Option<Engine>,
     /// The builder instance of buildx.
     pub builder: Option<String>,
     /// The progress output of buildx.
@@ -340,8 +416,9 @@ pub struct Options {
 }
 
 /// Where a built image goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Output {
+    #[default]
     /// Into the engine's own store.
     Load,
     /// To the registry that the repository names.
@@ -369,6 +446,7 @@ impl Settings {
         first_of_each!(
             kind,
             base_image,
+            pin_base,
             platform,
             extra_deps,
             build_arg,
@@ -380,13 +458,19 @@ impl Settings {
             force_rebuild,
             dry_run,
             build_folder,
+            reproducible,
+            provenance,
+            sbom,
             load,
             push,
+            registry_timeout,
+            cache,
             cache_from,
             cache_to,
             secret,
             ssh,
             ca_bundle,
+            engine,
             builder,
             progress,
             lock_files,
@@ -406,6 +490,9 @@ impl Settings {
     /// With the paths made absolute, seen from `folder`.
     #[must_use]
     pub fn seen_from(mut self, folder: &Utf8Path) -> Self {
+        if let Some(Cache::Local(Some(path))) = &mut self.cache {
+            *path = folder.join(&path);
+        }
         for path in [&mut self.build_folder, &mut self.ca_bundle, &mut self.template].into_iter().flatten() {
             *path = folder.join(&path);
         }
@@ -499,6 +586,7 @@ impl Settings {
         let Self {
             kind,
             base_image,
+            pin_base,
             platform,
             extra_deps,
             build_arg,
@@ -510,13 +598,19 @@ impl Settings {
             force_rebuild,
             dry_run,
             build_folder,
+            reproducible,
+            provenance,
+            sbom,
             load,
             push,
+            registry_timeout,
+            cache,
             cache_from,
             cache_to,
             secret,
             ssh,
             ca_bundle,
+            engine,
             builder,
             progress,
             lock_files,
@@ -531,23 +625,25 @@ impl Settings {
             user,
             cmd,
         } = self;
-        let output = match (load.unwrap_or(!push.unwrap_or(false)), push.unwrap_or(false)) {
-            (true, false) => Output::Load,
-            (false, false) => {
-                return Err(Error::usage("with `--load=false` and no `--push` the image would be nowhere")
-                    .hint("leave `--load=false` out, or add `--push`"));
-            }
-            (false, true) => Output::Push,
-            (true, true) => {
-                return Err(Error::usage("`--load` and `--push` together are not supported")
-                    .hint("run once with each; the second run finds everything in the build cache"));
-            }
-        };
+        let push = push.unwrap_or(false);
+        // The registry first: what it holds, every later build can start from.
+        let outputs: Vec<Output> = [push.then_some(Output::Push), load.unwrap_or(!push).then_some(Output::Load)]
+            .into_iter()
+            .flatten()
+            .collect();
+        if outputs.is_empty() {
+            return Err(Error::usage("with `--load=false` and no `--push` the image would be nowhere")
+                .hint("leave `--load=false` out, or add `--push`"));
+        }
+        let reproducible = reproducible.unwrap_or(false);
         let platforms: BTreeSet<Platform> =
             platform.unwrap_or_default().iter().map(|text| text.parse()).collect::<Result<_>>()?;
         let options = Options {
             kind,
             base_image: base_image.as_deref().unwrap_or(DEFAULT_BASE_IMAGE).parse()?,
+            base_digest: None,
+            // Another base image is another image: what is to be the same again starts from the same one.
+            pin_base: pin_base.unwrap_or(false) || reproducible,
             platforms: platforms.into_iter().collect(),
             extra_deps: extra_deps.filter(|text| !text.trim().is_empty()),
             extra_build_args: build_arg.unwrap_or_default(),
@@ -565,12 +661,18 @@ impl Settings {
             force_rebuild: force_rebuild.unwrap_or(false),
             dry_run: dry_run.unwrap_or(false),
             build_folder,
-            output,
+            outputs,
+            reproducible,
+            provenance: provenance.filter(|mode| mode != "false"),
+            sbom: sbom.filter(|mode| mode != "false"),
+            registry_timeout: registry_timeout.map_or(REGISTRY_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
+            cache: cache.unwrap_or_default(),
             cache_from: cache_from.unwrap_or_default(),
             cache_to: cache_to.unwrap_or_default(),
             secrets: secret.unwrap_or_default(),
             ssh: ssh.unwrap_or_default(),
             ca_bundle,
+            engine,
             builder,
             progress,
             apt_packages: apt_packages.unwrap_or_default(),
@@ -604,6 +706,47 @@ fn table_in(root: &Utf8Path) -> Result<Option<toml::Table>> {
 }
 
 impl Options {
+    /// The base image as images are built from it: with its digest, where that is part of the names.
+    pub fn pinned_base_image(&self) -> ImageName {
+        match &self.base_digest {
+            Some(digest) => self.base_image.with_digest(digest),
+            None => self.base_image.clone(),
+        }
+    }
+
+    /// With the base image's digest, where it was asked for, as the builder finds it.
+    ///
+    /// # Errors
+    /// When the base image's registry cannot be asked, or has no such image.
+    pub fn with_base_digest(mut self, builder: &dyn RuntimeBuilder) -> Result<Self> {
+        self.base_digest = match (self.base_image.digest(), self.pin_base) {
+            (Some(digest), _) => Some(digest.to_owned()),
+            (None, true) => Some(builder.digest(&self.base_image)?),
+            (None, false) => None,
+        };
+        Ok(self)
+    }
+
+    /// Whether the image goes to a registry.
+    pub fn pushes(&self) -> bool {
+        self.outputs.contains(&Output::Push)
+    }
+
+    /// Whether the repository was configured and names a registry, so that the registry may be asked.
+    pub fn names_a_registry(&self) -> bool {
+        let repository = self.repository.as_ref().and_then(|name| name.parse::<ImageName>().ok());
+        repository.is_some_and(|name| name.names_a_registry())
+    }
+
+    /// What is attached to the image besides what it runs.
+    pub fn attestations(&self) -> impl Iterator<Item = String> {
+        let provenance = self.provenance.iter().map(|mode| match mode.as_str() {
+            "min" | "max" => format!("--provenance=mode={mode}"),
+            mode => format!("--provenance={mode}"),
+        });
+        provenance.chain(self.sbom.iter().map(|mode| format!("--sbom={mode}")))
+    }
+
     /// The names of the build arguments.
     pub fn build_argument_names(&self) -> Vec<String> {
         let name = |argument: &String| argument.split_once('=').map(|(name, _)| name.to_owned());
@@ -657,6 +800,14 @@ impl Options {
         if let Some(stages) = self.stages.filter(|stages| !(1..=2).contains(stages)) {
             return Err(Error::usage(format!("invalid `stages` {stages}"))
                 .hint("2 for a template with a stage `deps` that holds no sources, 1 for any other"));
+        }
+        if self.pushes() && !self.names_a_registry() {
+            return Err(Error::usage("`--push` needs a repository that names a registry")
+                .hint("for example `--repository registry.example.com/team/app-runtime`"));
+        }
+        if self.reproducible && self.provenance.is_some() {
+            return Err(Error::usage("`--reproducible` and `--provenance` exclude each other")
+                .hint("provenance says when the image was built, which is never the same again"));
         }
         if let Some(bundle) = self.ca_bundle.as_ref().filter(|bundle| !bundle.is_file()) {
             return Err(Error::usage(format!("the CA bundle `{bundle}` is not a file")));
@@ -715,7 +866,7 @@ mod tests {
         let options = Options::default();
         assert_eq!(options.base_image.to_string(), "rust:1-bookworm");
         assert_eq!((options.workdir.as_str(), options.install_binaries), ("/workspace", true));
-        assert_eq!(options.output, Output::Load);
+        assert_eq!(options.outputs, [Output::Load]);
     }
 
     #[test]
@@ -737,7 +888,9 @@ mod tests {
     #[case(r#"user = "a b""#)]
     #[case(r#"env = { "A B" = "x" }"#)]
     #[case(r#"ca-bundle = "/no/such/file""#)]
-    #[case("load = true\npush = true")]
+    #[case("load = false")]
+    #[case("push = true")]
+    #[case("reproducible = true\nprovenance = \"max\"")]
     fn a_wrong_value_is_a_usage_error(#[case] text: &str) {
         let settings: Settings = toml::from_str(text).expect("the test's TOML is valid");
         assert_eq!(settings.options(Vec::new()).expect_err(text).exit_code(), 2);

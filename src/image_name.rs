@@ -35,6 +35,11 @@ impl ImageName {
         }
     }
 
+    /// The registry: the default one if none was written.
+    pub fn registry(&self) -> &str {
+        self.registry.as_deref().unwrap_or(DEFAULT_REGISTRY)
+    }
+
     /// The tag, if one was written.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
@@ -54,6 +59,12 @@ impl ImageName {
             return Err(invalid(tag, "it is not a valid tag"));
         }
         Ok(Self { registry: self.registry.clone(), path: self.path.clone(), tag: Some(tag.to_owned()), digest: None })
+    }
+
+    /// The same name and tag with this digest, `sha256:<64 hexadecimal digits>`.
+    #[must_use]
+    pub fn with_digest(&self, digest: &str) -> Self {
+        Self { digest: Some(digest.to_owned()), ..self.clone() }
     }
 
     /// Whether the name says which registry holds it. `localhost/` without a port is a local name: no registry is

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::Options;
 use crate::project::{Hashes, Project};
 
 /// The kind of project.
@@ -17,6 +18,9 @@ pub const BUILD_FROM: &str = "dev.runtime-image.build-from";
 /// The platforms that were built together, joined by commas.
 pub const PLATFORMS: &str = "dev.runtime-image.platforms";
 
+/// The base image's digest, where it is part of the names.
+pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
 /// Labels of an image, by name.
 pub type Labels = BTreeMap<&'static str, String>;
 
@@ -24,20 +28,22 @@ pub type Labels = BTreeMap<&'static str, String>;
 pub fn of_dependencies(
     project: &Project,
     hashes: &Hashes,
-    base_image: &str,
+    options: &Options,
     build_from: &str,
     platforms: &str,
 ) -> Labels {
-    Labels::from([
+    let mut labels = Labels::from([
         ("org.opencontainers.image.title", project.name.clone()),
         ("org.opencontainers.image.version", project.version.clone()),
-        ("org.opencontainers.image.base.name", base_image.to_owned()),
+        ("org.opencontainers.image.base.name", options.base_image.to_string()),
         (KIND, project.kind.to_string()),
         (SYSTEM_HASH, hashes.system.clone()),
         (LOCK_HASH, hashes.lock.clone()),
         (BUILD_FROM, build_from.to_owned()),
         (PLATFORMS, platforms.to_owned()),
-    ])
+    ]);
+    labels.extend(options.base_digest.clone().map(|digest| (BASE_DIGEST, digest)));
+    labels
 }
 
 /// The labels of the finished image: those of its dependencies and these. `revision` is the commit, if there is one,

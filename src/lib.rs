@@ -16,9 +16,11 @@
 
 pub mod build_folder;
 pub mod builder;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod git;
 pub mod hash;
 pub mod image_lock;
 pub mod image_name;
@@ -56,7 +58,7 @@ pub use tags::{Naming, Tags};
 /// # Errors
 /// When `base_image` is no image reference, the project cannot be read, or the builder fails; see [`ErrorKind`].
 pub fn build_runtime_image(base_image: &str, builder: &dyn RuntimeBuilder, options: Options) -> Result<Report> {
-    let options = Options { base_image: base_image.parse()?, ..options };
+    let options = Options { base_image: base_image.parse()?, ..options }.with_base_digest(builder)?;
     let (terminal, interrupt) = (term::Terminal::silent(), process::Interrupt::default());
     let started = Instant::now();
     let found = project::Found::find(options.kind, options.cargo.clone(), &interrupt)?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use runtime_image::Result;
-use runtime_image::builder::BuildxBuilder;
+use runtime_image::builder::new_builder;
 use runtime_image::cli::{Action, Arguments, MessageFormat};
 use runtime_image::process::Interrupt;
 use runtime_image::project::Found;
@@ -29,16 +29,17 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<()> {
     let interrupt = Interrupt::on_signals()?;
     let found = Found::find(settings.kind, surroundings.cargo_call(), &interrupt)?;
     let options = found.options(settings, buildx_args, terminal)?;
+    let builder = new_builder(&options, terminal, &interrupt)?;
+    let options = options.with_base_digest(&*builder)?;
     let run = Run::new(&found, &options, terminal, &interrupt, started)?;
-    let builder = BuildxBuilder::new(&options, terminal, &interrupt)?;
     let json = surroundings.message_format == MessageFormat::Json;
     let result = match action {
         Action::Tags if json => run.names().json(),
         Action::Tags => run.names().lines(),
-        Action::Plan if json => run.plan(&builder)?.json(),
-        Action::Plan => run.plan(&builder)?.lines(),
-        Action::Build if json => run.build(&builder)?.json(),
-        Action::Build => run.build(&builder)?.image,
+        Action::Plan if json => run.plan(&*builder)?.json(),
+        Action::Plan => run.plan(&*builder)?.lines(),
+        Action::Build if json => run.build(&*builder)?.json(),
+        Action::Build => run.build(&*builder)?.image,
     };
     terminal.result(&result)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::builder::{Confirmed, RuntimeBuilder, StoredImage};
+use crate::builder::{Confirmed, Purpose, RuntimeBuilder, StoredImage};
 use crate::config::Options;
 use crate::error::{Error, Result};
 use crate::image_name::ImageName;
@@ -102,24 +102,26 @@ pub fn plan(
     options: &Options,
     builder: &dyn RuntimeBuilder,
 ) -> Result<Plan> {
+    // A forced dry run asks no engine, so that it needs none.
+    let forced_dry_run = options.force_rebuild && options.dry_run;
+    let platforms = match (options.platforms.is_empty(), forced_dry_run) {
+        (false, _) => options.platforms.clone(),
+        (true, true) => vec![Platform::of_this_machine()],
+        (true, false) => vec![builder.default_platform()?],
+    };
     let scratch = |reason: String, platforms| Plan {
-        decision: Decision::Build { from: BuildFromImageType::Scratch, image: options.base_image.clone() },
+        decision: Decision::Build { from: BuildFromImageType::Scratch, image: options.pinned_base_image() },
         reason,
         platforms,
     };
     if options.force_rebuild {
-        // A dry run asks no engine, so that it needs none.
-        let platforms = match (options.platforms.is_empty(), options.dry_run) {
-            (false, _) => options.platforms.clone(),
-            (true, true) => vec![Platform::of_this_machine()],
-            (true, false) => vec![builder.default_platform()?],
-        };
+        if !options.dry_run {
+            builder.ready(&platforms)?;
+        }
         return Ok(scratch("a rebuild was asked for".to_owned(), platforms));
     }
     // Alone, because that is the usual case and each name costs the engine as much as a process.
-    let [source] = found(builder, [&tags.source])?;
-    let platforms =
-        if options.platforms.is_empty() { vec![builder.default_platform()?] } else { options.platforms.clone() };
+    let [source] = found(builder, [&tags.source], &platforms, Purpose::Run)?;
 
     let mut reasons = Vec::new();
     if let Some(source) = source {
@@ -137,15 +139,25 @@ pub fn plan(
         }
     }
     // What the builder is like takes as long to tell as what it has, and both will be needed.
-    let [lock, versioned] = std::thread::scope(|scope| {
-        scope.spawn(|| builder.ready());
-        found(builder, [&tags.lock, &tags.versioned])
-    })?;
+    let (ready, found) = std::thread::scope(|scope| {
+        let ready = scope.spawn(|| builder.ready(&platforms));
+        let found = found(builder, [&tags.lock, &tags.versioned], &platforms, Purpose::BuildUpon);
+        (ready.join().unwrap_or_else(|_| Err(Error::failed("asking the builder panicked"))), found)
+    });
+    let [lock, versioned] = found?;
+    if !options.dry_run {
+        ready?;
+    }
+    if let Some(lock) = &lock {
+        expect_label(&tags.lock, lock, labels::LOCK_HASH, &hashes.lock, tiers)?;
+    }
+    if let Some(versioned) = &versioned {
+        expect_own(&tags.versioned, versioned, tiers)?;
+    }
     if !tiers.lock {
         reasons.push("the template starts from the base image only".to_owned());
     }
     if let Some(lock) = lock.filter(|_| tiers.lock) {
-        expect_label(&tags.lock, &lock, labels::LOCK_HASH, &hashes.lock, tiers)?;
         // The original's lock hash does not know of the template that made the image.
         let other_system = lock.labels.get(labels::SYSTEM_HASH).is_some_and(|system| *system != hashes.system);
         let why_not = if other_system { Some(OTHER_SYSTEM.to_owned()) } else { unusable(&lock, &platforms, builder)? };
@@ -163,8 +175,11 @@ pub fn plan(
     if let Some(versioned) = versioned.filter(|_| tiers.versioned) {
         let same_system =
             versioned.labels.get(labels::SYSTEM_HASH).map_or(tiers.unlabelled, |system| *system == hashes.system);
-        let why_not =
-            if same_system { unusable(&versioned, &platforms, builder)? } else { Some(OTHER_SYSTEM.to_owned()) };
+        let why_not = if same_system {
+            unusable(&versioned, &platforms, builder)?
+        } else {
+            Some(moved_base(&versioned, options).unwrap_or_else(|| OTHER_SYSTEM.to_owned()))
+        };
         match why_not {
             None => {
                 return Ok(Plan {
@@ -182,8 +197,13 @@ pub fn plan(
     Ok(scratch(reasons.join("; "), platforms))
 }
 
-fn found<const N: usize>(builder: &dyn RuntimeBuilder, names: [&ImageName; N]) -> Result<[Option<StoredImage>; N]> {
-    <[_; N]>::try_from(builder.find(&names)?)
+fn found<const N: usize>(
+    builder: &dyn RuntimeBuilder,
+    names: [&ImageName; N],
+    platforms: &[Platform],
+    purpose: Purpose,
+) -> Result<[Option<StoredImage>; N]> {
+    <[_; N]>::try_from(builder.find(&names, platforms, purpose)?)
         .map_err(|found| Error::failed(format!("{N} images were asked for, {} answers came", found.len())))
 }
 
@@ -198,6 +218,21 @@ fn expect_label(name: &ImageName, image: &StoredImage, label: &str, expected: &s
         ))
         .hint("remove that image, or replace it with `--force-rebuild`")),
     }
+}
+
+/// A name that moves from image to image must lead to one of this tool; anything else was tagged by somebody else.
+fn expect_own(name: &ImageName, image: &StoredImage, tiers: Tiers) -> Result<()> {
+    if tiers.unlabelled || image.labels.contains_key(labels::KIND) {
+        return Ok(());
+    }
+    Err(Error::failed(format!("`{name}` exists but was not made by this tool: it has no label `{}`", labels::KIND))
+        .hint("remove that image, or replace it with `--force-rebuild`"))
+}
+
+/// Tells of another digest that the base image had when `image` was built.
+fn moved_base(image: &StoredImage, options: &Options) -> Option<String> {
+    let (before, now) = (image.labels.get(labels::BASE_DIGEST)?, options.base_digest.as_ref()?);
+    (before != now).then(|| format!("was built when `{}` was {before:.19}, and it is {now:.19} now", options.base_image))
 }
 
 fn lacking(image: &StoredImage, platforms: &[Platform]) -> Option<String> {
@@ -248,6 +283,7 @@ mod tests {
                     .iter()
                     .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                     .collect::<BTreeMap<_, _>>(),
+                ..StoredImage::default()
             };
             self.builder.add(name(&self.tags).clone(), image);
             self
@@ -264,7 +300,11 @@ mod tests {
         }
 
         fn versioned(self, system: &str) -> Self {
-            self.with(|tags| &tags.versioned, "linux/amd64", &[(labels::SYSTEM_HASH, system)])
+            self.with(
+                |tags| &tags.versioned,
+                "linux/amd64",
+                &[(labels::SYSTEM_HASH, system), (labels::KIND, "cargo")],
+            )
         }
 
         fn plan(&self) -> Result<Plan> {
@@ -309,6 +349,20 @@ mod tests {
     }
 
     #[test]
+    fn a_base_image_that_moved_is_told() -> Result<()> {
+        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+        let labels = [(labels::SYSTEM_HASH, "other"), (labels::KIND, "cargo"), (labels::BASE_DIGEST, &digest("a"))];
+        let mut case = Case::new().with(|tags| &tags.versioned, "linux/amd64", &labels);
+        case.options.base_digest = Some(digest("b"));
+        let plan = case.plan()?;
+        assert!(plan.reason.contains("was built when `rust:1-bookworm` was sha256:aaaa"), "{}", plan.reason);
+        assert!(plan.reason.contains("it is sha256:bbbb"), "{}", plan.reason);
+        let Decision::Build { image, .. } = plan.decision else { panic!("nothing would be built") };
+        assert_eq!(image.to_string(), format!("rust:1-bookworm@{}", digest("b")));
+        Ok(())
+    }
+
+    #[test]
     fn a_name_that_lies_is_an_error_and_force_replaces_it() -> Result<()> {
         let mut case = Case::new().with(|tags| &tags.source, "linux/amd64", &[(labels::SOURCE_HASH, "other")]);
         let error = case.plan().expect_err("a stranger's image was taken");
@@ -325,7 +379,7 @@ mod tests {
         case.tiers.unlabelled = true;
         assert!(case.plan()?.reused().is_some());
         let mut case = Case::new().with(|tags| &tags.versioned, "linux/amd64", &[]);
-        assert_eq!(case.plan()?.build_from(), Some(BuildFromImageType::Scratch));
+        case.plan().expect_err("an image that somebody else made would have been replaced");
         case.tiers.unlabelled = true;
         assert_eq!(case.plan()?.build_from(), Some(BuildFromImageType::Versioned));
         Ok(())

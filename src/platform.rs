@@ -28,6 +28,17 @@ impl Platform {
         Self { os: os.to_owned(), architecture: architecture.to_owned(), variant: variant.map(str::to_owned) }
     }
 
+    /// Whether a machine of this platform runs programs for `other` without emulation, as far as one can tell.
+    pub fn runs(&self, other: &Self) -> bool {
+        self.os == other.os
+            && match (self.architecture.as_str(), other.architecture.as_str()) {
+                (own, others) if own == others => true,
+                ("amd64", others) => others == "386",
+                ("arm64", others) => others == "arm",
+                _ => false,
+            }
+    }
+
     /// What a Linux engine on this machine runs.
     pub fn of_this_machine() -> Self {
         let architecture = match std::env::consts::ARCH {

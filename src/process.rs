@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 
 /// A child that already got a terminal's Ctrl-C needs no second signal; one that did not is told after this long.
 const TERMINAL_GRACE: Duration = Duration::from_millis(250);
+
+/// How soon a signal is noticed while nothing is done.
+const SLEEP_STEP: Duration = Duration::from_millis(50);
 
 /// Whether a signal asked the program to end, and which children to pass it on to.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +67,22 @@ impl Interrupt {
         }
     }
 
+    /// Waits, unless a signal comes in.
+    ///
+    /// # Errors
+    /// The interruption.
+    pub fn sleep(&self, duration: Duration) -> Result<()> {
+        let end = Instant::now() + duration;
+        loop {
+            self.check()?;
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(SLEEP_STEP));
+        }
+    }
+
     #[cfg(unix)]
     fn deliver(&self, signal: i32) {
         use duct::unix::HandleExt as _;
@@ -112,7 +131,6 @@ pub struct Command {
     folder: Option<Utf8PathBuf>,
     set: Vec<(OsString, OsString)>,
     unset: Vec<OsString>,
-    timeout: Option<Duration>,
 }
 
 impl Command {
@@ -124,7 +142,6 @@ impl Command {
             folder: None,
             set: Vec::new(),
             unset: Vec::new(),
-            timeout: None,
         }
     }
 
@@ -158,17 +175,19 @@ impl Command {
         self
     }
 
-    /// Ends the command when it takes longer.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
     /// Runs the command and waits for its end, whatever its status.
     ///
     /// # Errors
-    /// When it cannot be started, takes too long, or when a signal came in while it ran.
+    /// When it cannot be started, or when a signal came in while it ran.
     pub fn run(&self, capture: Capture, interrupt: &Interrupt) -> Result<Output> {
+        self.start(capture, interrupt)?.wait()
+    }
+
+    /// Starts the command. It is ended when the result is dropped before its end.
+    ///
+    /// # Errors
+    /// When it cannot be started, or when a signal came in.
+    pub fn start(&self, capture: Capture, interrupt: &Interrupt) -> Result<Running> {
         interrupt.check()?;
         let mut expression = duct::cmd(&self.program, &self.arguments).stdin_null().unchecked();
         expression = match capture {
@@ -184,32 +203,16 @@ impl Command {
         for name in &self.unset {
             expression = expression.env_remove(name);
         }
-        let failed = |error| Error::failed(format!("cannot run `{}`", self.program.display())).because(error);
-        let handle = Arc::new(expression.start().map_err(failed)?);
+        let program = self.program.clone();
+        let handle = Arc::new(expression.start().map_err(|error| cannot_run(&program, error))?);
         {
             let mut children = interrupt.children();
             children.retain(|child| child.strong_count() > 0);
             children.push(Arc::downgrade(&handle));
         }
+        let running = Running { handle, program, interrupt: interrupt.clone() };
         // A signal between the check above and the line before this one found no child to pass itself on to.
-        if interrupt.check().is_err() {
-            handle.kill().map_err(failed)?;
-        }
-        let ended = match self.timeout {
-            Some(timeout) => handle.wait_timeout(timeout).map_err(failed)?.cloned(),
-            None => Some(handle.wait().map_err(failed)?.clone()),
-        };
-        let Some(output) = ended else {
-            handle.kill().map_err(failed)?;
-            let seconds = self.timeout.unwrap_or_default().as_secs();
-            return Err(Error::failed(format!("`{self}` did not answer within {seconds} s")));
-        };
-        interrupt.check()?;
-        Ok(Output {
-            success: output.status.success(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        interrupt.check().map(|()| running)
     }
 
     /// Runs the command and gives its stdout.
@@ -229,6 +232,60 @@ impl Command {
             stderr => Error::failed(message).because(stderr),
         }
     }
+}
+
+/// A command that was started.
+#[derive(Debug)]
+pub struct Running {
+    handle: Arc<duct::Handle>,
+    program: OsString,
+    interrupt: Interrupt,
+}
+
+impl Running {
+    /// Waits for its end, whatever its status.
+    ///
+    /// # Errors
+    /// When a signal came in while it ran.
+    pub fn wait(&self) -> Result<Output> {
+        let output = self.handle.wait().map_err(|error| cannot_run(&self.program, error))?;
+        self.output(output)
+    }
+
+    /// Waits for its end, but no longer than until then: `None` if it has not ended, and it is ended now.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_until(&self, deadline: Instant) -> Result<Option<Output>> {
+        let failed = |error| cannot_run(&self.program, error);
+        match self.handle.wait_deadline(deadline).map_err(failed)? {
+            Some(output) => self.output(output).map(Some),
+            None => {
+                self.handle.kill().map_err(failed)?;
+                self.interrupt.check().map(|()| None)
+            }
+        }
+    }
+
+    fn output(&self, output: &std::process::Output) -> Result<Output> {
+        self.interrupt.check()?;
+        Ok(Output {
+            success: output.status.success(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nobody waits for its answer any more. One that has ended cannot be ended again, which is fine.
+        let _ = self.handle.kill();
+    }
+}
+
+fn cannot_run(program: &OsStr, error: std::io::Error) -> Error {
+    Error::failed(format!("cannot run `{}`", program.display())).because(error)
 }
 
 impl fmt::Display for Command {

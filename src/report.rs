@@ -31,6 +31,8 @@ pub struct Report {
     pub version: String,
     /// The image that the user starts from.
     pub base_image: String,
+    /// Its digest, where that is part of the names.
+    pub base_digest: Option<String>,
     /// What it is built from; null when reused.
     pub build_from: Option<BuildFromImageType>,
     /// The image that the Dockerfile starts with; null when reused.
@@ -44,6 +46,8 @@ pub struct Report {
     pub build_folder: Option<Utf8PathBuf>,
     /// What the engine or registry answered; null when nothing was built or reused.
     pub confirmed: Option<Confirmed>,
+    /// With `--load --push`, what the engine answered; null when it has no such image.
+    pub loaded: Option<Confirmed>,
     /// How long each step took.
     pub seconds: Seconds,
 }

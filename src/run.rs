@@ -5,15 +5,18 @@ use std::time::Instant;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::build_folder::{BuildFolder, Staged, write_config};
-use crate::builder::{BuildRequest, Confirmed, RuntimeBuilder};
-use crate::config::Options;
-use crate::error::Result;
+use crate::builder::{BuildRequest, Confirmed, Purpose, ResultName, RuntimeBuilder};
+use crate::cache::{Cache, CacheArguments, CachePlace};
+use crate::config::{Options, Output};
+use crate::error::{Error, ErrorKind, Result};
+use crate::git::WorkTree;
 use crate::image_lock::Lock;
+use crate::image_name::ImageName;
 use crate::labels::{self, Labels};
 use crate::plan::{BuildFromImageType, Decision, Plan, plan};
 use crate::platform::joined;
-use crate::process::{Capture, Command, Interrupt};
-use crate::project::{Found, Hashes, Project};
+use crate::process::Interrupt;
+use crate::project::{Found, Hashes, Project, user_caches};
 use crate::report::{Action, Names, Report, SCHEMA, Seconds};
 use crate::tags::Tags;
 use crate::term::Terminal;
@@ -60,7 +63,7 @@ impl<'a> Run<'a> {
     /// When the builder cannot be asked.
     pub fn plan(mut self, builder: &dyn RuntimeBuilder) -> Result<Report> {
         let plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
-        Ok(self.report(&plan, None, None))
+        Ok(self.report(&plan, None, Vec::new()))
     }
 
     /// Makes the image exist. A dry run stops when the build folder is ready.
@@ -72,9 +75,6 @@ impl<'a> Run<'a> {
         let destination = self.build_folder();
         let mut locks = Vec::new();
         if plan.reused().is_none() {
-            if !self.options.dry_run {
-                builder.ready()?;
-            }
             locks.push(Lock::of_image(&self.tags.source, self.terminal, self.interrupt)?);
             locks.push(Lock::of_build_folder(&destination, self.terminal, self.interrupt)?);
             if locks.iter().any(|lock| lock.waited) {
@@ -88,7 +88,7 @@ impl<'a> Run<'a> {
             if let Some(config) = config.filter(|_| destination.is_dir()) {
                 write_config(&destination, &config)?;
             }
-            return Ok(self.report(&plan, None, Some(reused)));
+            return Ok(self.report(&plan, None, vec![reused]));
         }
         let Decision::Build { from, image } = plan.decision.clone() else {
             unreachable!("a plan without a reused image builds one")
@@ -112,14 +112,16 @@ impl<'a> Run<'a> {
         if self.options.dry_run {
             self.terminal
                 .status("Stopping", "the build folder is ready, and nothing is built (`--dry-run=false` builds)");
-            return Ok(self.report(&plan, Some(staged.path), None));
+            return Ok(self.report(&plan, Some(staged.path), Vec::new()));
         }
         let confirmed = self.make(builder, &plan, from, &staged, labels)?;
-        self.terminal.status(
-            "Confirmed",
-            format!("{:.19} in the {}, for {}", confirmed.digest, confirmed.store, joined(&confirmed.platforms)),
-        );
-        Ok(self.report(&plan, Some(staged.path), Some(confirmed)))
+        for confirmed in &confirmed {
+            self.terminal.status(
+                "Confirmed",
+                format!("{:.19} in the {}, for {}", confirmed.digest, confirmed.store, joined(&confirmed.platforms)),
+            );
+        }
+        Ok(self.report(&plan, Some(staged.path), confirmed))
     }
 
     fn decide(&self, builder: &dyn RuntimeBuilder) -> Result<Plan> {
@@ -136,12 +138,12 @@ impl<'a> Run<'a> {
         let dependencies = labels::of_dependencies(
             &self.project,
             &self.hashes,
-            &self.options.base_image.to_string(),
+            self.options,
             &from.to_string(),
             &joined(&plan.platforms),
         );
-        let revision = self.git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]);
-        let finished = labels::of_sources(&dependencies, &self.hashes, revision, self.origin());
+        let git = self.work_tree();
+        let finished = labels::of_sources(&dependencies, &self.hashes, git.revision(), git.origin());
         ImageLabels { dependencies, finished }
     }
 
@@ -153,71 +155,136 @@ impl<'a> Run<'a> {
         from: BuildFromImageType,
         staged: &Staged,
         labels: ImageLabels,
-    ) -> Result<Confirmed> {
+    ) -> Result<Vec<Confirmed>> {
         let ImageLabels { dependencies, finished } = labels;
+        let cache = self.cache()?;
         let request = BuildRequest {
             context: staged.path.clone(),
             platforms: plan.platforms.clone(),
             no_cache: self.options.force_rebuild,
+            cache: CacheArguments { to: Vec::new(), ..cache.clone() },
             ..BuildRequest::default()
         };
-        let Tags { source, lock, versioned } = self.tags.clone();
         let mut names = Vec::new();
         if from != BuildFromImageType::Lock {
-            names.push(lock.clone());
+            names.push(self.named(&self.tags.lock, labels::LOCK_HASH, &self.hashes.lock));
         }
         if from == BuildFromImageType::Scratch {
-            names.push(versioned);
+            let versioned = self.named(&self.tags.versioned, labels::SYSTEM_HASH, &self.hashes.system);
+            names.push(ResultName { moves: true, ..versioned });
         }
         let mut deps_image = None;
         if self.project.has_deps_stage {
             let mut seen = true;
             if !names.is_empty() {
-                self.terminal.status("Building", format!("the dependencies, {}", lock.tag().unwrap_or_default()));
+                let tag = self.tags.lock.tag().unwrap_or_default();
+                self.terminal.status("Building", format!("the dependencies, {tag}"));
                 let deps = BuildRequest {
                     target: Some("deps".to_owned()),
                     names: std::mem::take(&mut names),
                     labels: dependencies,
                     build_args: self.project.dependency_args.clone(),
+                    cache: cache.clone(),
                     ..request.clone()
                 };
-                let confirmed = self.build_confirmed(builder, &deps)?;
-                seen = builder.can_build_from(confirmed.store)?;
+                seen = false;
+                for confirmed in self.build_confirmed(builder, &deps)? {
+                    seen |= builder.can_build_from(confirmed.store)?;
+                }
             }
             // Started from by name, the image cannot be another one than the confirmed; where the builder does not see
             // it, its cache has to do.
-            deps_image = seen.then_some(lock);
+            deps_image = seen.then(|| self.tags.lock.clone());
         }
         let what = if self.project.has_deps_stage { "the sources" } else { "the image" };
-        self.terminal.status("Building", format!("{what}, {}", source.tag().unwrap_or_default()));
-        names.push(source);
-        let build_args = self.options.extra_build_args.clone();
-        let labels = if self.project.template.variables()?.contains("labels") { Labels::new() } else { finished };
-        self.build_confirmed(builder, &BuildRequest { deps_image, names, labels, build_args, ..request })
+        self.terminal.status("Building", format!("{what}, {}", self.tags.source.tag().unwrap_or_default()));
+        names.push(self.named(&self.tags.source, labels::SOURCE_HASH, &self.hashes.source));
+        let finished = BuildRequest {
+            names,
+            labels: if self.project.template.variables()?.contains("labels") { Labels::new() } else { finished },
+            build_args: self.options.extra_build_args.clone(),
+            cache: match (self.project.has_deps_stage, &deps_image) {
+                (false, _) => cache,
+                (true, None) => request.cache.clone(),
+                (true, Some(_)) => CacheArguments::default(),
+            },
+            deps_image,
+            ..request
+        };
+        self.build_confirmed(builder, &finished)
     }
 
-    fn build_confirmed(&mut self, builder: &dyn RuntimeBuilder, request: &BuildRequest) -> Result<Confirmed> {
-        let metadata = self.timed(|seconds| &mut seconds.build, |_| builder.build(request))?;
-        self.timed(|seconds| &mut seconds.confirm, |_| builder.confirm(request, &metadata))
-    }
-
-    fn git(&self, arguments: &[&str]) -> Option<String> {
-        let command = Command::new("git").in_folder(&self.project.root).args(arguments);
-        let output = command.run(Capture::Both, self.interrupt).ok().filter(|output| output.success)?;
-        Some(output.stdout.trim().to_owned()).filter(|text| !text.is_empty())
-    }
-
-    /// Where the sources come from, without credentials.
-    fn origin(&self) -> Option<String> {
-        let url = self.git(&["remote", "get-url", "origin"])?;
-        match url.split_once("://") {
-            Some((scheme, rest)) => {
-                let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-                let host = authority.rsplit('@').next().unwrap_or(authority);
-                Some(format!("{scheme}://{host}/{path}"))
-            }
-            None => Some(url).filter(|url| url.contains(':')),
+    fn named(&self, name: &ImageName, label: &'static str, hash: &str) -> ResultName {
+        ResultName {
+            name: name.clone(),
+            key: (label, hash.to_owned()),
+            unlabelled: self.project.tiers.unlabelled,
+            moves: self.options.force_rebuild,
         }
+    }
+
+    /// Builds and confirms for each output. Where several builds make one result, only the first can find anything new.
+    fn build_confirmed(&mut self, builder: &dyn RuntimeBuilder, request: &BuildRequest) -> Result<Vec<Confirmed>> {
+        let mut confirmed = Vec::new();
+        for output in self.options.outputs.clone() {
+            let mut request = BuildRequest { output, ..request.clone() };
+            if !confirmed.is_empty() {
+                (request.no_cache, request.cache) = (false, CacheArguments::default());
+            }
+            request.cache.prepare()?;
+            let result = self
+                .timed(|seconds| &mut seconds.build, |_| builder.build(&request))
+                .and_then(|metadata| self.timed(|seconds| &mut seconds.confirm, |_| builder.confirm(&request, &metadata)))
+                .map_err(|error| if output == Output::Push { self.with_what_is_there(builder, &request, error) } else { error })?;
+            request.cache.finish()?;
+            confirmed.push(result);
+        }
+        Ok(confirmed)
+    }
+
+    /// The error of a push, with what the registry holds now: some of the names may be there.
+    fn with_what_is_there(&self, builder: &dyn RuntimeBuilder, request: &BuildRequest, error: Error) -> Error {
+        if matches!(error.kind(), ErrorKind::Interrupted(_)) {
+            return error;
+        }
+        let names = [&self.tags.lock, &self.tags.versioned, &self.tags.source];
+        let found = match builder.find(&names, &request.platforms, Purpose::Run) {
+            Ok(found) => found,
+            Err(problem) => return error.note(format!("what is in the registry is not known: {problem}")),
+        };
+        let states = names.iter().zip(&found).map(|(name, image)| {
+            let tag = name.tag().unwrap_or_default();
+            match image {
+                Some(image) if image.holds(&request.platforms) => format!("`{tag}` is there"),
+                Some(image) => format!("`{tag}` is there for {} only", joined(&image.platforms)),
+                None => format!("`{tag}` is not there"),
+            }
+        });
+        let states: Vec<String> = states.collect();
+        error.note(format!("in `{}`: {}; another run makes what is missing", self.names().repository, states.join(", ")))
+    }
+
+    fn work_tree(&self) -> WorkTree<'_> {
+        WorkTree { folder: &self.project.root, interrupt: self.interrupt }
+    }
+
+    fn cache(&self) -> Result<CacheArguments> {
+        let cache = &self.options.cache;
+        if *cache == Cache::Off {
+            return Ok(CacheArguments::default());
+        }
+        let git = self.work_tree();
+        let (branch, default_branch) = (git.branch(), git.default_branch());
+        CachePlace {
+            repository: &self.names().repository.parse()?,
+            prefix: self.options.tag_prefix.as_deref().unwrap_or(self.project.kind.default_prefix()),
+            base_image: &self.options.base_image.to_string(),
+            branch: branch.as_deref(),
+            default_branch: Some(&default_branch),
+            versioned: &self.tags.versioned,
+            caches: &user_caches(&self.project.root),
+        }
+        .arguments(cache)
     }
 
     fn timed<T>(
@@ -231,7 +298,8 @@ impl<'a> Run<'a> {
         result
     }
 
-    fn report(&self, plan: &Plan, build_folder: Option<Utf8PathBuf>, confirmed: Option<Confirmed>) -> Report {
+    fn report(&self, plan: &Plan, build_folder: Option<Utf8PathBuf>, confirmed: Vec<Confirmed>) -> Report {
+        let mut confirmed = confirmed.into_iter();
         let Names { image, repository, tags, .. } = self.names();
         let (action, from_image) = match &plan.decision {
             Decision::Reuse(_) => (Action::Reuse, None),
@@ -248,12 +316,14 @@ impl<'a> Run<'a> {
             kind: self.project.kind.to_string(),
             version: self.project.version.clone(),
             base_image: self.options.base_image.to_string(),
+            base_digest: self.options.base_digest.clone(),
             build_from: plan.build_from(),
             from_image,
             reason: plan.reason.clone(),
             platforms: plan.platforms.clone(),
             build_folder,
-            confirmed,
+            confirmed: confirmed.next(),
+            loaded: confirmed.next(),
             seconds: Seconds {
                 hash: thousandths(hash),
                 plan: thousandths(planning),

@@ -40,6 +40,7 @@ pub struct Terminal {
 const STATUS: Style = AnsiColor::Green.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
+const NOTE: Style = AnsiColor::Green.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
 impl Terminal {
@@ -88,7 +89,7 @@ impl Terminal {
         line(&format!("{}: {}", self.styled(WARNING, "warning"), message.as_ref()));
     }
 
-    /// An error with its causes and its hint.
+    /// An error with its causes, its notes and its hint.
     pub fn error(&self, error: &Error) {
         line(&format!("{}: {error}", self.styled(ERROR, "error")));
         let mut cause = error.source();
@@ -97,6 +98,9 @@ impl Terminal {
                 line(&format!("  {part}"));
             }
             cause = source.source();
+        }
+        for note in error.notes() {
+            line(&format!("{}: {note}", self.styled(NOTE, "note")));
         }
         if let Some(hint) = error.hint_text() {
             line(&format!("{}: {hint}", self.styled(HINT, "hint")));

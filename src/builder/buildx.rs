@@ -1,26 +1,32 @@
 //! The real builder: `docker buildx build`, and `docker` asked back.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::engine::{self, Driver};
-use super::{BuildRequest, BuildxMetadata, Confirmed, RuntimeBuilder, Store, StoredImage};
+use super::capabilities::{Driver, ImageStore, Instance, Wanted, check, too_old};
+use super::engine;
+use super::registry::{Registry, may_be_passed_over, others};
+use super::{BuildRequest, BuildxMetadata, Confirmed, Manifest, Purpose, ResultName, RuntimeBuilder, Store, StoredImage};
 use crate::config::{Options, Output};
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
 use crate::platform::{Platform, joined};
 use crate::process::{Capture, Command, Interrupt};
+use crate::project::ProjectKind;
 use crate::project::cargo::CA_BUNDLE_SECRET;
+use crate::tags::fitting_tag;
 use crate::term::{Terminal, Verbosity};
 
-/// A registry that has not answered by then is an error, not an absent image.
-const REGISTRY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Passed on as build arguments by name. BuildKit predefines them, keeps them out of its cache keys and out of images.
 const PROXY_VARIABLES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+/// The time that images and what is in them are dated with, in seconds since 1970.
+const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
+/// How often an index is written again because somebody else wrote it at the same time.
+const INDEX_WRITES: u32 = 5;
 
 /// Drives `docker buildx`.
 #[derive(Debug)]
@@ -29,16 +35,18 @@ pub struct BuildxBuilder {
     settings: BuildxSettings,
     terminal: Terminal,
     interrupt: Interrupt,
-    driver: OnceLock<Driver>,
+    instance: OnceLock<Instance>,
     platform: OnceLock<Platform>,
     registry_failed: OnceLock<()>,
+    warned: OnceLock<()>,
 }
 
 /// What is the same for every build of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct BuildxSettings {
     /// Where results go.
-    pub output: Output,
+    pub outputs: Vec<Output>,
     /// The builder instance.
     pub builder: Option<String>,
     /// The progress output.
@@ -53,21 +61,29 @@ pub struct BuildxSettings {
     pub ssh: Vec<String>,
     /// Build arguments that are passed on by name, their values being in the environment.
     pub proxies: Vec<String>,
+    /// Arguments for what is attached to the image.
+    pub attestations: Vec<String>,
+    /// Whether the exporter dates all files back; what it dates them to is in the environment.
+    pub rewrite: bool,
     /// Further arguments.
     pub extra: Vec<String>,
+    /// Whether a cache is exported, other than into the image itself.
+    pub cache_export: bool,
     /// Whether the repository was configured and names a registry, so that the registry may be asked.
     pub ask_registry: bool,
     /// Whether the registry may fail to answer: the user did not name it.
     pub registry_optional: bool,
+    /// How long a registry has to answer.
+    pub registry_timeout: Duration,
 }
 
 impl BuildxSettings {
     fn new(options: &Options, quiet: bool) -> Self {
         let bundle = options.ca_bundle.iter().map(|path| format!("id={CA_BUNDLE_SECRET},src={path}"));
         let proxies = PROXY_VARIABLES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
-        let repository = options.repository.as_ref().and_then(|name| name.parse::<ImageName>().ok());
+        let is_exported = |cache: &String| !cache.split(',').any(|field| field.trim() == "type=inline");
         Self {
-            output: options.output,
+            outputs: options.outputs.clone(),
             builder: options.builder.clone(),
             progress: options.progress.clone().or_else(|| quiet.then(|| "plain".to_owned())),
             cache_from: options.cache_from.clone(),
@@ -75,36 +91,57 @@ impl BuildxSettings {
             secrets: options.secrets.iter().cloned().chain(bundle).collect(),
             ssh: options.ssh.clone(),
             proxies: proxies.filter(|name| std::env::var_os(name).is_some()).collect(),
+            attestations: options.attestations().collect(),
+            // Templates of the kind `cargo` date back what they make, whoever builds them.
+            rewrite: options.reproducible && options.kind != Some(ProjectKind::Cargo),
             extra: options.buildx_args.clone(),
-            ask_registry: repository.is_some_and(|name| name.names_a_registry()),
-            registry_optional: options.registry_optional && options.output == Output::Load,
+            cache_export: options.cache.is_exported() || options.cache_to.iter().any(is_exported),
+            ask_registry: options.names_a_registry(),
+            registry_optional: options.registry_optional && !options.pushes(),
+            registry_timeout: options.registry_timeout,
+        }
+    }
+
+    fn pushes(&self) -> bool {
+        self.outputs.contains(&Output::Push)
+    }
+
+    fn wanted<'a>(&self, platforms: &'a [Platform]) -> Wanted<'a> {
+        Wanted {
+            platforms,
+            load: self.outputs.contains(&Output::Load),
+            cache_export: self.cache_export,
+            attestations: !self.attestations.is_empty() || self.extra.iter().any(|argument| attests(argument)),
+            rewrite: self.rewrite,
         }
     }
 }
 
+/// Whether an argument of the user's own is about attestations, and does not turn them off.
+fn attests(argument: &str) -> bool {
+    is_about_attestations(argument) && !argument.ends_with("=false")
+}
+
+fn is_about_attestations(argument: &str) -> bool {
+    ["--provenance", "--sbom", "--attest"].iter().any(|flag| argument.starts_with(flag))
+}
+
 impl BuildxBuilder {
     /// A builder for these options. No engine is asked yet, and `docker` need not be there before it is.
-    ///
-    /// # Errors
-    /// When the options ask for what cannot work.
-    pub fn new(options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Self> {
-        let settings = BuildxSettings::new(options, terminal.verbosity() == Verbosity::Quiet);
-        if settings.output == Output::Push && !settings.ask_registry {
-            return Err(Error::usage("`--push` needs a repository that names a registry")
-                .hint("for example `--repository registry.example.com/team/app-runtime`"));
-        }
-        Ok(Self {
+    pub fn new(options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Self {
+        Self {
             docker: OnceLock::new(),
-            settings,
+            settings: BuildxSettings::new(options, terminal.verbosity() == Verbosity::Quiet),
             terminal: terminal.clone(),
             interrupt: interrupt.clone(),
-            driver: OnceLock::new(),
+            instance: OnceLock::new(),
             platform: OnceLock::new(),
             registry_failed: OnceLock::new(),
-        })
+            warned: OnceLock::new(),
+        }
     }
 
-    fn docker(&self) -> Result<Command> {
+    fn docker_path(&self) -> Result<&PathBuf> {
         if self.docker.get().is_none() {
             let path = which::which("docker").map_err(|error| {
                 Error::failed("cannot find `docker`")
@@ -113,12 +150,26 @@ impl BuildxBuilder {
             })?;
             let _ = self.docker.set(path);
         }
-        Ok(Command::new(self.docker.get().map_or(Path::new("docker"), PathBuf::as_path)))
+        self.docker.get().ok_or_else(|| Error::failed("cannot find `docker`"))
+    }
+
+    fn docker(&self) -> Result<Command> {
+        Ok(Command::new(self.docker_path()?))
     }
 
     fn answer(&self, command: &Command) -> Result<crate::process::Output> {
         self.terminal.verbose("Running", command.to_string());
         command.run(Capture::Both, &self.interrupt)
+    }
+
+    fn registry(&self) -> Result<Registry<'_>> {
+        Ok(Registry {
+            docker: self.docker_path()?,
+            builder: self.settings.builder.as_deref(),
+            timeout: self.settings.registry_timeout,
+            terminal: &self.terminal,
+            interrupt: &self.interrupt,
+        })
     }
 
     fn find_in_engine(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
@@ -127,61 +178,67 @@ impl BuildxBuilder {
         engine::inspected_images(images, &output.stdout, &output.stderr)
     }
 
-    fn find_in_registry(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
-        let commands = images.iter().map(|image| self.imagetools(image)).collect::<Result<Vec<_>>>()?;
-        std::thread::scope(|scope| {
-            let look_ups: Vec<_> = images
-                .iter()
-                .zip(&commands)
-                .map(|(image, command)| {
-                    self.terminal.verbose("Running", command.to_string());
-                    let interrupt = &self.interrupt;
-                    scope.spawn(move || ask_registry(image, command, interrupt))
-                })
-                .collect();
-            look_ups
-                .into_iter()
-                .map(|look_up| look_up.join().unwrap_or_else(|_| Err(Error::failed("a registry look-up panicked"))))
-                .collect()
-        })
+    /// Asks the engine and the registry at the same time, and does not wait for the registry where the engine has what is
+    /// wanted.
+    fn find_in_both(
+        &self,
+        images: &[&ImageName],
+        platforms: &[Platform],
+        purpose: Purpose,
+    ) -> Result<Vec<Option<StoredImage>>> {
+        let registry = self.registry()?;
+        let look_ups = registry.look_up(images)?;
+        let mut found = self.find_in_engine(images)?;
+        let sees_the_engine = || self.instance().is_ok_and(|instance| instance.driver == Driver::Docker);
+        let prefers_the_engine = purpose == Purpose::Run || sees_the_engine();
+        let holds = |image: &Option<StoredImage>| image.as_ref().is_some_and(|image| image.holds(platforms));
+        if prefers_the_engine && found.first().is_some_and(holds) {
+            return Ok(found);
+        }
+        for (found, image) in found.iter_mut().zip(self.where_allowed(look_ups.answers(), images.len())?) {
+            let better = image.is_some() && (!holds(found) || !prefers_the_engine);
+            if found.is_none() || (better && holds(&image)) {
+                *found = image;
+            }
+        }
+        Ok(found)
     }
 
     /// Nothing is found, with one warning, where the registry may fail to answer and does.
-    fn find_where_allowed(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
-        if self.registry_failed.get().is_some() {
-            return Ok(vec![None; images.len()]);
-        }
-        self.find_in_registry(images).or_else(|error| {
-            if !self.settings.registry_optional || matches!(error.kind(), ErrorKind::Interrupted(_)) {
+    fn where_allowed(
+        &self,
+        answers: Result<Vec<Option<StoredImage>>>,
+        count: usize,
+    ) -> Result<Vec<Option<StoredImage>>> {
+        answers.or_else(|error| {
+            if !self.settings.registry_optional || !may_be_passed_over(&error) {
                 return Err(error);
             }
             let _ = self.registry_failed.set(());
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            let cause = cause.lines().next_back().map(|line| format!(": {line}")).unwrap_or_default();
+            let cause = cause.lines().next_back().map(|line| format!(" ({line})")).unwrap_or_default();
             self.terminal.warning(format!("{error}{cause}; only the engine's own images count"));
-            Ok(vec![None; images.len()])
+            Ok(vec![None; count])
         })
     }
 
-    fn imagetools(&self, image: &ImageName) -> Result<Command> {
-        let builder = self.settings.builder.iter().flat_map(|name| ["--builder", name.as_str()]);
-        Ok(self
-            .docker()?
-            .args(["buildx", "imagetools", "inspect", "--format", "{{json .}}"])
-            .args(builder)
-            .arg(image.to_string())
-            .timeout(REGISTRY_TIMEOUT))
-    }
-
-    fn driver(&self) -> Result<&Driver> {
-        if self.driver.get().is_none() {
+    fn instance(&self) -> Result<&Instance> {
+        if self.instance.get().is_none() {
             let output = self.answer(&self.docker()?.args(["buildx", "inspect"]).args(&self.settings.builder))?;
             if !output.success {
                 return Err(engine::engine_failure("cannot use `docker buildx`", &output.stderr));
             }
-            let _ = self.driver.set(Driver::parse(&output.stdout)?);
+            let _ = self.instance.set(Instance::parse(&output.stdout)?);
         }
-        self.driver.get().ok_or_else(|| Error::failed("the driver is not known"))
+        self.instance.get().ok_or_else(|| Error::failed("the driver is not known"))
+    }
+
+    fn image_store(&self) -> Result<ImageStore> {
+        let output = self.answer(&self.docker()?.args(["info", "--format", "{{json .DriverStatus}}"]))?;
+        if !output.success {
+            return Err(engine::engine_failure("cannot ask the engine for its image store", &output.stderr));
+        }
+        Ok(ImageStore::parse(&output.stdout))
     }
 
     fn asked_platform(&self) -> Result<Platform> {
@@ -192,6 +249,19 @@ impl BuildxBuilder {
         engine::server_platform(&output.stdout)
     }
 
+    /// Asks, after a failure, whether something is older than what is supported.
+    fn too_old(&self) -> Option<String> {
+        let version = |arguments: &[&str]| {
+            let output = self.answer(&self.docker().ok()?.args(arguments)).ok()?;
+            Some(output.stdout)
+        };
+        let buildx = version(&["buildx", "version"])?;
+        // BuildKit elsewhere is no engine.
+        let inside = self.instance().is_ok_and(|instance| instance.driver == Driver::Docker);
+        let engine = if inside { version(&["version", "--format", "{{.Server.Version}}"])? } else { String::new() };
+        too_old(&buildx, &engine)
+    }
+
     /// Asks, after a failure, whether the image that the build starts from is there at all.
     fn missing_base(&self, dockerfile: &Utf8Path) -> Option<String> {
         let text = std::fs::read_to_string(dockerfile).ok()?;
@@ -199,65 +269,28 @@ impl BuildxBuilder {
         let name: ImageName = base.parse().ok()?;
         let in_engine = self.find_in_engine(&[&name]).ok()?.into_iter().flatten().next().is_some();
         let local_only = name.repository().starts_with("localhost/");
-        let in_registry = || matches!(self.find_in_registry(&[&name]).as_deref(), Ok([Some(_)]) | Err(_));
+        let in_registry = || {
+            let found = self.registry().and_then(|registry| registry.find(&[&name]));
+            matches!(found.as_deref(), Ok([Some(_)]) | Err(_))
+        };
         (!in_engine && (local_only || !in_registry())).then(|| base.to_owned())
     }
-}
 
-fn ask_registry(image: &ImageName, command: &Command, interrupt: &Interrupt) -> Result<Option<StoredImage>> {
-    let output = command.run(Capture::Both, interrupt)?;
-    if output.success {
-        engine::registry_image(&output.stdout).map(Some)
-    } else if engine::is_absent(&output.stderr) {
-        Ok(None)
-    } else {
-        Err(engine::registry_failure(image, &output.stderr))
-    }
-}
-
-impl RuntimeBuilder for BuildxBuilder {
-    fn find(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
-        if self.settings.output == Output::Push {
-            return self.find_in_registry(images);
-        }
-        let mut found = self.find_in_engine(images)?;
-        if self.settings.ask_registry && found.first().is_some_and(Option::is_none) {
-            let missing: Vec<usize> = (0..images.len()).filter(|index| found[*index].is_none()).collect();
-            let names: Vec<&ImageName> = missing.iter().map(|index| images[*index]).collect();
-            for (index, image) in missing.into_iter().zip(self.find_where_allowed(&names)?) {
-                found[index] = image;
-            }
-        }
-        Ok(found)
-    }
-
-    fn can_build_from(&self, store: Store) -> Result<bool> {
-        Ok(store == Store::Registry || *self.driver()? == Driver::Docker)
-    }
-
-    fn ready(&self) -> Result<()> {
-        self.driver().map(drop)
-    }
-
-    fn default_platform(&self) -> Result<Platform> {
-        if let Some(platform) = self.platform.get() {
-            return Ok(platform.clone());
-        }
-        let platform = if engine_is_this_machine() { Platform::of_this_machine() } else { self.asked_platform()? };
-        Ok(self.platform.get_or_init(|| platform).clone())
-    }
-
-    fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
+    fn run_build(&self, request: &BuildRequest, exporter: &Exporter) -> Result<BuildxMetadata> {
         // buildx does not remove an earlier metadata file: a fresh path each time.
         let folder = tempfile::tempdir().context(|| "cannot make a temporary folder".to_owned())?;
         let metadata_file = Utf8PathBuf::try_from(folder.path().join("metadata.json"))
             .context(|| "the temporary folder's name is not UTF-8".to_owned())?;
-        let command = self
+        let mut command = self
             .docker()?
-            .args(build_arguments(request, &self.settings, &metadata_file))
+            .args(build_arguments(request, exporter, &self.settings, &metadata_file))
             // Fetching provenance after a push can fail a command whose image is complete.
             .env("BUILDX_METADATA_PROVENANCE", "disabled")
             .without_env("DOCKER_DEFAULT_PLATFORM");
+        // The same image tomorrow: no clock in it.
+        if std::env::var_os(EPOCH_VARIABLE).is_none_or(|value| value.is_empty()) {
+            command = command.env(EPOCH_VARIABLE, "0");
+        }
         self.terminal.verbose("Running", command.to_string());
         let quiet = self.terminal.verbosity() == Verbosity::Quiet;
         let output = command.run(if quiet { Capture::Both } else { Capture::Shown }, &self.interrupt)?;
@@ -268,6 +301,7 @@ impl RuntimeBuilder for BuildxBuilder {
             let name = request.names.first().map(ToString::to_string).unwrap_or_default();
             let error = Error::build(format!("the build of `{name}` failed"));
             let error = if output.stderr.is_empty() { error } else { error.because(output.stderr.trim().to_owned()) };
+            let error = self.too_old().into_iter().fold(error, Error::note);
             return Err(match self.missing_base(&request.context.join(crate::build_folder::DOCKERFILE)) {
                 Some(base) => error.hint(format!(
                     "the image `{base}` was found neither in the engine nor in its registry; check its name"
@@ -283,42 +317,240 @@ impl RuntimeBuilder for BuildxBuilder {
         BuildxMetadata::parse(&text)
     }
 
-    fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed> {
-        let names: Vec<&ImageName> = request.names.iter().collect();
-        let found = match self.settings.output {
-            Output::Load => self.find_in_engine(&names)?,
-            Output::Push => self.find_in_registry(&names)?,
-        };
-        let mut confirmed = None;
-        for (name, image) in request.names.iter().zip(found) {
-            let image = image.ok_or_else(|| {
-                Error::failed(format!("the build ended well, but `{name}` is not there")).hint(
-                    "something removed it meanwhile, or the builder's output went elsewhere: `docker buildx inspect`",
-                )
-            })?;
-            if !promised.promises(&image.digest) {
+    /// Pushes, and adds to what the names hold for other platforms.
+    fn push(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
+        let registry = self.registry()?;
+        let names: Vec<&ImageName> = request.names.iter().map(|name| &name.name).collect();
+        let existing = registry.find(&names)?;
+        for (name, image) in request.names.iter().zip(&existing) {
+            if let Some(image) = image
+                && !name.moves
+                && !name.is_of_same_content(image)
+            {
                 return Err(Error::failed(format!(
-                    "`{name}` is {}, but the build promised {}",
-                    image.digest,
-                    promised.digest.as_deref().unwrap_or("nothing")
+                    "`{name}` was taken by an image of other content while this one was built: its label `{}` is not `{}`",
+                    name.key.0, name.key.1
                 ))
-                .hint("somebody else moved the name meanwhile; run again"));
+                .hint("find out who pushed it, or replace it with `--force-rebuild`"));
             }
-            if let Some(missing) = request.platforms.iter().find(|platform| !image.platforms.contains(platform)) {
-                return Err(Error::failed(format!("`{name}` lacks {missing}: it is for {}", joined(&image.platforms))));
-            }
-            confirmed = Some(Confirmed::from(&image));
         }
-        confirmed.ok_or_else(|| Error::failed("a build without a name cannot be confirmed"))
+        let adds = |(name, image): (&ResultName, &Option<StoredImage>)| {
+            image.as_ref().is_some_and(|image| name.is_of_same_content(image) && !others(image, &request.platforms).is_empty())
+        };
+        let adds: Vec<bool> = request.names.iter().zip(&existing).map(adds).collect();
+        // Outside the engine an image can be pushed without a name, so that machines which push the same name for other
+        // platforms at the same time cannot take it from each other.
+        if self.instance()?.driver != Driver::Docker && request.platforms.len() == 1 {
+            let repository = request.names.first().map(|name| name.name.repository()).unwrap_or_default();
+            let metadata = self.run_build(request, &Exporter::ByDigest(repository))?;
+            return self.with_indexes(&registry, request, &request.names, metadata);
+        }
+        let platforms = joined(&request.platforms).replace(['/', ','], "-");
+        let pushed_as = |name: &ImageName, adds: bool| {
+            let tag = name.tag().unwrap_or_default();
+            if adds { name.with_tag(&fitting_tag(format!("{tag}_{platforms}"), "rt")) } else { Ok(name.clone()) }
+        };
+        let pushed: Vec<ImageName> =
+            names.iter().zip(&adds).map(|(name, adds)| pushed_as(name, *adds)).collect::<Result<_>>()?;
+        let added: Vec<ResultName> =
+            request.names.iter().zip(&adds).filter(|(_, adds)| **adds).map(|(name, _)| name.clone()).collect();
+        let metadata = self.run_build(request, &Exporter::Push(pushed.clone()))?;
+        if added.is_empty() {
+            return Ok(metadata);
+        }
+        let metadata = self.with_indexes(&registry, request, &added, metadata)?;
+        // The engine keeps what it pushes. It need not keep a name that was only on the way.
+        for name in pushed.iter().zip(&adds).filter(|(_, adds)| **adds).map(|(name, _)| name) {
+            let _ = self.answer(&self.docker()?.args(["image", "rm", &name.to_string()]));
+        }
+        Ok(metadata)
+    }
+
+    /// Writes an index under each of `names`: of what was pushed, and of what the name holds for other platforms.
+    fn with_indexes(
+        &self,
+        registry: &Registry<'_>,
+        request: &BuildRequest,
+        names: &[ResultName],
+        metadata: BuildxMetadata,
+    ) -> Result<BuildxMetadata> {
+        let digest = metadata.digest.clone().ok_or_else(|| Error::failed("buildx does not tell what it pushed"))?;
+        let mut manifests = Vec::new();
+        for name in names {
+            let new = registry.find(&[&name.name.with_digest(&digest)])?.into_iter().next().flatten();
+            let new = new.ok_or_else(|| Error::failed(format!("{digest} was pushed, and is not in the registry")))?;
+            manifests = new.manifests;
+            add_to_index(registry, request, name, &digest, &manifests)?;
+        }
+        Ok(BuildxMetadata { manifests, ..metadata })
     }
 }
 
+/// Makes `name` hold `manifests`, which `digest` names, and what it holds for other platforms; again if somebody else
+/// writes it at the same time.
+fn add_to_index(
+    registry: &Registry<'_>,
+    request: &BuildRequest,
+    name: &ResultName,
+    digest: &str,
+    manifests: &[Manifest],
+) -> Result<()> {
+    for _ in 0..INDEX_WRITES {
+        let existing = registry.find(&[&name.name])?.into_iter().next().flatten();
+        let mut sources = Vec::new();
+        if let Some(image) = existing {
+            if manifests.iter().all(|manifest| image.manifests.contains(manifest)) {
+                return Ok(());
+            }
+            let kept = others(&image, &request.platforms);
+            if name.is_of_same_content(&image) {
+                if kept.len() == image.manifests.len() {
+                    // All of it, with the attestations that belong to it.
+                    sources.push(image.digest.clone());
+                } else {
+                    sources.extend(kept.into_iter().map(|manifest| manifest.digest.clone()));
+                }
+            }
+        }
+        sources.push(digest.to_owned());
+        registry.write_index(&name.name, &sources)?;
+    }
+    Err(Error::failed(format!("`{name}` changes faster than it can be written")).hint("run again"))
+}
+
+/// What a build does with its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exporter {
+    /// Into the engine's store under the request's names.
+    Load,
+    /// To the registry under these names.
+    Push(Vec<ImageName>),
+    /// To this repository, without a name.
+    ByDigest(String),
+}
+
+impl RuntimeBuilder for BuildxBuilder {
+    fn find(
+        &self,
+        images: &[&ImageName],
+        platforms: &[Platform],
+        purpose: Purpose,
+    ) -> Result<Vec<Option<StoredImage>>> {
+        if self.settings.pushes() {
+            self.registry()?.find(images)
+        } else if self.settings.ask_registry && self.registry_failed.get().is_none() {
+            self.find_in_both(images, platforms, purpose)
+        } else {
+            self.find_in_engine(images)
+        }
+    }
+
+    fn can_build_from(&self, store: Store) -> Result<bool> {
+        Ok(store == Store::Registry || self.instance()?.driver == Driver::Docker)
+    }
+
+    fn ready(&self, platforms: &[Platform]) -> Result<()> {
+        let wanted = self.settings.wanted(platforms);
+        let store = if wanted.depends_on_the_store() { Some(self.image_store()?) } else { None };
+        let instance = self.instance()?;
+        check(instance, store, &wanted)?;
+        let emulated = instance.emulated(platforms);
+        if !emulated.is_empty() && self.warned.set(()).is_ok() {
+            self.terminal.warning(format!(
+                "{} is emulated by the builder `{}`, many times slower than a node of that architecture \
+                 (`docker buildx create --append`)",
+                joined(&emulated),
+                instance.name
+            ));
+        }
+        Ok(())
+    }
+
+    fn digest(&self, image: &ImageName) -> Result<String> {
+        let found = self.registry()?.find(&[image])?.into_iter().next().flatten();
+        found.map(|image| image.digest).ok_or_else(|| {
+            Error::failed(format!("cannot pin the base image: its registry has no `{image}`"))
+                .hint("check its name; an image that only the engine has cannot be pinned")
+        })
+    }
+
+    fn default_platform(&self) -> Result<Platform> {
+        if let Some(platform) = self.platform.get() {
+            return Ok(platform.clone());
+        }
+        let platform = if engine_is_this_machine() { Platform::of_this_machine() } else { self.asked_platform()? };
+        Ok(self.platform.get_or_init(|| platform).clone())
+    }
+
+    fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
+        match request.output {
+            Output::Load => self.run_build(request, &Exporter::Load),
+            Output::Push => self.push(request),
+        }
+    }
+
+    fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed> {
+        let names: Vec<&ImageName> = request.names.iter().map(|name| &name.name).collect();
+        let found = match request.output {
+            Output::Load => self.find_in_engine(&names)?,
+            Output::Push => self.registry()?.find(&names)?,
+        };
+        confirmed(request, promised, found)
+    }
+}
+
+/// What was found under the names of a request, compared with what the build promised.
+fn confirmed(request: &BuildRequest, promised: &BuildxMetadata, found: Vec<Option<StoredImage>>) -> Result<Confirmed> {
+    let mut confirmed = None;
+    for (name, image) in request.names.iter().zip(found) {
+        let image = image.ok_or_else(|| {
+            Error::failed(format!("the build ended well, but `{name}` is not there"))
+                .hint("something removed it meanwhile, or the builder's output went elsewhere: `docker buildx inspect`")
+        })?;
+        if !promised.is_in(&image) {
+            return Err(Error::failed(format!(
+                "`{name}` is {}, but the build promised {}",
+                image.digest,
+                promised.digest.as_deref().unwrap_or("nothing")
+            ))
+            .hint("somebody else moved the name meanwhile; run again"));
+        }
+        if !image.holds(&request.platforms) {
+            let missing: Vec<Platform> =
+                request.platforms.iter().filter(|platform| !image.platforms.contains(platform)).cloned().collect();
+            return Err(Error::failed(format!(
+                "`{name}` lacks {}: it is for {}",
+                joined(&missing),
+                joined(&image.platforms)
+            )));
+        }
+        confirmed = Some(Confirmed::from(&image));
+    }
+    confirmed.ok_or_else(|| Error::failed("a build without a name cannot be confirmed"))
+}
+
 /// The arguments of `docker` for a build; pure, so that it can be tested without an engine.
-pub fn build_arguments(request: &BuildRequest, settings: &BuildxSettings, metadata_file: &Utf8Path) -> Vec<OsString> {
+pub fn build_arguments(
+    request: &BuildRequest,
+    exporter: &Exporter,
+    settings: &BuildxSettings,
+    metadata_file: &Utf8Path,
+) -> Vec<OsString> {
     // Destructured, so that a new field cannot be forgotten.
-    let BuildRequest { context, target, deps_image, names, labels, platforms, no_cache, build_args } = request;
+    let BuildRequest {
+        context,
+        target,
+        deps_image,
+        names,
+        output: _,
+        labels,
+        platforms,
+        cache,
+        no_cache,
+        build_args,
+    } = request;
     let BuildxSettings {
-        output,
+        outputs: _,
         builder,
         progress,
         cache_from,
@@ -326,15 +558,23 @@ pub fn build_arguments(request: &BuildRequest, settings: &BuildxSettings, metada
         secrets,
         ssh,
         proxies,
+        attestations,
+        rewrite,
         extra,
+        cache_export: _,
         ask_registry: _,
         registry_optional: _,
+        registry_timeout: _,
     } = settings;
     let mut arguments: Vec<String> = vec!["buildx".into(), "build".into()];
     let mut add = |flag: &str, value: &str| arguments.extend([flag.to_owned(), value.to_owned()]);
     builder.iter().for_each(|name| add("--builder", name));
     add("--platform", &joined(platforms));
-    names.iter().for_each(|name| add("--tag", &name.to_string()));
+    match exporter {
+        Exporter::Load => names.iter().for_each(|name| add("--tag", &name.to_string())),
+        Exporter::Push(names) => names.iter().for_each(|name| add("--tag", &name.to_string())),
+        Exporter::ByDigest(_) => {}
+    }
     labels.iter().for_each(|(name, value)| add("--label", &format!("{name}={value}")));
     target.iter().for_each(|stage| add("--target", stage));
     deps_image.iter().for_each(|image| add("--build-context", &format!("deps=docker-image://{image}")));
@@ -342,23 +582,29 @@ pub fn build_arguments(request: &BuildRequest, settings: &BuildxSettings, metada
     proxies.iter().for_each(|name| add("--build-arg", name));
     secrets.iter().for_each(|secret| add("--secret", secret));
     ssh.iter().for_each(|ssh| add("--ssh", ssh));
-    cache_from.iter().for_each(|cache| add("--cache-from", cache));
-    cache_to.iter().for_each(|cache| add("--cache-to", cache));
+    cache.from.iter().chain(cache_from).for_each(|cache| add("--cache-from", cache));
+    cache.to.iter().chain(cache_to).for_each(|cache| add("--cache-to", cache));
     progress.iter().for_each(|progress| add("--progress", progress));
     add("--metadata-file", metadata_file.as_str());
+    let rewritten = if *rewrite { ",rewrite-timestamp=true" } else { "" };
+    match exporter {
+        Exporter::Load => arguments.push("--load".to_owned()),
+        Exporter::Push(_) if !rewrite => arguments.push("--push".to_owned()),
+        Exporter::Push(_) => add("--output", &format!("type=registry{rewritten}")),
+        Exporter::ByDigest(repository) => add(
+            "--output",
+            &format!("type=image,name={repository},push-by-digest=true,name-canonical=true,push=true{rewritten}"),
+        ),
+    }
     // Provenance holds times: with it the digest is another one at every build.
-    let attests =
-        |argument: &String| ["--provenance", "--sbom", "--attest"].iter().any(|flag| argument.starts_with(flag));
-    if !extra.iter().any(attests) {
+    let decided = |argument: &String| argument.starts_with("--provenance");
+    if !attestations.iter().any(decided) && !extra.iter().any(|argument| is_about_attestations(argument)) {
         arguments.push("--provenance=false".to_owned());
     }
+    arguments.extend(attestations.iter().cloned());
     if *no_cache {
         arguments.push("--no-cache".to_owned());
     }
-    arguments.push(match output {
-        Output::Load => "--load".to_owned(),
-        Output::Push => "--push".to_owned(),
-    });
     arguments.extend(extra.iter().cloned());
     arguments.push(context.to_string());
     arguments.into_iter().map(OsString::from).collect()
@@ -393,13 +639,15 @@ fn names_a_context() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::CacheArguments;
 
     fn settings() -> BuildxSettings {
         BuildxSettings { proxies: Vec::new(), ..BuildxSettings::new(&Options::default(), false) }
     }
 
-    fn line(request: &BuildRequest, settings: &BuildxSettings) -> String {
-        Command::new("docker").args(build_arguments(request, settings, Utf8Path::new("/tmp/m.json"))).to_string()
+    fn line(request: &BuildRequest, exporter: &Exporter, settings: &BuildxSettings) -> String {
+        let arguments = build_arguments(request, exporter, settings, Utf8Path::new("/tmp/m.json"));
+        Command::new("docker").args(arguments).to_string()
     }
 
     fn request() -> BuildRequest {
@@ -413,25 +661,25 @@ mod tests {
     #[test]
     fn a_plain_build_loads_without_provenance() {
         assert_eq!(
-            line(&request(), &settings()),
-            "docker buildx build --platform linux/amd64 --metadata-file /tmp/m.json --provenance=false --load /build/context"
+            line(&request(), &Exporter::Load, &settings()),
+            "docker buildx build --platform linux/amd64 --metadata-file /tmp/m.json --load --provenance=false \
+             /build/context"
         );
     }
 
     #[test]
     fn everything_asked_for_is_passed_on() -> Result<()> {
+        let one = |text: &str| vec![text.to_owned()];
         let request = BuildRequest {
             target: Some("deps".to_owned()),
             deps_image: Some("localhost/x:rt_1".parse()?),
-            names: vec!["r:1/x:a".parse()?, "r:1/x:b".parse()?],
             platforms: vec![Platform::new("linux", "amd64", None), Platform::new("linux", "arm64", None)],
             no_cache: true,
             build_args: vec!["A=b c".to_owned()],
+            cache: CacheArguments { from: one("type=local,src=x"), ..CacheArguments::default() },
             ..request()
         };
-        let one = |text: &str| vec![text.to_owned()];
         let settings = BuildxSettings {
-            output: Output::Push,
             builder: Some("team".to_owned()),
             progress: Some("plain".to_owned()),
             cache_from: one("type=gha"),
@@ -439,18 +687,29 @@ mod tests {
             secrets: one("id=token"),
             ssh: one("default"),
             proxies: one("http_proxy"),
-            extra: one("--sbom=true"),
-            ask_registry: true,
-            registry_optional: false,
+            attestations: one("--sbom=true"),
+            extra: one("--network=host"),
+            ..settings()
         };
         assert_eq!(
-            line(&request, &settings),
+            line(&request, &Exporter::Push(vec!["r:1/x:a".parse()?, "r:1/x:b".parse()?]), &settings),
             "docker buildx build --builder team --platform linux/amd64,linux/arm64 --tag r:1/x:a --tag r:1/x:b \
              --target deps --build-context deps=docker-image://localhost/x:rt_1 --build-arg 'A=b c' \
-             --build-arg http_proxy --secret id=token --ssh default --cache-from type=gha \
-             --cache-to type=gha,mode=max --progress plain --metadata-file /tmp/m.json --no-cache --push --sbom=true \
-             /build/context"
+             --build-arg http_proxy --secret id=token --ssh default --cache-from type=local,src=x \
+             --cache-from type=gha --cache-to type=gha,mode=max --progress plain --metadata-file /tmp/m.json --push \
+             --provenance=false --sbom=true --no-cache --network=host /build/context"
         );
         Ok(())
+    }
+
+    #[test]
+    fn an_image_is_pushed_without_a_name_and_with_all_its_times_the_same() {
+        let settings = BuildxSettings { rewrite: true, attestations: vec!["--provenance=mode=max".into()], ..settings() };
+        assert_eq!(
+            line(&request(), &Exporter::ByDigest("r:1/x".to_owned()), &settings),
+            "docker buildx build --platform linux/amd64 --metadata-file /tmp/m.json --output \
+             type=image,name=r:1/x,push-by-digest=true,name-canonical=true,push=true,rewrite-timestamp=true \
+             --provenance=mode=max /build/context"
+        );
     }
 }

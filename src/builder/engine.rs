@@ -11,32 +11,6 @@ use crate::image_name::ImageName;
 use crate::labels;
 use crate::platform::Platform;
 
-/// buildx's word for where BuildKit runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Driver {
-    /// In the engine: the engine's images are visible to builds.
-    Docker,
-    /// Elsewhere (`docker-container`, `kubernetes`, `remote`, `cloud`): only registries are visible to builds.
-    Other(String),
-}
-
-impl Driver {
-    /// From the text that `docker buildx inspect` prints.
-    pub(super) fn parse(inspected: &str) -> Result<Self> {
-        let field = |name: &str| {
-            let value = inspected.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-            value.filter(|value| !value.is_empty())
-        };
-        match (field("Error:"), field("Driver:")) {
-            // A builder that cannot be reached is described all the same, and with exit status zero.
-            (Some(error), _) => Err(engine_failure("cannot use the builder of `docker buildx`", error)),
-            (None, Some("docker")) => Ok(Self::Docker),
-            (None, Some(driver)) => Ok(Self::Other(driver.to_owned())),
-            (None, None) => Err(Error::failed("`docker buildx inspect` names no driver").because(inspected.trim())),
-        }
-    }
-}
-
 /// From `docker version --format '{{json .Server}}'`.
 pub(super) fn server_platform(json: &str) -> Result<Platform> {
     let server: Value = serde_json::from_str(json)
@@ -98,6 +72,7 @@ fn stored(inspected: &InspectedImage) -> StoredImage {
         platforms: listed_platforms(inspected.manifests.as_deref())
             .or_else(|| labelled_platforms(&labels).filter(|platforms| platforms.contains(&own)))
             .unwrap_or_else(|| vec![own]),
+        manifests: Vec::new(),
         labels,
     }
 }
@@ -118,55 +93,10 @@ fn labelled_platforms(image_labels: &BTreeMap<String, String>) -> Option<Vec<Pla
     image_labels.get(labels::PLATFORMS)?.split(',').map(|platform| platform.parse().ok()).collect()
 }
 
-fn platform_of(value: &Value) -> Option<Platform> {
+pub(super) fn platform_of(value: &Value) -> Option<Platform> {
     let text = |key: &str| value.get(key).and_then(Value::as_str);
     Some(Platform::new(text("os")?, text("architecture")?, text("variant")))
         .filter(|platform| platform.to_string() != "unknown/unknown")
-}
-
-/// From `docker buildx imagetools inspect --format '{{json .}}'`.
-pub(super) fn registry_image(json: &str) -> Result<StoredImage> {
-    let wrong = |why: &str| Error::failed("cannot understand the registry's answer").because(why.to_owned());
-    let value: Value = serde_json::from_str(json).map_err(|error| wrong(&error.to_string()))?;
-    let manifest = value.get("manifest").ok_or_else(|| wrong("it has no manifest"))?;
-    let digest = manifest.get("digest").and_then(Value::as_str).ok_or_else(|| wrong("it has no digest"))?;
-    let image = value.get("image");
-    let listed: Vec<Platform> = manifest
-        .get("manifests")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|manifest| platform_of(manifest.get("platform")?))
-        .collect();
-    // Of an index the images are keyed by platform; of a single manifest there is just the one.
-    let first =
-        image.filter(|image| image.get("architecture").is_some()).or_else(|| image?.as_object()?.values().next());
-    let platforms = if listed.is_empty() { first.and_then(platform_of).into_iter().collect() } else { listed };
-    let labels = first
-        .and_then(|image| image.get("config")?.get("Labels"))
-        .and_then(|labels| serde_json::from_value(labels.clone()).ok())
-        .unwrap_or_default();
-    Ok(StoredImage { store: Store::Registry, digest: digest.to_owned(), platforms, labels })
-}
-
-/// Whether the registry said that there is no such image. Everything else that goes wrong is not an answer.
-pub(super) fn is_absent(stderr: &str) -> bool {
-    stderr.trim_end().ends_with(": not found")
-}
-
-/// An error of the registry, with what to do by what it said.
-pub(super) fn registry_failure(image: &ImageName, stderr: &str) -> Error {
-    let said = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
-    let hint = if said(&["authorization", "authorize", "401", "denied", "403"]) {
-        format!("`docker login {}` with an account that may read the repository", image.repository())
-    } else if said(&["429"]) {
-        "the registry limits how often it may be asked: wait, or log in".to_owned()
-    } else if said(&["no such host", "connection refused", "dial tcp", "timeout"]) {
-        "the registry cannot be reached: check its name and the network".to_owned()
-    } else {
-        "run again; if it stays, ask whoever runs the registry".to_owned()
-    };
-    Error::failed(format!("cannot ask the registry for `{image}`")).because(stderr.trim()).hint(hint)
 }
 
 /// An error of the engine, with what to do by what it said.
@@ -189,7 +119,6 @@ pub(super) fn engine_failure(doing: &str, stderr: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rstest::rstest;
 
     fn name(text: &str) -> ImageName {
         text.parse().expect("the test's reference is valid")
@@ -226,41 +155,6 @@ mod tests {
             found[0].as_ref().map(|image| image.platforms.clone()),
             Some(vec![Platform::new("linux", "amd64", None)])
         );
-        Ok(())
-    }
-
-    #[rstest]
-    #[case("ERROR: localhost:5000/a:1: not found", true)]
-    #[case("ERROR: pull access denied, repository does not exist or may require authorization", false)]
-    #[case("ERROR: unexpected status from HEAD request to http://x/v2/a/manifests/1: 429 Too Many Requests", false)]
-    #[case("ERROR: failed to do request: Head \"http://x\": dial tcp: lookup x: no such host", false)]
-    fn only_not_found_means_absent(#[case] stderr: &str, #[case] expected: bool) {
-        assert_eq!(is_absent(stderr), expected);
-    }
-
-    #[rstest]
-    #[case("Name:   default\nDriver: docker\n", Driver::Docker)]
-    #[case("Name: b\nDriver:        docker-container\nLast Activity: x\n", Driver::Other("docker-container".into()))]
-    fn the_driver_is_read(#[case] text: &str, #[case] expected: Driver) -> Result<()> {
-        assert_eq!(Driver::parse(text)?, expected);
-        Ok(())
-    }
-
-    #[test]
-    fn a_builder_that_cannot_be_reached_is_an_error() {
-        let text = "Name: default\nDriver:\nError:         Cannot connect to the Docker daemon at unix:///x.\n";
-        assert!(Driver::parse(text).expect_err("it was usable").hint_text().is_some());
-    }
-
-    #[test]
-    fn a_registrys_index_lists_platforms_without_attestations() -> Result<()> {
-        let json = r#"{"name":"r/a:1","manifest":{"digest":"sha256:9","manifests":[
-            {"platform":{"os":"linux","architecture":"amd64"}},{"platform":{"os":"linux","architecture":"arm64"}},
-            {"platform":{"os":"unknown","architecture":"unknown"}}]},
-            "image":{"linux/amd64":{"architecture":"amd64","os":"linux","config":{"Labels":{"k":"v"}}}}}"#;
-        let image = registry_image(json)?;
-        assert_eq!(crate::platform::joined(&image.platforms), "linux/amd64,linux/arm64");
-        assert_eq!(image.labels["k"], "v");
         Ok(())
     }
 }

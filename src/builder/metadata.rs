@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::{Manifest, StoredImage};
 use crate::error::{Error, Result};
 use crate::image_name::ImageName;
 
@@ -17,6 +18,8 @@ pub struct BuildxMetadata {
     pub config_digest: Option<String>,
     /// `image.name`, split at commas.
     pub names: Vec<ImageName>,
+    /// The manifests that are in an index that was written after the build, in the place of what buildx pushed.
+    pub manifests: Vec<Manifest>,
     /// `buildx.build.ref`: names the build in `docker buildx history`.
     pub build_ref: Option<String>,
 }
@@ -43,6 +46,7 @@ impl BuildxMetadata {
                 .flat_map(|names| names.split(',').map(str::parse).collect::<Vec<_>>())
                 .filter_map(Result::ok)
                 .collect(),
+            manifests: Vec::new(),
             build_ref: text("buildx.build.ref"),
         })
     }
@@ -50,6 +54,15 @@ impl BuildxMetadata {
     /// Whether an image with this digest can be the result.
     pub fn promises(&self, digest: &str) -> bool {
         [&self.digest, &self.config_digest].into_iter().flatten().any(|promised| promised == digest)
+    }
+
+    /// Whether this is the result, or an index that the result was added to.
+    pub fn is_in(&self, image: &StoredImage) -> bool {
+        if self.manifests.is_empty() {
+            self.promises(&image.digest)
+        } else {
+            self.manifests.iter().all(|manifest| image.manifests.contains(manifest))
+        }
     }
 }
 

@@ -1,29 +1,36 @@
 //! What builds, and answers whether an image exists and is the one that was built.
 
 mod buildx;
+mod capabilities;
 mod engine;
 mod metadata;
 mod recording;
+mod registry;
 
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
-pub use self::buildx::{BuildxBuilder, build_arguments};
-pub use self::engine::Driver;
+pub use self::buildx::{BuildxBuilder, Exporter, build_arguments};
+pub use self::capabilities::{Driver, ImageStore, Instance, ToolVersion, Wanted};
 pub use self::metadata::BuildxMetadata;
 pub use self::recording::RecordingBuilder;
+use crate::cache::CacheArguments;
+use crate::config::{Options, Output};
 use crate::error::Result;
 use crate::image_name::ImageName;
 use crate::labels::Labels;
 use crate::platform::Platform;
+use crate::process::Interrupt;
+use crate::term::Terminal;
 
 /// Where an image was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Store {
     /// The engine's own store.
+    #[default]
     Engine,
     /// The registry that the image's name names.
     Registry,
@@ -38,8 +45,26 @@ impl std::fmt::Display for Store {
     }
 }
 
-/// An image that exists.
+/// One platform's image in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// What it is for.
+    pub platform: Platform,
+    /// `sha256:...`.
+    pub digest: String,
+}
+
+/// What images are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be run: wherever they are.
+    Run,
+    /// To be built upon: where builds see them, if they are in several places.
+    BuildUpon,
+}
+
+/// An image that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoredImage {
     /// Where it was found.
     pub store: Store,
@@ -47,7 +72,9 @@ pub struct StoredImage {
     pub digest: String,
     /// The platforms it can run on.
     pub platforms: Vec<Platform>,
-    /// Its labels.
+    /// Its manifests, as far as the store tells them: those of a registry.
+    pub manifests: Vec<Manifest>,
+    /// Its labels: those that it has for every platform.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -69,6 +96,13 @@ pub(crate) fn as_strings<S: serde::Serializer>(platforms: &[Platform], serialize
     serializer.collect_seq(platforms.iter().map(ToString::to_string))
 }
 
+impl StoredImage {
+    /// Whether it can run on every one of these.
+    pub fn holds(&self, platforms: &[Platform]) -> bool {
+        platforms.iter().all(|platform| self.platforms.contains(platform))
+    }
+}
+
 impl From<&StoredImage> for Confirmed {
     fn from(image: &StoredImage) -> Self {
         let mut platforms = image.platforms.clone();
@@ -87,32 +121,76 @@ pub struct BuildRequest {
     /// The stage `deps` taken from this image instead of being built.
     pub deps_image: Option<ImageName>,
     /// The names of the result.
-    pub names: Vec<ImageName>,
+    pub names: Vec<ResultName>,
+    /// Where the result goes.
+    pub output: Output,
     /// Labels of the result, besides those in the Dockerfile.
     pub labels: Labels,
     /// What to build for; never empty.
     pub platforms: Vec<Platform>,
+    /// The build cache, besides what is the same for every build of a run.
+    pub cache: CacheArguments,
     /// Whether results of earlier builds are ignored.
     pub no_cache: bool,
     /// `KEY=VALUE`, or `KEY` for a value from the environment.
     pub build_args: Vec<String>,
 }
 
+/// A name for the result of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultName {
+    /// The name.
+    pub name: ImageName,
+    /// The label by which an image of the same content is known, and its value.
+    pub key: (&'static str, String),
+    /// Whether an image without that label is taken for one of the same content.
+    pub unlabelled: bool,
+    /// Whether the name may be taken from an image of other content.
+    pub moves: bool,
+}
+
+impl ResultName {
+    /// Whether an image that already has the name is of the same content.
+    pub fn is_of_same_content(&self, image: &StoredImage) -> bool {
+        image.labels.get(self.key.0).map_or(self.unlabelled, |value| *value == self.key.1)
+    }
+}
+
+impl std::fmt::Display for ResultName {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.name.fmt(formatter)
+    }
+}
+
+/// The builder for these options.
+///
+/// # Errors
+/// When the options ask for what the engine cannot do.
+pub fn new_builder(options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Box<dyn RuntimeBuilder>> {
+    Ok(Box::new(BuildxBuilder::new(options, terminal, interrupt)))
+}
+
 /// What builds images and knows which exist.
 pub trait RuntimeBuilder: Sync {
-    /// Which of these images exist, in the order asked. Looks things up only; nothing is pulled.
+    /// Which of these images exist, in the order asked; of several, one that holds all of `platforms`. Looks things up
+    /// only; nothing is pulled.
     ///
     /// # Errors
     /// When a store cannot be asked: that is not the same as "absent".
-    fn find(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>>;
+    fn find(
+        &self,
+        images: &[&ImageName],
+        platforms: &[Platform],
+        purpose: Purpose,
+    ) -> Result<Vec<Option<StoredImage>>>;
 
     /// Whether this builder can use `image` for every one of `platforms`.
     ///
     /// # Errors
     /// As [`find`](Self::find).
     fn image_exists(&self, image: &ImageName, platforms: &[Platform]) -> Result<bool> {
-        let found = self.find(&[image])?.into_iter().next().flatten();
-        Ok(found.is_some_and(|found| platforms.iter().all(|platform| found.platforms.contains(platform))))
+        let found = self.find(&[image], platforms, Purpose::Run)?.into_iter().next().flatten();
+        Ok(found.is_some_and(|found| found.holds(platforms)))
     }
 
     /// Whether a build can start from an image found in `store`.
@@ -121,11 +199,17 @@ pub trait RuntimeBuilder: Sync {
     /// When the builder cannot be asked.
     fn can_build_from(&self, store: Store) -> Result<bool>;
 
-    /// Whether a build can be started at all. What is learnt is kept.
+    /// Whether a build for these platforms can be started at all. What is learnt is kept.
     ///
     /// # Errors
-    /// When something is missing, with what to do about it.
-    fn ready(&self) -> Result<()>;
+    /// When something is missing, or what is asked for cannot be done here, with what to do about it.
+    fn ready(&self, platforms: &[Platform]) -> Result<()>;
+
+    /// The digest, `sha256:...`, that the registry has for `image`: an index's, where it is one.
+    ///
+    /// # Errors
+    /// When the registry cannot be asked, or has no such image.
+    fn digest(&self, image: &ImageName) -> Result<String>;
 
     /// The platform that is built for when none was requested.
     ///

@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{BuildRequest, BuildxMetadata, Confirmed, RuntimeBuilder, Store, StoredImage};
+use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, RuntimeBuilder, Store, StoredImage};
+use crate::config::Output;
 use crate::error::{Error, Result};
 use crate::hash::md5_hex;
 use crate::image_name::ImageName;
@@ -39,7 +40,7 @@ impl RecordingBuilder {
 }
 
 impl RuntimeBuilder for RecordingBuilder {
-    fn find(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
+    fn find(&self, images: &[&ImageName], _: &[Platform], _: Purpose) -> Result<Vec<Option<StoredImage>>> {
         *locked(&self.look_ups) += 1;
         let known = locked(&self.images);
         let newest =
@@ -51,8 +52,13 @@ impl RuntimeBuilder for RecordingBuilder {
         Ok(true)
     }
 
-    fn ready(&self) -> Result<()> {
+    fn ready(&self, _: &[Platform]) -> Result<()> {
         Ok(())
+    }
+
+    fn digest(&self, image: &ImageName) -> Result<String> {
+        let found = self.find(&[image], &[], Purpose::Run)?.into_iter().next().flatten();
+        found.map(|image| image.digest).ok_or_else(|| Error::failed(format!("there is no `{image}`")))
     }
 
     fn default_platform(&self) -> Result<Platform> {
@@ -62,12 +68,17 @@ impl RuntimeBuilder for RecordingBuilder {
     fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
         locked(&self.requests).push(request.clone());
         let digest = format!("sha256:{0}{0}", md5_hex(format!("{request:?}").as_bytes()));
-        Ok(BuildxMetadata { digest: Some(digest), config_digest: None, names: request.names.clone(), build_ref: None })
+        let names = request.names.iter().map(|name| name.name.clone()).collect();
+        Ok(BuildxMetadata { digest: Some(digest), names, ..BuildxMetadata::default() })
     }
 
     fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed> {
         let digest = promised.digest.clone().ok_or_else(|| Error::failed("nothing was promised"))?;
-        Ok(Confirmed { store: Store::Engine, digest, platforms: request.platforms.clone() })
+        let store = match request.output {
+            Output::Load => Store::Engine,
+            Output::Push => Store::Registry,
+        };
+        Ok(Confirmed { store, digest, platforms: request.platforms.clone() })
     }
 }
 

@@ -185,7 +185,7 @@ impl Workspace {
             deps: locked.iter().cloned().chain(skeleton).collect(),
             locked,
             toolchain,
-            hashed: template.hashed_blocks(&options.base_image.to_string())?,
+            hashed: template.hashed_blocks(&options.pinned_base_image().to_string())?,
             has_deps_stage: true,
             dependency_args: Vec::new(),
             tiers: template.tiers(true, false)?,

@@ -115,7 +115,7 @@ impl Folder {
                 template
             }
         };
-        let dockerfile = template.hashed(&options.base_image.to_string())?;
+        let dockerfile = template.hashed(&options.pinned_base_image().to_string())?;
         let (dependencies, sources) = stages(&dockerfile, options.stages, &template)?;
         let has_deps_stage = sources.is_some();
         let declared = |argument: &&String| {

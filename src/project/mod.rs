@@ -168,18 +168,19 @@ impl Found {
         };
         let settings = given.seen_from(&here).over(configured.seen_from(self.root()));
         settings.check_applies_to(self.kind())?;
-        match self {
-            Self::Cargo(_) => settings.options(buildx_args),
+        let options = match self {
+            Self::Cargo(_) => settings.options(buildx_args)?,
             Self::Openhands(tree) => {
                 let registry_optional = settings.repository.is_none();
                 let usual = tree.usual(&settings);
-                Ok(Options { registry_optional, ..settings.over(usual).options(buildx_args)? })
+                Options { registry_optional, ..settings.over(usual).options(buildx_args)? }
             }
             Self::Custom(folder) => {
                 folder.check(&settings)?;
-                settings.options(buildx_args)
+                settings.options(buildx_args)?
             }
-        }
+        };
+        Ok(Options { kind: Some(self.kind()), ..options })
     }
 
     /// Reads the project.
@@ -293,6 +294,9 @@ impl Project {
         for argument in &options.extra_build_args {
             source.field("build argument", argument);
         }
+        for argument in options.attestations() {
+            source.field("attestation", argument);
+        }
         self.code.iter().for_each(|file| file.hash_into(&mut source));
 
         Hashes { system, lock: lock.finish(), source: source.finish() }
@@ -348,15 +352,20 @@ fn local_repository(name: &str) -> String {
     repository
 }
 
-/// Where the build folders of a project without a target folder go: below the user's folder for caches.
-fn cached_build_folders(root: &Utf8Path) -> Utf8PathBuf {
+/// This tool's part of the user's folder for caches.
+pub(crate) fn user_caches(root: &Utf8Path) -> Utf8PathBuf {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
     let caches = set("XDG_CACHE_HOME")
         .or_else(|| set("HOME").map(|home| home.join(".cache")))
         .or_else(|| Utf8PathBuf::try_from(std::env::temp_dir()).ok())
         .unwrap_or_else(|| root.to_owned());
+    caches.join("cargo-runtime-image")
+}
+
+/// Where the build folders of a project without a target folder go.
+fn cached_build_folders(root: &Utf8Path) -> Utf8PathBuf {
     let name = root.file_name().unwrap_or("root");
-    caches.join("cargo-runtime-image").join(format!("{name}-{}", &md5_hex(root.as_str().as_bytes())[..8]))
+    user_caches(root).join(format!("{name}-{}", &md5_hex(root.as_str().as_bytes())[..8]))
 }
 
 /// Those of `folders` that lie below `root`, relative to it.

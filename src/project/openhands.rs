@@ -139,7 +139,7 @@ impl Tree {
             locked: lock_files.into_iter().map(|(file, _)| file).collect(),
             deps: Vec::new(),
             toolchain: Vec::new(),
-            hashed: Parts { system: template.hashed(&base_image)?, ..Parts::default() },
+            hashed: Parts { system: template.hashed(&options.pinned_base_image().to_string())?, ..Parts::default() },
             has_deps_stage: false,
             dependency_args: options.extra_build_args.clone(),
             tiers: template.tiers(false, original.is_some())?,
@@ -274,13 +274,17 @@ fn source_hash(files: &[SourceFile]) -> String {
 
 /// The hash of what changes the image and is in none of the original's hashes; `None` where nothing of it was asked for.
 fn variant(context: &TemplateContext, options: &Options) -> Option<String> {
-    let fields: Vec<(&str, &String)> = options
+    // A digest that is written in the base image's name is in the original's hashes already.
+    let digest = options.base_digest.as_ref().filter(|_| options.base_image.digest().is_none());
+    let fields: Vec<(&str, String)> = options
         .extra_deps
         .iter()
-        .map(|text| ("extra-deps", text))
-        .chain(options.extra_build_args.iter().map(|argument| ("build argument", argument)))
-        .chain(options.buildx_args.iter().map(|argument| ("buildx argument", argument)))
-        .chain(context.channel_alias.iter().map(|alias| ("channel alias", alias)))
+        .map(|text| ("extra-deps", text.clone()))
+        .chain(options.extra_build_args.iter().map(|argument| ("build argument", argument.clone())))
+        .chain(options.buildx_args.iter().map(|argument| ("buildx argument", argument.clone())))
+        .chain(context.channel_alias.iter().map(|alias| ("channel alias", alias.clone())))
+        .chain(digest.map(|digest| ("base digest", digest.clone())))
+        .chain(options.attestations().map(|argument| ("attestation", argument)))
         .collect();
     (!fields.is_empty()).then(|| {
         let mut hasher = FieldHasher::new("variant");

@@ -1,0 +1,302 @@
+//! Registries, asked through `docker buildx imagetools`: which manifests there are, never a layer; and indexes written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use serde_json::Value;
+
+use super::engine::platform_of;
+use super::{Manifest, Store, StoredImage};
+use crate::error::{Error, ErrorKind, Result};
+use crate::image_name::ImageName;
+use crate::platform::Platform;
+use crate::process::{Capture, Command, Interrupt, Running};
+use crate::term::Terminal;
+
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_secs(8);
+
+/// How registries are asked.
+#[derive(Debug)]
+pub(super) struct Registry<'a> {
+    /// `docker`.
+    pub docker: &'a PathBuf,
+    /// The builder instance, whose configuration says how registries are reached.
+    pub builder: Option<&'a str>,
+    /// A registry that has not answered by then is an error, not an absent image.
+    pub timeout: Duration,
+    pub terminal: &'a Terminal,
+    pub interrupt: &'a Interrupt,
+}
+
+/// Look-ups under way, all at once. They end when this is dropped.
+pub(super) struct LookUps<'a> {
+    registry: &'a Registry<'a>,
+    deadline: Instant,
+    started: Vec<(ImageName, Command, Running)>,
+}
+
+impl Registry<'_> {
+    /// Starts to look the images up.
+    pub fn look_up(&self, images: &[&ImageName]) -> Result<LookUps<'_>> {
+        let deadline = Instant::now() + self.timeout;
+        let started = images.iter().map(|image| {
+            let command = self.imagetools("inspect").args(["--format", "{{json .}}"]).arg(image.to_string());
+            self.terminal.verbose("Running", command.to_string());
+            let running = command.start(Capture::Both, self.interrupt)?;
+            Ok(((*image).clone(), command, running))
+        });
+        Ok(LookUps { registry: self, deadline, started: started.collect::<Result<_>>()? })
+    }
+
+    /// Which of the images there are, in the order asked.
+    pub fn find(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
+        self.look_up(images)?.answers()
+    }
+
+    /// Makes `name` an index of all that `sources` (digests in its repository) name. Gives the index's digest.
+    pub fn write_index(&self, name: &ImageName, sources: &[String]) -> Result<()> {
+        let sources = sources.iter().map(|digest| format!("{}@{digest}", name.repository()));
+        let command = self.imagetools("create").args(["--tag", &name.to_string()]).args(sources);
+        self.terminal.verbose("Running", command.to_string());
+        let running = command.start(Capture::Both, self.interrupt)?;
+        let cannot = || Error::failed(format!("cannot write the index of `{name}`"));
+        match running.wait_until(Instant::now() + self.timeout)? {
+            Some(output) if output.success => Ok(()),
+            Some(output) => Err(cannot().because(output.stderr.trim())),
+            None => Err(cannot().because(silence(self.timeout))),
+        }
+    }
+
+    fn imagetools(&self, subcommand: &str) -> Command {
+        let builder = self.builder.iter().flat_map(|name| ["--builder", name]);
+        Command::new(self.docker).args(["buildx", "imagetools", subcommand]).args(builder)
+    }
+}
+
+impl LookUps<'_> {
+    /// Waits for the answers, in the order asked.
+    pub fn answers(self) -> Result<Vec<Option<StoredImage>>> {
+        let Self { registry, deadline, started } = self;
+        started.into_iter().map(|(image, command, running)| registry.answer(&image, &command, running, deadline)).collect()
+    }
+}
+
+impl Registry<'_> {
+    /// The answer, asked for again where that can help.
+    fn answer(
+        &self,
+        image: &ImageName,
+        command: &Command,
+        mut running: Running,
+        deadline: Instant,
+    ) -> Result<Option<StoredImage>> {
+        let mut delays = ExponentialBuilder::new()
+            .with_min_delay(FIRST_DELAY)
+            .with_max_delay(LONGEST_DELAY)
+            .with_jitter()
+            .without_max_times()
+            .build();
+        let mut tries = 1;
+        loop {
+            let Some(output) = running.wait_until(deadline)? else {
+                return Err(Failure::Silent.error(image, tries, silence(self.timeout)));
+            };
+            if output.success {
+                return registry_image(&output.stdout).map(Some);
+            }
+            if is_absent(&output.stderr) {
+                return Ok(None);
+            }
+            let failure = Failure::of(&output.stderr);
+            let delay = delays.next().filter(|delay| {
+                tries < failure.most_tries() && Instant::now() + *delay < deadline
+            });
+            let Some(delay) = delay else {
+                return Err(failure.error(image, tries, output.stderr.trim().to_owned()));
+            };
+            self.terminal.verbose("Waiting", format!("{:.1} s: {}", delay.as_secs_f64(), failure.what()));
+            self.interrupt.sleep(delay)?;
+            tries += 1;
+            running = command.start(Capture::Both, self.interrupt)?;
+        }
+    }
+}
+
+fn silence(timeout: Duration) -> String {
+    format!("no answer within {} s", timeout.as_secs())
+}
+
+/// Why a registry did not say whether an image is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// 401 without a token: nobody is logged in, or may not read.
+    Unauthorized,
+    /// The token service refused or failed.
+    Token,
+    /// 403.
+    Forbidden,
+    /// 429.
+    TooManyRequests,
+    /// 5xx, or a connection that broke.
+    Server,
+    /// Nobody listens there.
+    Refused,
+    /// The host's name is not known.
+    UnknownHost,
+    /// Certificates, or plain HTTP where HTTPS was expected.
+    Tls,
+    /// What answers is not a registry.
+    NoRegistry,
+    /// No answer at all.
+    Silent,
+    /// Anything else.
+    Other,
+}
+
+impl Failure {
+    /// From what `docker buildx imagetools` printed on stderr.
+    fn of(stderr: &str) -> Self {
+        let said = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
+        let status = |code: &str| stderr.contains("unexpected status") && stderr.contains(&format!(": {code}"));
+        // What a token service answered is in the text as well, so it comes first.
+        if said(&["429 Too Many Requests", "toomanyrequests"]) {
+            Self::TooManyRequests
+        } else if said(&["failed to authorize", "failed to fetch"]) {
+            Self::Token
+        } else if said(&["pull access denied", "401 Unauthorized", "authorization failed"]) {
+            Self::Unauthorized
+        } else if status("403") {
+            Self::Forbidden
+        } else if status("5") || said(&[": EOF", "connection reset", "broken pipe", "i/o timeout", "handshake timeout"]) {
+            Self::Server
+        } else if said(&["connection refused"]) {
+            Self::Refused
+        } else if said(&["no such host", "server misbehaving", "name resolution"]) {
+            Self::UnknownHost
+        } else if said(&["x509:", "tls:", "server gave HTTP response to HTTPS client"]) {
+            Self::Tls
+        } else if said(&["invalid character '<'", "text/html"]) {
+            Self::NoRegistry
+        } else {
+            Self::Other
+        }
+    }
+
+    /// How often to ask, if there is time.
+    fn most_tries(self) -> u32 {
+        match self {
+            // Its Retry-After is not told by buildx: asked again as long as there is time.
+            Self::TooManyRequests => u32::MAX,
+            Self::Server => 4,
+            // It may be about to start.
+            Self::Refused => 3,
+            _ => 1,
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "it wants to know who asks (401)",
+            Self::Token => "its token service gave no token",
+            Self::Forbidden => "it forbids that (403)",
+            Self::TooManyRequests => "it was asked too often (429)",
+            Self::Server => "it failed",
+            Self::Refused => "nobody listens there",
+            Self::UnknownHost => "its host is not known",
+            Self::Tls => "its certificate or protocol is not accepted",
+            Self::NoRegistry => "what answers is not a registry",
+            Self::Silent => "it does not answer",
+            Self::Other => "its answer is not understood",
+        }
+    }
+
+    fn hint(self, image: &ImageName) -> String {
+        let registry = image.registry();
+        match self {
+            Self::Unauthorized | Self::Token => {
+                format!("`docker login {registry}` with an account that may read `{}`", image.repository())
+            }
+            Self::Forbidden => format!("ask whoever runs {registry} for the right to read `{}`", image.repository()),
+            Self::TooManyRequests => "wait a minute, log in, or give it more time with `--registry-timeout`".to_owned(),
+            Self::Server => "run again; if it stays, ask whoever runs the registry".to_owned(),
+            Self::Refused => format!("check that a registry runs at {registry}"),
+            Self::UnknownHost => format!("check the name {registry}, and the network"),
+            Self::Tls => "have its certificate trusted, or declare it insecure in the engine's and the builder's \
+                 configuration"
+                .to_owned(),
+            Self::NoRegistry => "check its address; a proxy or a login page may answer in its place".to_owned(),
+            Self::Silent => "check the network; `--registry-timeout` gives it more time".to_owned(),
+            Self::Other => format!("`docker buildx imagetools inspect {image}` asks the same"),
+        }
+    }
+
+    fn error(self, image: &ImageName, tries: u32, cause: String) -> Error {
+        let tries = if tries > 1 { format!(", asked {tries} times") } else { String::new() };
+        Error::failed(format!("cannot ask the registry for `{image}`: {}{tries}", self.what()))
+            .because(cause)
+            .hint(self.hint(image))
+    }
+}
+
+/// Whether the registry said that there is no such image. Everything else that goes wrong is not an answer.
+fn is_absent(stderr: &str) -> bool {
+    stderr.trim_end().ends_with(": not found")
+}
+
+/// From `docker buildx imagetools inspect --format '{{json .}}'`.
+fn registry_image(json: &str) -> Result<StoredImage> {
+    let wrong = |why: &str| Error::failed("cannot understand the registry's answer").because(why.to_owned());
+    let value: Value = serde_json::from_str(json).map_err(|error| wrong(&error.to_string()))?;
+    let manifest = value.get("manifest").ok_or_else(|| wrong("it has no manifest"))?;
+    let digest_of = |value: &Value| value.get("digest").and_then(Value::as_str).map(str::to_owned);
+    let digest = digest_of(manifest).ok_or_else(|| wrong("it has no digest"))?;
+    let listed: Vec<Manifest> = manifest
+        .get("manifests")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|manifest| {
+            Some(Manifest { platform: platform_of(manifest.get("platform")?)?, digest: digest_of(manifest)? })
+        })
+        .collect();
+    // Of an index the images are keyed by platform; of a single manifest there is just the one.
+    let image = value.get("image").unwrap_or(&Value::Null);
+    let images: Vec<&Value> = match image.get("architecture") {
+        Some(_) => vec![image],
+        None => image.as_object().into_iter().flat_map(|images| images.values()).collect(),
+    };
+    let manifests = if listed.is_empty() {
+        let platform = images.first().copied().and_then(platform_of).ok_or_else(|| wrong("it names no platform"))?;
+        vec![Manifest { platform, digest: digest.clone() }]
+    } else {
+        listed
+    };
+    let platforms = manifests.iter().map(|manifest| manifest.platform.clone()).collect();
+    Ok(StoredImage { store: Store::Registry, digest, platforms, manifests, labels: common_labels(&images) })
+}
+
+/// The labels that the images of all platforms have.
+fn common_labels(images: &[&Value]) -> BTreeMap<String, String> {
+    let mut each = images.iter().map(|image| {
+        let labels = image.get("config").and_then(|config| config.get("Labels"));
+        labels.and_then(|labels| serde_json::from_value(labels.clone()).ok()).unwrap_or_default()
+    });
+    let first: BTreeMap<String, String> = each.next().unwrap_or_default();
+    each.fold(first, |mut common, labels: BTreeMap<String, String>| {
+        common.retain(|name, value| labels.get(name) == Some(value));
+        common
+    })
+}
+
+/// Whether a registry that the user did not name may fail like this.
+pub(super) fn may_be_passed_over(error: &Error) -> bool {
+    !matches!(error.kind(), ErrorKind::Interrupted(_))
+}
+
+/// Platforms that `image` holds besides these.
+pub(super) fn others<'a>(image: &'a StoredImage, platforms: &[Platform]) -> Vec<&'a Manifest> {
+    image.manifests.iter().filter(|manifest| !platforms.contains(&manifest.platform)).collect()
+}

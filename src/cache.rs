@@ -1,0 +1,318 @@
+//! The build cache that is shared between machines or runs: `--cache` as the arguments that buildx takes for it.
+
+use std::fs;
+use std::str::FromStr;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+use crate::error::{Context as _, Error, Result};
+use crate::image_name::ImageName;
+use crate::tags::{base_slug, fitting_tag, valid_tag_text};
+
+/// What every export has: all stages, and a failure of the cache is no failure of the build.
+const EXPORT: &str = "mode=max,ignore-error=true";
+/// A form that every registry takes. The default of BuildKit 0.21 and later.
+const MANIFEST: &str = "image-manifest=true,oci-mediatypes=true";
+
+/// Where the build cache is kept between builds, besides the builder's own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Cache {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// In the pushed images themselves.
+    Inline,
+    /// In the cache of GitHub Actions.
+    Gha,
+    /// In a registry, in this repository instead of the image's.
+    Registry(Option<ImageName>),
+    /// In a folder: this one instead of one in the user's folder for caches.
+    Local(Option<Utf8PathBuf>),
+}
+
+impl FromStr for Cache {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once('=') {
+            None => match text {
+                "off" => Some(Self::Off),
+                "inline" => Some(Self::Inline),
+                "gha" => Some(Self::Gha),
+                "registry" => Some(Self::Registry(None)),
+                "local" => Some(Self::Local(None)),
+                _ => None,
+            },
+            Some(("registry", reference)) => Some(Self::Registry(Some(reference.parse()?))),
+            Some(("local", folder)) if !folder.is_empty() => Some(Self::Local(Some(folder.into()))),
+            Some(_) => None,
+        }
+        .ok_or_else(|| {
+            Error::usage(format!("invalid cache {text:?}"))
+                .hint("a cache is `registry`, `registry=REF`, `local`, `local=DIR`, `gha`, `inline` or `off`")
+        })
+    }
+}
+
+impl TryFrom<String> for Cache {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl Cache {
+    /// Whether it is kept apart from the image, which not every builder can do.
+    pub fn is_exported(&self) -> bool {
+        !matches!(self, Self::Off | Self::Inline)
+    }
+
+    /// Refuses a cache that would silently not be kept.
+    ///
+    /// # Errors
+    /// A usage error with what is missing.
+    pub fn check(&self, pushes: bool, names_a_registry: bool, in_github_actions: bool) -> Result<()> {
+        match self {
+            Self::Inline if !pushes => Err(Error::usage("`--cache inline` is kept in the images that are pushed")
+                .hint("add `--push`, or choose another cache, such as `--cache local`")),
+            Self::Registry(None) if !names_a_registry => {
+                Err(Error::usage("`--cache registry` needs a repository that names a registry")
+                    .hint("set `--repository`, or say where: `--cache registry=registry.example.com/team/cache`"))
+            }
+            Self::Gha if !in_github_actions => {
+                Err(Error::usage("`--cache gha` works in a job of GitHub Actions that hands its runtime token on")
+                    .hint("ACTIONS_RUNTIME_TOKEN is not set; `crazy-max/ghaction-github-runtime` sets it in a step"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the names of caches are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachePlace<'a> {
+    /// The repository of the images.
+    pub repository: &'a ImageName,
+    /// What every tag starts with.
+    pub prefix: &'a str,
+    /// The base image, by name.
+    pub base_image: &'a str,
+    /// The branch that is built, if any.
+    pub branch: Option<&'a str>,
+    /// The branch whose cache serves all others, if it is known.
+    pub default_branch: Option<&'a str>,
+    /// An earlier image of the dependencies.
+    pub versioned: &'a ImageName,
+    /// The user's folder for caches.
+    pub caches: &'a Utf8Path,
+}
+
+/// A cache as buildx takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CacheArguments {
+    /// Values of `--cache-from`.
+    pub from: Vec<String>,
+    /// Values of `--cache-to`.
+    pub to: Vec<String>,
+    /// The folder that is written new, and the one in whose place it comes.
+    pub swap: Option<(Utf8PathBuf, Utf8PathBuf)>,
+}
+
+impl CachePlace<'_> {
+    /// The arguments for `cache`: one cache for each base image and branch, and the default branch's as second source.
+    ///
+    /// # Errors
+    /// When the cache's name is not valid.
+    pub fn arguments(&self, cache: &Cache) -> Result<CacheArguments> {
+        let (slug, _) = base_slug(self.base_image);
+        let branch = self.branch.or(self.default_branch).unwrap_or("none");
+        let branches: Vec<&str> =
+            [Some(branch), self.default_branch.filter(|default| *default != branch)].into_iter().flatten().collect();
+        Ok(match cache {
+            Cache::Off => CacheArguments::default(),
+            Cache::Inline => CacheArguments {
+                from: vec![format!("type=registry,ref={}", self.versioned)],
+                to: vec!["type=inline".to_owned()],
+                swap: None,
+            },
+            Cache::Gha => {
+                let scope = |branch: &str| format!("type=gha,scope={}-{slug}-{}", self.prefix, valid_tag_text(branch));
+                CacheArguments {
+                    from: branches.iter().map(|branch| scope(branch)).collect(),
+                    to: vec![format!("{},{EXPORT}", scope(branch))],
+                    swap: None,
+                }
+            }
+            Cache::Registry(reference) => {
+                let reference = reference.as_ref().unwrap_or(self.repository);
+                let named = |branch: &str| -> Result<String> {
+                    let tag = format!("{}_cache_{slug}_{}", self.prefix, valid_tag_text(branch));
+                    let tag = reference.tag().map_or(tag, str::to_owned);
+                    Ok(format!("type=registry,ref={}", reference.with_tag(&fitting_tag(tag, self.prefix))?))
+                };
+                let mut from = branches.iter().map(|branch| named(branch)).collect::<Result<Vec<_>>>()?;
+                from.dedup();
+                CacheArguments { to: vec![format!("{},{EXPORT},{MANIFEST}", named(branch)?)], from, swap: None }
+            }
+            Cache::Local(folder) => {
+                let folder = folder.clone().unwrap_or_else(|| self.caches.join("build-cache")).join(slug);
+                let new = folder.with_extension("new");
+                // A folder without an index is no cache, and buildx would fail.
+                let from = folder.join("index.json").is_file().then(|| format!("type=local,src={folder}"));
+                CacheArguments {
+                    from: from.into_iter().collect(),
+                    to: vec![format!("type=local,dest={new},{EXPORT}")],
+                    swap: Some((new, folder)),
+                }
+            }
+        })
+    }
+}
+
+impl CacheArguments {
+    /// Puts the folder that was written in the place of the earlier one. `mode=max` only ever adds to a folder, so that
+    /// one that is written again and again would grow for ever.
+    ///
+    /// # Errors
+    /// When a folder cannot be moved or removed.
+    pub fn finish(&self) -> Result<()> {
+        let Some((new, folder)) = self.swap.as_ref().filter(|(new, _)| new.join("index.json").is_file()) else {
+            return Ok(());
+        };
+        let cannot = || format!("cannot put the new build cache in the place of `{folder}`");
+        let old = folder.with_extension("old");
+        remove(&old).context(cannot)?;
+        if folder.exists() {
+            fs::rename(folder, &old).context(cannot)?;
+        }
+        fs::rename(new, folder).context(cannot)?;
+        remove(&old).context(cannot)
+    }
+
+    /// Removes what an interrupted run left where the new folder is to be written.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn prepare(&self) -> Result<()> {
+        match &self.swap {
+            Some((new, _)) => remove(new).context(|| format!("cannot remove `{new}`")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn remove(folder: &Utf8Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn arguments(cache: &str, branch: Option<&str>) -> Result<CacheArguments> {
+        let place = CachePlace {
+            repository: &"registry.example.com/team/app".parse()?,
+            prefix: "rt",
+            base_image: "rust:1-bookworm",
+            branch,
+            default_branch: Some("main"),
+            versioned: &"registry.example.com/team/app:rt_v1_rust_t_1-bookworm".parse()?,
+            caches: Utf8Path::new("/no/such/caches"),
+        };
+        place.arguments(&cache.parse()?)
+    }
+
+    #[test]
+    fn a_branch_has_its_own_cache_and_reads_the_default_branchs() -> Result<()> {
+        let of = |branch: &str| format!("type=registry,ref=registry.example.com/team/app:rt_cache_rust_t_1-bookworm_{branch}");
+        let found = arguments("registry", Some("feat/x"))?;
+        assert_eq!(found.from, [of("feat_x"), of("main")]);
+        let to = format!("{},mode=max,ignore-error=true,image-manifest=true,oci-mediatypes=true", of("feat_x"));
+        assert_eq!(found.to, [to]);
+        assert_eq!(arguments("registry", Some("main"))?.from, [of("main")]);
+        assert_eq!(arguments("registry", None)?.from, [of("main")], "without a branch, such as at a tag");
+        let found = arguments("registry=r.example/cache", Some("main"))?;
+        assert_eq!(found.from, ["type=registry,ref=r.example/cache:rt_cache_rust_t_1-bookworm_main"]);
+        let found = arguments("registry=r.example/cache:all", Some("x"))?;
+        assert_eq!(found.from, ["type=registry,ref=r.example/cache:all"], "a tag of the user's own is kept");
+        Ok(())
+    }
+
+    #[test]
+    fn the_other_caches() -> Result<()> {
+        let found = arguments("gha", Some("x"))?;
+        assert_eq!(found.from, ["type=gha,scope=rt-rust_t_1-bookworm-x", "type=gha,scope=rt-rust_t_1-bookworm-main"]);
+        assert_eq!(found.to, ["type=gha,scope=rt-rust_t_1-bookworm-x,mode=max,ignore-error=true"]);
+        let found = arguments("inline", None)?;
+        assert_eq!(found.from, ["type=registry,ref=registry.example.com/team/app:rt_v1_rust_t_1-bookworm"]);
+        assert_eq!(found.to, ["type=inline"]);
+        assert_eq!(arguments("off", None)?, CacheArguments::default());
+        Ok(())
+    }
+
+    #[test]
+    fn a_local_cache_is_written_new_and_put_in_the_old_ones_place() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = Utf8Path::from_path(folder.path()).expect("UTF-8");
+        let cache = format!("local={root}");
+        for round in ["first", "second"] {
+            let found = arguments(&cache, None)?;
+            assert_eq!(found.from.len(), usize::from(round == "second"), "only a cache that is there is read");
+            let (new, place) = found.swap.clone().expect("a folder");
+            assert_eq!(found.to, [format!("type=local,dest={new},mode=max,ignore-error=true")]);
+            found.prepare()?;
+            fs::create_dir_all(&new).expect("created");
+            fs::write(new.join("index.json"), round).expect("written");
+            fs::write(new.join(round), "").expect("written");
+            found.finish()?;
+            assert_eq!(fs::read_to_string(place.join("index.json")).ok().as_deref(), Some(round));
+            assert_eq!(fs::read_dir(root).expect("listed").count(), 1, "nothing is left beside it");
+            assert_eq!(fs::read_dir(&place).expect("listed").count(), 2, "nothing of an earlier cache is in it");
+        }
+        let found = arguments(&cache, None)?;
+        found.finish()?;
+        assert!(found.swap.expect("a folder").1.is_dir(), "a cache that was not written anew stays");
+        Ok(())
+    }
+
+    #[rstest]
+    #[case("inline", true, true, true)]
+    #[case("inline", false, true, false)]
+    #[case("registry", false, true, true)]
+    #[case("registry", true, false, false)]
+    #[case("registry=r.example/x", true, false, true)]
+    #[case("local", false, false, true)]
+    #[case("off", false, false, true)]
+    fn a_cache_that_would_not_be_kept_is_refused(
+        #[case] cache: &str,
+        #[case] pushes: bool,
+        #[case] names_a_registry: bool,
+        #[case] allowed: bool,
+    ) -> Result<()> {
+        assert_eq!(cache.parse::<Cache>()?.check(pushes, names_a_registry, false).is_ok(), allowed);
+        Ok(())
+    }
+
+    #[test]
+    fn a_cache_of_github_actions_needs_its_token() {
+        assert_eq!(Cache::Gha.check(true, true, false).expect_err("it was allowed").exit_code(), 2);
+        assert!(Cache::Gha.check(false, false, true).is_ok());
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("s3")]
+    #[case("local=")]
+    #[case("registry=Upper")]
+    #[case("gha=x")]
+    fn what_is_no_cache_is_a_usage_error(#[case] text: &str) {
+        assert_eq!(text.parse::<Cache>().expect_err(text).exit_code(), 2);
+    }
+}
