@@ -231,7 +231,9 @@ mod tests {
 
     #[test]
     fn a_branch_has_its_own_cache_and_reads_the_default_branchs() -> Result<()> {
-        let of = |branch: &str| format!("type=registry,ref=registry.example.com/team/app:rt_cache_rust_t_1-bookworm_{branch}");
+        let of = |branch: &str| {
+            format!("type=registry,ref=registry.example.com/team/app:rt_cache_rust_t_1-bookworm_{branch}")
+        };
         let found = arguments("registry", Some("feat/x"))?;
         assert_eq!(found.from, [of("feat_x"), of("main")]);
         let to = format!("{},mode=max,ignore-error=true,image-manifest=true,oci-mediatypes=true", of("feat_x"));

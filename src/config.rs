@@ -160,7 +160,13 @@ pub struct Settings {
     pub push: Option<bool>,
 
     /// Seconds that a registry has to answer [default: 30]
-    #[arg(long, env = "RUNTIME_IMAGE_REGISTRY_TIMEOUT", hide_env = true, value_name = "SECONDS", help_heading = "Build")]
+    #[arg(
+        long,
+        env = "RUNTIME_IMAGE_REGISTRY_TIMEOUT",
+        hide_env = true,
+        value_name = "SECONDS",
+        help_heading = "Build"
+    )]
     pub registry_timeout: Option<u32>,
 
     /// Where to keep a build cache: registry[=REF], local[=DIR], gha, inline or off [default: off]
@@ -216,7 +222,14 @@ pub struct Settings {
     pub ca_bundle: Option<Utf8PathBuf>,
 
     /// What builds: docker or podman [default: what is there, docker first]
-    #[arg(long, env = "RUNTIME_IMAGE_ENGINE", hide_env = true, value_name = "ENGINE", hide_possible_values = true, help_heading = "Build")]
+    #[arg(
+        long,
+        env = "RUNTIME_IMAGE_ENGINE",
+        hide_env = true,
+        value_name = "ENGINE",
+        hide_possible_values = true,
+        help_heading = "Build"
+    )]
     pub engine: Option<Engine>,
 
     /// Builder instance of buildx to use

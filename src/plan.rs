@@ -232,7 +232,8 @@ fn expect_own(name: &ImageName, image: &StoredImage, tiers: Tiers) -> Result<()>
 /// Tells of another digest that the base image had when `image` was built.
 fn moved_base(image: &StoredImage, options: &Options) -> Option<String> {
     let (before, now) = (image.labels.get(labels::BASE_DIGEST)?, options.base_digest.as_ref()?);
-    (before != now).then(|| format!("was built when `{}` was {before:.19}, and it is {now:.19} now", options.base_image))
+    (before != now)
+        .then(|| format!("was built when `{}` was {before:.19}, and it is {now:.19} now", options.base_image))
 }
 
 fn lacking(image: &StoredImage, platforms: &[Platform]) -> Option<String> {
@@ -300,11 +301,7 @@ mod tests {
         }
 
         fn versioned(self, system: &str) -> Self {
-            self.with(
-                |tags| &tags.versioned,
-                "linux/amd64",
-                &[(labels::SYSTEM_HASH, system), (labels::KIND, "cargo")],
-            )
+            self.with(|tags| &tags.versioned, "linux/amd64", &[(labels::SYSTEM_HASH, system), (labels::KIND, "cargo")])
         }
 
         fn plan(&self) -> Result<Plan> {

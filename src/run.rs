@@ -234,8 +234,12 @@ impl<'a> Run<'a> {
             request.cache.prepare()?;
             let result = self
                 .timed(|seconds| &mut seconds.build, |_| builder.build(&request))
-                .and_then(|metadata| self.timed(|seconds| &mut seconds.confirm, |_| builder.confirm(&request, &metadata)))
-                .map_err(|error| if output == Output::Push { self.with_what_is_there(builder, &request, error) } else { error })?;
+                .and_then(|metadata| {
+                    self.timed(|seconds| &mut seconds.confirm, |_| builder.confirm(&request, &metadata))
+                })
+                .map_err(|error| {
+                    if output == Output::Push { self.with_what_is_there(builder, &request, error) } else { error }
+                })?;
             request.cache.finish()?;
             confirmed.push(result);
         }
@@ -261,7 +265,11 @@ impl<'a> Run<'a> {
             }
         });
         let states: Vec<String> = states.collect();
-        error.note(format!("in `{}`: {}; another run makes what is missing", self.names().repository, states.join(", ")))
+        error.note(format!(
+            "in `{}`: {}; another run makes what is missing",
+            self.names().repository,
+            states.join(", ")
+        ))
     }
 
     fn work_tree(&self) -> WorkTree<'_> {

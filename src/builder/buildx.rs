@@ -10,7 +10,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::capabilities::{Driver, ImageStore, Instance, Wanted, check, too_old};
 use super::engine;
 use super::registry::{Registry, may_be_passed_over, others};
-use super::{BuildRequest, BuildxMetadata, Confirmed, Manifest, Purpose, ResultName, RuntimeBuilder, Store, StoredImage};
+use super::{
+    BuildRequest, BuildxMetadata, Confirmed, Manifest, Purpose, ResultName, RuntimeBuilder, Store, StoredImage,
+};
 use crate::config::{Options, Output};
 use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
@@ -335,7 +337,9 @@ impl BuildxBuilder {
             }
         }
         let adds = |(name, image): (&ResultName, &Option<StoredImage>)| {
-            image.as_ref().is_some_and(|image| name.is_of_same_content(image) && !others(image, &request.platforms).is_empty())
+            image
+                .as_ref()
+                .is_some_and(|image| name.is_of_same_content(image) && !others(image, &request.platforms).is_empty())
         };
         let adds: Vec<bool> = request.names.iter().zip(&existing).map(adds).collect();
         // Outside the engine an image can be pushed without a name, so that machines which push the same name for other
@@ -537,18 +541,8 @@ pub fn build_arguments(
     metadata_file: &Utf8Path,
 ) -> Vec<OsString> {
     // Destructured, so that a new field cannot be forgotten.
-    let BuildRequest {
-        context,
-        target,
-        deps_image,
-        names,
-        output: _,
-        labels,
-        platforms,
-        cache,
-        no_cache,
-        build_args,
-    } = request;
+    let BuildRequest { context, target, deps_image, names, output: _, labels, platforms, cache, no_cache, build_args } =
+        request;
     let BuildxSettings {
         outputs: _,
         builder,
@@ -704,7 +698,8 @@ mod tests {
 
     #[test]
     fn an_image_is_pushed_without_a_name_and_with_all_its_times_the_same() {
-        let settings = BuildxSettings { rewrite: true, attestations: vec!["--provenance=mode=max".into()], ..settings() };
+        let settings =
+            BuildxSettings { rewrite: true, attestations: vec!["--provenance=mode=max".into()], ..settings() };
         assert_eq!(
             line(&request(), &Exporter::ByDigest("r:1/x".to_owned()), &settings),
             "docker buildx build --platform linux/amd64 --metadata-file /tmp/m.json --output \

@@ -186,11 +186,13 @@ pub(super) fn check(instance: &Instance, store: Option<ImageStore>, wanted: &Wan
         }
     }
     if *rewrite && (inside || *load) {
-        return Err(refused("a reproducible image of this kind cannot be made here: the times of its files stay as they are")
-            .hint(format!(
-                "{}; for projects of kind `cargo` it works everywhere",
-                if inside { another } else { "push instead of loading (`--push`)" }
-            )));
+        return Err(refused(
+            "a reproducible image of this kind cannot be made here: the times of its files stay as they are",
+        )
+        .hint(format!(
+            "{}; for projects of kind `cargo` it works everywhere",
+            if inside { another } else { "push instead of loading (`--push`)" }
+        )));
     }
     let missing: Vec<Platform> = platforms.iter().filter(|platform| !instance.builds(platform)).cloned().collect();
     if !instance.platforms.is_empty() && !missing.is_empty() {

@@ -177,12 +177,8 @@ pub trait RuntimeBuilder: Sync {
     ///
     /// # Errors
     /// When a store cannot be asked: that is not the same as "absent".
-    fn find(
-        &self,
-        images: &[&ImageName],
-        platforms: &[Platform],
-        purpose: Purpose,
-    ) -> Result<Vec<Option<StoredImage>>>;
+    fn find(&self, images: &[&ImageName], platforms: &[Platform], purpose: Purpose)
+    -> Result<Vec<Option<StoredImage>>>;
 
     /// Whether this builder can use `image` for every one of `platforms`.
     ///

@@ -80,7 +80,10 @@ impl LookUps<'_> {
     /// Waits for the answers, in the order asked.
     pub fn answers(self) -> Result<Vec<Option<StoredImage>>> {
         let Self { registry, deadline, started } = self;
-        started.into_iter().map(|(image, command, running)| registry.answer(&image, &command, running, deadline)).collect()
+        started
+            .into_iter()
+            .map(|(image, command, running)| registry.answer(&image, &command, running, deadline))
+            .collect()
     }
 }
 
@@ -111,9 +114,8 @@ impl Registry<'_> {
                 return Ok(None);
             }
             let failure = Failure::of(&output.stderr);
-            let delay = delays.next().filter(|delay| {
-                tries < failure.most_tries() && Instant::now() + *delay < deadline
-            });
+            let delay =
+                delays.next().filter(|delay| tries < failure.most_tries() && Instant::now() + *delay < deadline);
             let Some(delay) = delay else {
                 return Err(failure.error(image, tries, output.stderr.trim().to_owned()));
             };
@@ -170,7 +172,8 @@ impl Failure {
             Self::Unauthorized
         } else if status("403") {
             Self::Forbidden
-        } else if status("5") || said(&[": EOF", "connection reset", "broken pipe", "i/o timeout", "handshake timeout"]) {
+        } else if status("5") || said(&[": EOF", "connection reset", "broken pipe", "i/o timeout", "handshake timeout"])
+        {
             Self::Server
         } else if said(&["connection refused"]) {
             Self::Refused
