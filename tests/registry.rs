@@ -4,22 +4,11 @@
 
 mod support;
 
-use support::{HELLO, Project, docker, image_exists, registry};
-
-fn pushed_project() -> Project {
-    let mut project = Project::hello_on_engine();
-    project.repository = format!("{}/{}", registry(), project.repository.trim_start_matches("localhost/"));
-    project
-}
-
-fn registry_digest(image: &str) -> String {
-    let text = docker(&["buildx", "imagetools", "inspect", "--format", "{{json .Manifest}}", image]);
-    serde_json::from_str::<serde_json::Value>(&text).unwrap()["digest"].as_str().unwrap().to_owned()
-}
+use support::{HELLO, Project, docker, image_exists, registry_digest};
 
 #[test]
 fn a_pushed_image_is_confirmed_by_the_registry_and_reused_from_there() {
-    let project = pushed_project();
+    let project = Project::hello_on_engine().in_registry();
     let (report, _) = project.json(&["--push"]);
     let image = report["image"].as_str().unwrap();
     assert_eq!(report["confirmed"]["store"], "registry");

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends here")]
 
+pub mod bridge;
 pub mod openhands;
 
 use std::fs;
@@ -70,6 +71,26 @@ impl Project {
     pub fn on_engine(mut self) -> Self {
         self.base_image = rust_base();
         self.write("salt", salt());
+        self
+    }
+
+    /// A project that is built in seconds on every platform: it prints what `app` says and the machine it runs on.
+    pub fn small() -> Self {
+        let mut project = Self::empty();
+        project.base_image = debian_base();
+        project.write(
+            "runtime-image.toml",
+            "version = \"1.0\"\nlock-files = [\"lock\"]\nextra-deps = \"sort lock >/dependencies\"\nsource = [\"app\"]\n\
+             prebuild = [\"sort app >/built\"]\ncmd = [\"sh\", \"app\"]\n",
+        );
+        project.write("lock", salt());
+        project.write("app", "echo hello from $(uname -m)\n");
+        project
+    }
+
+    /// The same project with its images in the test registry.
+    pub fn in_registry(mut self) -> Self {
+        self.repository = format!("{}/{}", registry(), self.repository.trim_start_matches("localhost/"));
         self
     }
 
@@ -213,6 +234,51 @@ pub fn docker(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Runs docker in another environment; it must succeed.
+pub fn docker_with(environment: &[(&str, String)], arguments: &[&str]) -> String {
+    let environment = environment.iter().map(|(name, value)| (*name, value));
+    let output = Command::new("docker").args(arguments).envs(environment).output().expect("docker runs");
+    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a registry has under this name: the JSON object that `docker buildx imagetools` gives.
+pub fn in_registry(image: &str) -> Value {
+    serde_json::from_str(&docker(&["buildx", "imagetools", "inspect", "--format", "{{json .}}", image])).unwrap()
+}
+
+/// The digest of what a registry has under this name.
+pub fn registry_digest(image: &str) -> String {
+    in_registry(image)["manifest"]["digest"].as_str().unwrap().to_owned()
+}
+
+/// Platform and digest of each image in an index, attestations left out.
+pub fn manifests(image: &str) -> Vec<(String, String)> {
+    let image = in_registry(image);
+    let listed = image["manifest"]["manifests"].as_array().unwrap_or_else(|| panic!("{image} is not an index"));
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut found: Vec<_> = listed
+        .iter()
+        .map(|manifest| (text(&manifest["platform"]["architecture"]), text(&manifest["digest"])))
+        .filter(|(architecture, _)| architecture != "unknown")
+        .collect();
+    found.sort();
+    found
+}
+
+/// Whether the engine has the containerd image store.
+pub fn containerd_store() -> bool {
+    docker(&["info", "--format", "{{json .DriverStatus}}"]).contains("io.containerd.snapshotter")
+}
+
+/// The platform of the engine, and one that it has to emulate.
+pub fn platforms() -> [&'static str; 2] {
+    match docker(&["version", "--format", "{{.Server.Arch}}"]).trim() {
+        "arm64" => ["linux/arm64", "linux/amd64"],
+        _ => ["linux/amd64", "linux/arm64"],
+    }
+}
+
 /// What a container of the image prints.
 pub fn run_image(image: &str, command: &[&str]) -> String {
     docker(&[&["run", "--rm", "--network", "none", image], command].concat())
@@ -244,6 +310,13 @@ pub fn rust_base() -> String {
     assert_engine();
     std::env::var("RI_REGISTRY")
         .map_or_else(|_| "rust:1-bookworm".to_owned(), |registry| format!("{registry}/rust:trixie"))
+}
+
+/// A small base image: the test registry's, or the public one where a user's own engine is used.
+pub fn debian_base() -> String {
+    assert_engine();
+    std::env::var("RI_REGISTRY")
+        .map_or_else(|_| "debian:bookworm".to_owned(), |registry| format!("{registry}/debian:bookworm"))
 }
 
 const HOW: &str = "run the tests with `make test`, or inside `scripts/engine run -- ...`";

@@ -1,0 +1,177 @@
+//! Images for several platforms: one index under one name, added to by machines of other architectures, and what each
+//! kind of image store can do.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{
+    Project, containerd_store, docker, image_id, in_registry, manifests, platforms, registry_digest,
+};
+
+/// What the image prints on this platform.
+fn runs_on(image: &str, platform: &str) -> String {
+    docker(&["run", "--rm", "--platform", platform, image])
+}
+
+fn machine(platform: &str) -> &'static str {
+    if platform == "linux/arm64" { "aarch64" } else { "x86_64" }
+}
+
+const BOTH: &str = "linux/arm64/v8,amd64";
+
+#[test]
+fn several_platforms_are_one_index_under_one_name_that_runs_on_each() {
+    let project = Project::small().in_registry();
+    if !containerd_store() {
+        project.run(&["--push", "--platform", BOTH]).fails_with(
+            1,
+            &["several platforms (linux/amd64,linux/arm64)", "classic image store", "driver `docker`", "hint: "],
+        );
+        assert!(!project.root.join("target").exists());
+        return;
+    }
+    let (report, run) = project.json(&["--push", "--platform", BOTH]);
+    assert_eq!(report["platforms"], json!(["linux/amd64", "linux/arm64"]), "normalised and sorted");
+    assert_eq!(report["confirmed"]["platforms"], report["platforms"]);
+    let image = report["image"].as_str().unwrap();
+    assert_eq!(report["confirmed"]["digest"], registry_digest(image));
+    assert!(run.stderr.contains(&format!("warning: {} is emulated", platforms()[1])), "{}", run.stderr);
+    for platform in platforms() {
+        assert_eq!(runs_on(image, platform), format!("hello from {}\n", machine(platform)));
+    }
+    for tag in ["lock", "versioned"] {
+        assert_eq!(manifests(&project.name(report["tags"][tag].as_str().unwrap())).len(), 2, "{tag}");
+    }
+
+    for platform in ["linux/amd64", "arm64", BOTH] {
+        let (again, _) = project.json(&["--push", "--platform", platform]);
+        assert_eq!(again["action"], "reuse", "{platform} is in it: {}", again["reason"]);
+    }
+    project.write("app", "echo changed on $(uname -m)\n");
+    let (changed, run) = project.json(&["--push", "--platform", BOTH]);
+    assert_eq!(changed["build_from"], "lock", "{}", run.stderr);
+    for platform in platforms() {
+        assert_eq!(
+            runs_on(changed["image"].as_str().unwrap(), platform),
+            format!("changed on {}\n", machine(platform))
+        );
+    }
+}
+
+#[test]
+fn several_platforms_are_loaded_where_the_store_holds_them_and_refused_where_not() {
+    let project = Project::small();
+    let arguments = ["--platform", BOTH];
+    if !containerd_store() {
+        let run = project.run(&arguments);
+        run.fails_with(1, &["several platforms", "classic image store", "--builder", "containerd-snapshotter"]);
+        return;
+    }
+    let (report, _) = project.json(&arguments);
+    let image = report["image"].as_str().unwrap();
+    assert_eq!(report["confirmed"]["digest"], image_id(image));
+    for platform in platforms() {
+        assert_eq!(runs_on(image, platform), format!("hello from {}\n", machine(platform)));
+    }
+    assert_eq!(project.json(&arguments).0["action"], "reuse");
+}
+
+#[test]
+fn pushing_one_platform_adds_to_what_the_name_holds_for_another() {
+    let project = Project::small().in_registry();
+    let [own, other] = platforms();
+    let (first, _) = project.json(&["--push", "--platform", own]);
+    let image = first["image"].as_str().unwrap();
+    let own_digest = first["confirmed"]["digest"].clone();
+
+    let (plan, _) = project.json(&["plan", "--push", "--platform", other]);
+    assert!(plan["reason"].as_str().unwrap().contains(&format!("is for {own}, not for {other}")), "{plan}");
+    let (second, _) = project.json(&["--push", "--platform", other]);
+    assert_eq!((&second["image"], second["action"].as_str()), (&first["image"], Some("build")));
+    assert_eq!(second["confirmed"]["platforms"], json!(["linux/amd64", "linux/arm64"]));
+    for name in ["source", "lock", "versioned"].map(|tag| project.name(first["tags"][tag].as_str().unwrap())) {
+        assert_eq!(manifests(&name).len(), 2, "{name}");
+    }
+    assert!(manifests(image).iter().any(|(_, digest)| own_digest == *digest), "the first image is still in it");
+    let left = docker(&["image", "ls", "--format", "{{.Tag}}", &project.repository]);
+    assert!(!left.contains("linux-"), "a name that was only on the way is left: {left}");
+    for platform in platforms() {
+        let (again, _) = project.json(&["--push", "--platform", platform]);
+        assert_eq!(again["action"], "reuse");
+    }
+
+    let (forced, _) = project.json(&["--push", "--platform", own, "--force-rebuild"]);
+    assert_eq!(forced["confirmed"]["platforms"], json!(["linux/amd64", "linux/arm64"]), "the other one stays");
+}
+
+#[test]
+fn load_and_push_are_both_confirmed() {
+    let project = Project::small().in_registry();
+    let (report, _) = project.json(&["--load", "--push"]);
+    let image = report["image"].as_str().unwrap();
+    assert_eq!((&report["confirmed"]["store"], &report["loaded"]["store"]), (&json!("registry"), &json!("engine")));
+    assert_eq!(report["confirmed"]["digest"], registry_digest(image));
+    assert_eq!(report["loaded"]["digest"], image_id(image));
+    assert_eq!(runs_on(image, platforms()[0]), format!("hello from {}\n", machine(platforms()[0])));
+}
+
+#[test]
+fn a_name_that_somebody_else_has_pushed_is_not_overwritten_without_force() {
+    let project = Project::small().in_registry();
+    let [source, lock, versioned] = project.tags(&[]).map(|tag| project.name(&tag));
+    for name in [&versioned, &lock, &source] {
+        docker(&["buildx", "imagetools", "create", "--tag", name, &project.base_image]);
+        let before = registry_digest(name);
+        let run = project.run(&["--push"]);
+        run.fails_with(1, &["exists but", "label", "hint: ", "--force-rebuild"]);
+        assert_eq!(registry_digest(name), before);
+    }
+    project.ok(&["--push", "--force-rebuild"]);
+    for name in [&versioned, &lock, &source] {
+        assert_eq!(in_registry(name)["image"]["config"]["Labels"]["dev.runtime-image.kind"], "custom", "{name}");
+    }
+}
+
+#[test]
+fn what_a_classic_store_cannot_do_is_refused_before_any_work_and_done_elsewhere() {
+    let project = Project::small().in_registry();
+    let cache = project.root.join("cache");
+    let cache = format!("local={}", cache.display());
+    for (arguments, what) in
+        [(["--push", "--provenance"], "attestations"), (["--push", &format!("--cache={cache}")], "build cache")]
+    {
+        let run = project.run(&arguments);
+        if containerd_store() {
+            assert_eq!(run.code, Some(0), "{}", run.stderr);
+        } else {
+            run.fails_with(1, &[what, "classic image store", "driver `docker`", "--builder", "containerd-snapshotter"]);
+            assert!(!project.root.join("cache").exists());
+        }
+    }
+}
+
+#[test]
+fn attestations_are_part_of_the_name_and_of_the_image_and_no_platform() {
+    let project = Project::small().in_registry();
+    let plain = project.tags(&[]);
+    let attested = project.tags(&["--provenance=max"]);
+    assert_eq!(plain[1], attested[1], "the dependencies are the same");
+    assert_ne!(plain[0], attested[0]);
+    if !containerd_store() {
+        project.run(&["--push", "--provenance=max"]).fails_with(1, &["attestations", "classic image store"]);
+        return;
+    }
+    let (report, _) = project.json(&["--push", "--provenance=max"]);
+    assert_eq!(report["confirmed"]["platforms"].as_array().map(Vec::len), Some(1));
+    let image = in_registry(report["image"].as_str().unwrap());
+    let kinds: Vec<&Value> = image["manifest"]["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|manifest| &manifest["annotations"]["vnd.docker.reference.type"])
+        .collect();
+    assert!(kinds.contains(&&json!("attestation-manifest")), "{image}");
+    assert_eq!(project.json(&["--push", "--provenance=max"]).0["action"], "reuse");
+}
