@@ -638,16 +638,7 @@ impl Settings {
             user,
             cmd,
         } = self;
-        let push = push.unwrap_or(false);
-        // The registry first: what it holds, every later build can start from.
-        let outputs: Vec<Output> = [push.then_some(Output::Push), load.unwrap_or(!push).then_some(Output::Load)]
-            .into_iter()
-            .flatten()
-            .collect();
-        if outputs.is_empty() {
-            return Err(Error::usage("with `--load=false` and no `--push` the image would be nowhere")
-                .hint("leave `--load=false` out, or add `--push`"));
-        }
+        let outputs = outputs(load, push)?;
         let reproducible = reproducible.unwrap_or(false);
         let platforms: BTreeSet<Platform> =
             platform.unwrap_or_default().iter().map(|text| text.parse()).collect::<Result<_>>()?;
@@ -700,6 +691,18 @@ impl Settings {
         options.check()?;
         Ok(options)
     }
+}
+
+/// The registry first: what it holds, every later build can start from.
+fn outputs(load: Option<bool>, push: Option<bool>) -> Result<Vec<Output>> {
+    let push = push.unwrap_or(false);
+    let outputs = [push.then_some(Output::Push), load.unwrap_or(!push).then_some(Output::Load)];
+    let outputs: Vec<Output> = outputs.into_iter().flatten().collect();
+    if outputs.is_empty() {
+        return Err(Error::usage("with `--load=false` and no `--push` the image would be nowhere")
+            .hint("leave `--load=false` out, or add `--push`"));
+    }
+    Ok(outputs)
 }
 
 fn wrong(place: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
@@ -818,6 +821,8 @@ impl Options {
             return Err(Error::usage("`--push` needs a repository that names a registry")
                 .hint("for example `--repository registry.example.com/team/app-runtime`"));
         }
+        let in_github_actions = std::env::var_os("ACTIONS_RUNTIME_TOKEN").is_some();
+        self.cache.check(self.pushes(), self.names_a_registry(), in_github_actions)?;
         if self.reproducible && self.provenance.is_some() {
             return Err(Error::usage("`--reproducible` and `--provenance` exclude each other")
                 .hint("provenance says when the image was built, which is never the same again"));

@@ -258,13 +258,11 @@ impl Running {
     /// As [`wait`](Self::wait).
     pub fn wait_until(&self, deadline: Instant) -> Result<Option<Output>> {
         let failed = |error| cannot_run(&self.program, error);
-        match self.handle.wait_deadline(deadline).map_err(failed)? {
-            Some(output) => self.output(output).map(Some),
-            None => {
-                self.handle.kill().map_err(failed)?;
-                self.interrupt.check().map(|()| None)
-            }
+        if let Some(output) = self.handle.wait_deadline(deadline).map_err(failed)? {
+            return self.output(output).map(Some);
         }
+        self.handle.kill().map_err(failed)?;
+        self.interrupt.check().map(|()| None)
     }
 
     fn output(&self, output: &std::process::Output) -> Result<Output> {

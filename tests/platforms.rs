@@ -6,9 +6,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{
-    Project, containerd_store, docker, image_id, in_registry, manifests, platforms, registry_digest,
-};
+use support::{Project, containerd_store, docker, image_id, in_registry, manifests, platforms, registry_digest};
 
 /// What the image prints on this platform.
 fn runs_on(image: &str, platform: &str) -> String {

@@ -10,9 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::capabilities::{Driver, ImageStore, Instance, Wanted, check, too_old};
 use super::engine;
 use super::registry::{Registry, may_be_passed_over, others};
-use super::{
-    BuildRequest, BuildxMetadata, Confirmed, Manifest, Purpose, ResultName, RuntimeBuilder, Store, StoredImage,
-};
+use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, ResultName, RuntimeBuilder, Store, StoredImage};
 use crate::config::{Options, Output};
 use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
@@ -27,8 +25,6 @@ use crate::term::{Terminal, Verbosity};
 const PROXY_VARIABLES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 /// The time that images and what is in them are dated with, in seconds since 1970.
 const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
-/// How often an index is written again because somebody else wrote it at the same time.
-const INDEX_WRITES: u32 = 5;
 
 /// Drives `docker buildx`.
 #[derive(Debug)]
@@ -347,7 +343,7 @@ impl BuildxBuilder {
         if self.instance()?.driver != Driver::Docker && request.platforms.len() == 1 {
             let repository = request.names.first().map(|name| name.name.repository()).unwrap_or_default();
             let metadata = self.run_build(request, &Exporter::ByDigest(repository))?;
-            return self.with_indexes(&registry, request, &request.names, metadata);
+            return registry.add_to_indexes(&request.names, &request.platforms, metadata);
         }
         let platforms = joined(&request.platforms).replace(['/', ','], "-");
         let pushed_as = |name: &ImageName, adds: bool| {
@@ -362,64 +358,13 @@ impl BuildxBuilder {
         if added.is_empty() {
             return Ok(metadata);
         }
-        let metadata = self.with_indexes(&registry, request, &added, metadata)?;
+        let metadata = registry.add_to_indexes(&added, &request.platforms, metadata)?;
         // The engine keeps what it pushes. It need not keep a name that was only on the way.
         for name in pushed.iter().zip(&adds).filter(|(_, adds)| **adds).map(|(name, _)| name) {
             let _ = self.answer(&self.docker()?.args(["image", "rm", &name.to_string()]));
         }
         Ok(metadata)
     }
-
-    /// Writes an index under each of `names`: of what was pushed, and of what the name holds for other platforms.
-    fn with_indexes(
-        &self,
-        registry: &Registry<'_>,
-        request: &BuildRequest,
-        names: &[ResultName],
-        metadata: BuildxMetadata,
-    ) -> Result<BuildxMetadata> {
-        let digest = metadata.digest.clone().ok_or_else(|| Error::failed("buildx does not tell what it pushed"))?;
-        let mut manifests = Vec::new();
-        for name in names {
-            let new = registry.find(&[&name.name.with_digest(&digest)])?.into_iter().next().flatten();
-            let new = new.ok_or_else(|| Error::failed(format!("{digest} was pushed, and is not in the registry")))?;
-            manifests = new.manifests;
-            add_to_index(registry, request, name, &digest, &manifests)?;
-        }
-        Ok(BuildxMetadata { manifests, ..metadata })
-    }
-}
-
-/// Makes `name` hold `manifests`, which `digest` names, and what it holds for other platforms; again if somebody else
-/// writes it at the same time.
-fn add_to_index(
-    registry: &Registry<'_>,
-    request: &BuildRequest,
-    name: &ResultName,
-    digest: &str,
-    manifests: &[Manifest],
-) -> Result<()> {
-    for _ in 0..INDEX_WRITES {
-        let existing = registry.find(&[&name.name])?.into_iter().next().flatten();
-        let mut sources = Vec::new();
-        if let Some(image) = existing {
-            if manifests.iter().all(|manifest| image.manifests.contains(manifest)) {
-                return Ok(());
-            }
-            let kept = others(&image, &request.platforms);
-            if name.is_of_same_content(&image) {
-                if kept.len() == image.manifests.len() {
-                    // All of it, with the attestations that belong to it.
-                    sources.push(image.digest.clone());
-                } else {
-                    sources.extend(kept.into_iter().map(|manifest| manifest.digest.clone()));
-                }
-            }
-        }
-        sources.push(digest.to_owned());
-        registry.write_index(&name.name, &sources)?;
-    }
-    Err(Error::failed(format!("`{name}` changes faster than it can be written")).hint("run again"))
 }
 
 /// What a build does with its result.

@@ -128,6 +128,7 @@ impl Instance {
 
 /// What is asked of a builder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct Wanted<'a> {
     /// For what to build.
     pub platforms: &'a [Platform],

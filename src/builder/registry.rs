@@ -8,7 +8,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde_json::Value;
 
 use super::engine::platform_of;
-use super::{Manifest, Store, StoredImage};
+use super::{BuildxMetadata, Manifest, ResultName, Store, StoredImage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image_name::ImageName;
 use crate::platform::Platform;
@@ -16,6 +16,8 @@ use crate::process::{Capture, Command, Interrupt, Running};
 use crate::term::Terminal;
 
 const FIRST_DELAY: Duration = Duration::from_millis(500);
+/// How often an index is written again because somebody else wrote it at the same time.
+const INDEX_WRITES: u32 = 5;
 const LONGEST_DELAY: Duration = Duration::from_secs(8);
 
 /// How registries are asked.
@@ -56,8 +58,53 @@ impl Registry<'_> {
         self.look_up(images)?.answers()
     }
 
-    /// Makes `name` an index of all that `sources` (digests in its repository) name. Gives the index's digest.
-    pub fn write_index(&self, name: &ImageName, sources: &[String]) -> Result<()> {
+    /// Makes each of `names` an index of what a build has just pushed, and of what the name holds for other platforms
+    /// than these. Gives the metadata with the manifests that were pushed.
+    pub fn add_to_indexes(
+        &self,
+        names: &[ResultName],
+        platforms: &[Platform],
+        metadata: BuildxMetadata,
+    ) -> Result<BuildxMetadata> {
+        let digest = metadata.digest.clone().ok_or_else(|| Error::failed("buildx does not tell what it pushed"))?;
+        let mut manifests = Vec::new();
+        for name in names {
+            let pushed = self.find(&[&name.name.with_digest(&digest)])?.into_iter().next().flatten();
+            let pushed =
+                pushed.ok_or_else(|| Error::failed(format!("{digest} was pushed, and is not in the registry")))?;
+            self.add_to_index(name, platforms, &pushed)?;
+            manifests = pushed.manifests;
+        }
+        Ok(BuildxMetadata { manifests, ..metadata })
+    }
+
+    /// Writes again if somebody else writes at the same time.
+    fn add_to_index(&self, name: &ResultName, platforms: &[Platform], pushed: &StoredImage) -> Result<()> {
+        for _ in 0..INDEX_WRITES {
+            let existing = self.find(&[&name.name])?.into_iter().next().flatten();
+            let mut sources = Vec::new();
+            if let Some(image) = existing {
+                if pushed.manifests.iter().all(|manifest| image.manifests.contains(manifest)) {
+                    return Ok(());
+                }
+                let kept = others(&image, platforms);
+                if name.is_of_same_content(&image) {
+                    if kept.len() == image.manifests.len() {
+                        // All of it, with the attestations that belong to it.
+                        sources.push(image.digest.clone());
+                    } else {
+                        sources.extend(kept.into_iter().map(|manifest| manifest.digest.clone()));
+                    }
+                }
+            }
+            sources.push(pushed.digest.clone());
+            self.write_index(&name.name, &sources)?;
+        }
+        Err(Error::failed(format!("`{name}` changes faster than it can be written")).hint("run again"))
+    }
+
+    /// Makes `name` an index of all that `sources` (digests in its repository) name.
+    fn write_index(&self, name: &ImageName, sources: &[String]) -> Result<()> {
         let sources = sources.iter().map(|digest| format!("{}@{digest}", name.repository()));
         let command = self.imagetools("create").args(["--tag", &name.to_string()]).args(sources);
         self.terminal.verbose("Running", command.to_string());
@@ -65,8 +112,8 @@ impl Registry<'_> {
         let cannot = || Error::failed(format!("cannot write the index of `{name}`"));
         match running.wait_until(Instant::now() + self.timeout)? {
             Some(output) if output.success => Ok(()),
-            Some(output) => Err(cannot().because(output.stderr.trim())),
-            None => Err(cannot().because(silence(self.timeout))),
+            Some(output) => Err(cannot().because(output.stderr.trim()).hint("run again: what was pushed stays")),
+            None => Err(cannot().because(silence(self.timeout)).hint(Failure::Silent.hint(name))),
         }
     }
 

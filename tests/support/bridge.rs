@@ -7,7 +7,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use super::{copy, docker_with};
+use super::{containerd_store, copy, docker_with};
 
 /// A builder of the driver `remote`, in a copy of docker's configuration. Its connections end with the test.
 pub struct RemoteBuilder {
@@ -18,6 +18,10 @@ pub struct RemoteBuilder {
 impl RemoteBuilder {
     /// A builder that is connected to the engine of the tests.
     pub fn new() -> Self {
+        assert!(
+            containerd_store(),
+            "the BuildKit of an engine with the classic image store cannot be used from outside"
+        );
         let engine = std::env::var("DOCKER_HOST").ok();
         let socket = engine.as_deref().map_or("/var/run/docker.sock", |host| host.strip_prefix("unix://").unwrap());
         let socket = socket.to_owned();
