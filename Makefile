@@ -1,9 +1,11 @@
 # make demo    from nothing to a running image: the tool, an engine if there is none, examples/hello
 # make test    all tests, the real-engine ones included
+# make test-matrix   the real-engine tests on the newest Docker in Debian
 # make lint    format, clippy, documentation, scripts
 # make bench   the figures of the README
+# make images  examples/hello for linux/amd64 and linux/arm64, pushed below REGISTRY: make images REGISTRY=ghcr.io/me
 
-.PHONY: demo test lint bench
+.PHONY: demo test test-matrix lint bench images
 
 demo:
 	cargo build --release --locked
@@ -15,7 +17,15 @@ demo:
 test:
 	cargo build --locked --all-targets
 	scripts/with-engine cargo test --locked -- --test-threads=1
-	scripts/with-engine --store classic cargo test --locked --test tiers --test reuse -- --test-threads=1
+	scripts/with-engine --store classic cargo test --locked $(patsubst %,--test %,$(ON_BOTH_STORES)) -- --test-threads=1
+
+ON_BOTH_STORES = caches platforms reuse tiers
+ON_EVERY_ENGINE = base_image builders errors fetching interrupt registry $(ON_BOTH_STORES)
+
+test-matrix:
+	cargo build --locked --all-targets
+	scripts/engine run --name testing --release testing -- \
+		cargo test --locked $(patsubst %,--test %,$(ON_EVERY_ENGINE)) -- --test-threads=1
 
 lint:
 	cargo fmt --check
@@ -27,3 +37,10 @@ lint:
 bench:
 	cargo build --release --locked
 	scripts/with-engine scripts/bench
+
+# The builder must have or emulate both platforms. .github/workflows/images.yml does the same with a runner for each.
+images:
+	@test -n "$(REGISTRY)" || { echo 'say where to: make images REGISTRY=registry.example.com/team' >&2; exit 2; }
+	cargo build --release --locked
+	cd examples/hello && PATH="$(CURDIR)/target/release:$$PATH" \
+		cargo runtime-image --platform linux/amd64,linux/arm64 --push --repository "$(REGISTRY)/hello-runtime"
