@@ -5,6 +5,7 @@
 
 pub mod bridge;
 pub mod openhands;
+pub mod proxy;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,139 @@
+//! A team: two engines that share only a registry. One machine's build from scratch is the other's reuse and lock build.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use support::proxy::{Answer, Proxy};
+use support::{Project, Run, docker, docker_with, manifests, registry, registry_digest, salt};
+
+/// Another engine, as another machine would have. It ends with the test.
+struct SecondEngine {
+    environment: Vec<(&'static str, String)>,
+}
+
+const NAME: &str = "team";
+
+fn scripts_engine(command: &str) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/engine");
+    let output = Command::new(script).args([command, "--name", NAME]).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "scripts/engine {command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+impl SecondEngine {
+    fn start() -> Self {
+        scripts_engine("up");
+        let exports = scripts_engine("env");
+        let value = |name: &str| {
+            let line = exports.lines().find_map(|line| line.strip_prefix(&format!("export {name}=")));
+            line.unwrap().to_owned()
+        };
+        Self { environment: ["DOCKER_HOST", "DOCKER_CONFIG"].map(|name| (name, value(name))).into() }
+    }
+
+    fn json(&self, project: &Project, arguments: &[&str]) -> (Value, Run) {
+        let mut command = project.command(&[&["--message-format", "json"], arguments].concat());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let run = Run::from(command.output().unwrap());
+        assert_eq!(run.code, Some(0), "{arguments:?} failed:\n{}", run.stderr);
+        (serde_json::from_str(&run.stdout).unwrap(), run)
+    }
+
+    fn docker(&self, arguments: &[&str]) -> String {
+        docker_with(&self.environment, arguments)
+    }
+}
+
+impl Drop for SecondEngine {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            scripts_engine("down");
+        } else {
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/engine");
+            let _ = Command::new(script).args(["down", "--name", NAME]).status();
+        }
+    }
+}
+
+/// The digests of all layers of an image.
+fn layers(image: &str) -> BTreeSet<String> {
+    let repository = image.rsplit_once(':').unwrap().0;
+    let raw = |digest: &str| {
+        let name = format!("{repository}@{digest}");
+        serde_json::from_str::<Value>(&docker(&["buildx", "imagetools", "inspect", "--raw", &name])).unwrap()
+    };
+    let of = |manifest: &Value| -> Vec<String> {
+        let layers = manifest["layers"].as_array().unwrap();
+        layers.iter().map(|layer| layer["digest"].as_str().unwrap().to_owned()).collect()
+    };
+    manifests(image).iter().flat_map(|(_, digest)| of(&raw(digest))).collect()
+}
+
+/// The layers that were fetched through the proxy.
+fn fetched(proxy: &Proxy, layers: &BTreeSet<String>) -> BTreeSet<String> {
+    let seen = proxy.seen();
+    let blobs = seen.iter().filter(|request| request.method == "GET").filter_map(|request| {
+        let (_, digest) = request.path.split_once("/blobs/")?;
+        Some(digest.split('?').next()?.to_owned())
+    });
+    blobs.filter(|digest| layers.contains(digest)).collect()
+}
+
+const BOTH: [&str; 3] = ["--push", "--platform", "linux/amd64,linux/arm64"];
+
+#[test]
+fn one_machines_scratch_build_is_the_others_reuse_and_lock_build_for_both_platforms() {
+    let proxy = Proxy::new(&registry(), |_, _| Answer::Forward);
+    let mut project = Project::hello_on_engine();
+    project.write(".cargo/config.toml", salt());
+    project.repository = format!("{}/{}", proxy.address, project.repository.trim_start_matches("localhost/"));
+    let (first, run) = project.json(&BOTH);
+    assert_eq!(first["build_from"], "scratch", "{}", run.stderr);
+    let image = first["image"].as_str().unwrap();
+    let lock = project.name(first["tags"]["lock"].as_str().unwrap());
+
+    let other = SecondEngine::start();
+    proxy.follow(|_, _| Answer::Forward);
+    for arguments in [&BOTH[..], &BOTH[1..]] {
+        let (again, _) = other.json(&project, arguments);
+        assert_eq!((&again["action"], &again["confirmed"]), (&json!("reuse"), &first["confirmed"]), "{arguments:?}");
+    }
+    assert_eq!(fetched(&proxy, &layers(image)), BTreeSet::new(), "a layer was pulled");
+    assert_eq!(other.docker(&["image", "ls", "--quiet", &project.repository]), "");
+
+    project.edit("greeting/src/lib.rs", "hello", "ciao");
+    proxy.follow(|_, _| Answer::Forward);
+    let (changed, run) = other.json(&project, &BOTH);
+    assert_eq!(changed["build_from"], "lock", "{}", run.stderr);
+    assert_eq!(changed["confirmed"]["platforms"], json!(["linux/amd64", "linux/arm64"]));
+    assert!(!run.compiled().contains(&"itoa".to_owned()), "{}", run.stderr);
+    let new = changed["image"].as_str().unwrap();
+    let all: BTreeSet<String> = [image, &lock, new].iter().flat_map(|name| layers(name)).collect();
+    let pulled = fetched(&proxy, &all);
+    assert!(!pulled.is_empty() && pulled.is_subset(&layers(&lock)), "{pulled:?}");
+
+    for (platform, machine) in [("linux/amd64", "x86_64\n"), ("linux/arm64", "aarch64\n")] {
+        for (name, greeting) in [
+            (image, "HELLO from the runtime image 1.0 (32 characters)\n"),
+            (new, "CIAO from the runtime image 1.0 (31 characters)\n"),
+        ] {
+            assert_eq!(other.docker(&["run", "--rm", "--platform", platform, name]), greeting);
+        }
+        assert_eq!(other.docker(&["run", "--rm", "--platform", platform, new, "uname", "-m"]), machine);
+    }
+
+    // The same sources on the same lock image, on the first machine, as if nobody had built them: the same digest.
+    let digest = registry_digest(new);
+    let path = project.repository.split_once('/').unwrap().1;
+    let address = format!("http://{}/v2/{path}/manifests/{digest}", proxy.address);
+    let deleted = Command::new("curl").args(["-fsS", "--noproxy", "*", "-X", "DELETE", &address]).status().unwrap();
+    assert!(deleted.success());
+    let (same, run) = project.json(&BOTH);
+    assert_eq!((&same["build_from"], &same["image"]), (&json!("lock"), &changed["image"]), "{}", run.stderr);
+    assert_eq!(same["confirmed"]["digest"], digest);
+}
