@@ -1,14 +1,16 @@
 //! Building with a real podman, into a store of its own.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends here")]
 
 mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Once, OnceLock};
+use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::Value;
@@ -25,9 +27,9 @@ fn store() -> &'static Path {
         write(
             "storage.conf",
             format!(
-                "[storage]\ndriver = \"overlay\"\ngraphroot = {:?}\nrunroot = {:?}\n",
-                folder.join("images"),
-                runtime
+                "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n",
+                folder.join("images").display(),
+                runtime.display()
             ),
         );
         // The test registry speaks plain HTTP.
@@ -267,6 +269,33 @@ fn a_failing_build_ends_with_101_and_leaves_no_name() {
     assert_eq!(project.image_names().len(), 2, "lock and versioned tag, and no source tag");
     let run = project.run(&["--base-image", "localhost/no-such-image:1"]);
     run.fails_with(101, &["hint: podman has no image `localhost/no-such-image:1`"]);
+}
+
+#[rstest]
+#[case::int_to_the_group_as_from_a_terminal("INT", true, 130)]
+#[case::term("TERM", false, 143)]
+fn a_signal_ends_the_build_and_leaves_nothing(#[case] signal: &str, #[case] group: bool, #[case] code: i32) {
+    let project = PodmanProject::new();
+    let containers = || podman(&["ps", "--all", "--external", "--quiet"]).lines().count();
+    let before = containers();
+    // A time that is in no other command line.
+    let step = format!("sleep {}.{}", 300 + code, std::process::id());
+    let mut command = project.command(&["-q", "--extra-deps", &step]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
+    let runs = || Command::new("pgrep").args(["--full", "--exact", &step]).output().unwrap().status.success();
+    assert!((0..300).any(|_| runs() || child.try_wait().unwrap().is_some() || pause()), "the step never ran");
+    let target = format!("{}{}", if group { "-" } else { "" }, child.id());
+    assert!(Command::new("kill").args([&format!("-{signal}"), "--", &target]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(code));
+    assert!(!runs(), "the step is left running");
+    assert_eq!(containers(), before, "a container is left");
+    assert_eq!(project.image_names(), Vec::<String>::new());
+}
+
+/// For something that will be so in a moment.
+fn pause() -> bool {
+    std::thread::sleep(Duration::from_millis(100));
+    false
 }
 
 #[test]

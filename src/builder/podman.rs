@@ -286,7 +286,11 @@ impl RuntimeBuilder for PodmanBuilder {
         let id_file = Utf8PathBuf::try_from(folder.path().join("id"))
             .context(|| "the temporary folder's name is not UTF-8".to_owned())?;
         let short_names = self.short_names(&request.context.join(DOCKERFILE))?;
-        let command = self.podman()?.args(build_arguments(request, &self.settings, &short_names, &id_file));
+        let command = self
+            .podman()?
+            .args(build_arguments(request, &self.settings, &short_names, &id_file))
+            // podman 4.3 itself, ended by a signal, leaves the step running that it waits for.
+            .ended_from_below();
         self.terminal.verbose("Running", command.to_string());
         let quiet = self.terminal.verbosity() == Verbosity::Quiet;
         let output = command.run(if quiet { Capture::Both } else { Capture::Shown }, &self.interrupt)?;
