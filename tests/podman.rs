@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,10 @@ fn store() -> &'static Path {
     static STORE: OnceLock<PathBuf> = OnceLock::new();
     STORE.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("podman");
-        let runtime = std::env::temp_dir().join("runtime-image-podman-test");
+        // Of 50 characters at most, says podman, and no other store's.
+        let mut hasher = DefaultHasher::new();
+        folder.hash(&mut hasher);
+        let runtime = std::env::temp_dir().join(format!("ri-podman-{:016x}", hasher.finish()));
         fs::create_dir_all(&folder).unwrap();
         let write = |name: &str, text: String| fs::write(folder.join(name), text).unwrap();
         write(
