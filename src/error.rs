@@ -26,7 +26,7 @@ pub enum ErrorKind {
     Failed,
     /// A wrong flag, key or reference.
     Usage,
-    /// `docker buildx build` ran and failed.
+    /// `docker buildx build` or `podman build` ran and failed.
     Build,
     /// A signal with this number ended the run.
     Interrupted(i32),

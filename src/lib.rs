@@ -38,7 +38,7 @@ pub mod term;
 
 use std::time::Instant;
 
-pub use builder::{BuildxBuilder, BuildxMetadata, RecordingBuilder, RuntimeBuilder};
+pub use builder::{BuildxBuilder, BuildxMetadata, PodmanBuilder, RecordingBuilder, RuntimeBuilder};
 pub use config::Options;
 pub use error::{Error, ErrorKind, Result};
 pub use hash::truncate_hash;

@@ -24,7 +24,14 @@ pub struct Interrupt(Arc<InterruptState>);
 #[derive(Debug, Default)]
 struct InterruptState {
     signal: AtomicI32,
-    children: Mutex<Vec<Weak<duct::Handle>>>,
+    children: Mutex<Vec<Child>>,
+}
+
+#[derive(Debug, Clone)]
+struct Child {
+    handle: Weak<duct::Handle>,
+    /// As [`Command::ended_from_below`].
+    from_below: bool,
 }
 
 impl Interrupt {
@@ -90,16 +97,35 @@ impl Interrupt {
         if first && signal == signal_hook::consts::SIGINT {
             std::thread::sleep(TERMINAL_GRACE);
         }
-        for child in self.children().iter().filter_map(Weak::upgrade) {
+        let children = self.children().clone();
+        for (child, from_below) in children.iter().filter_map(|child| Some((child.handle.upgrade()?, child.from_below)))
+        {
+            let told_below = from_below && child.pids().into_iter().any(end_children);
+            if told_below && first {
+                continue;
+            }
             // A child that has just ended cannot be signalled, which is what was wanted. Impatience is answered with
             // KILL: `docker` leaves no orphan and no tag then either.
             let _ = if first { child.send_signal(signal_hook::consts::SIGTERM) } else { child.kill() };
         }
     }
 
-    fn children(&self) -> std::sync::MutexGuard<'_, Vec<Weak<duct::Handle>>> {
+    fn children(&self) -> std::sync::MutexGuard<'_, Vec<Child>> {
         self.0.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Asks the children of a process to end, as Linux lists them; false if there are none.
+#[cfg(unix)]
+fn end_children(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let listed = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<String> =
+        listed.flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
+    let children = children.iter().filter(|child| !child.is_empty());
+    let mut command = std::process::Command::new("kill");
+    command.arg("-TERM").args(children).stderr(std::process::Stdio::null());
+    command.get_args().len() > 1 && command.status().is_ok_and(|status| status.success())
 }
 
 /// What a child left behind.
@@ -131,6 +157,7 @@ pub struct Command {
     folder: Option<Utf8PathBuf>,
     set: Vec<(OsString, OsString)>,
     unset: Vec<OsString>,
+    from_below: bool,
 }
 
 impl Command {
@@ -142,6 +169,7 @@ impl Command {
             folder: None,
             set: Vec::new(),
             unset: Vec::new(),
+            from_below: false,
         }
     }
 
@@ -175,6 +203,13 @@ impl Command {
         self
     }
 
+    /// For a program that leaves its own children running when it is ended, and ends well when they do: a signal is passed
+    /// on to them instead, and a terminal's Ctrl-C does not reach it.
+    pub fn ended_from_below(mut self) -> Self {
+        self.from_below = true;
+        self
+    }
+
     /// Runs the command and waits for its end, whatever its status.
     ///
     /// # Errors
@@ -203,12 +238,20 @@ impl Command {
         for name in &self.unset {
             expression = expression.env_remove(name);
         }
+        #[cfg(unix)]
+        if self.from_below {
+            use std::os::unix::process::CommandExt as _;
+            expression = expression.before_spawn(|command| {
+                command.process_group(0);
+                Ok(())
+            });
+        }
         let program = self.program.clone();
         let handle = Arc::new(expression.start().map_err(|error| cannot_run(&program, error))?);
         {
             let mut children = interrupt.children();
-            children.retain(|child| child.strong_count() > 0);
-            children.push(Arc::downgrade(&handle));
+            children.retain(|child| child.handle.strong_count() > 0);
+            children.push(Child { handle: Arc::downgrade(&handle), from_below: self.from_below });
         }
         let running = Running { handle, program, interrupt: interrupt.clone() };
         // A signal between the check above and the line before this one found no child to pass itself on to.

@@ -444,17 +444,23 @@ impl RuntimeBuilder for BuildxBuilder {
             Output::Load => self.find_in_engine(&names)?,
             Output::Push => self.registry()?.find(&names)?,
         };
-        confirmed(request, promised, found)
+        confirmed(request, promised, found, "`docker buildx inspect`")
     }
 }
 
-/// What was found under the names of a request, compared with what the build promised.
-fn confirmed(request: &BuildRequest, promised: &BuildxMetadata, found: Vec<Option<StoredImage>>) -> Result<Confirmed> {
+/// What was found under the names of a request, compared with what the build promised. `who_tells_more` is a command to
+/// run if nothing was found.
+pub(super) fn confirmed(
+    request: &BuildRequest,
+    promised: &BuildxMetadata,
+    found: Vec<Option<StoredImage>>,
+    who_tells_more: &str,
+) -> Result<Confirmed> {
     let mut confirmed = None;
     for (name, image) in request.names.iter().zip(found) {
         let image = image.ok_or_else(|| {
             Error::failed(format!("the build ended well, but `{name}` is not there"))
-                .hint("something removed it meanwhile, or the builder's output went elsewhere: `docker buildx inspect`")
+                .hint(format!("something removed it meanwhile, or the output went elsewhere: {who_tells_more}"))
         })?;
         if !promised.is_in(&image) {
             return Err(Error::failed(format!(

@@ -40,20 +40,16 @@ struct InspectedConfig {
     labels: Option<BTreeMap<String, String>>,
 }
 
-/// From the output of `docker image inspect A B C`: which of `images` are there, in their order.
+/// From the output of `docker image inspect A B C` or podman's: which of `images` are there, in their order.
 ///
-/// docker prints what it found on stdout and complains of each image that is absent on stderr; any other complaint is
+/// Both print what they found on stdout and complain of each image that is absent on stderr; any other complaint is
 /// an error.
 pub(super) fn inspected_images(images: &[&ImageName], stdout: &str, stderr: &str) -> Result<Vec<Option<StoredImage>>> {
-    let absent = |line: &str| {
-        let line = line.to_lowercase();
-        line.contains("no such image") || line.contains("image not known")
-    };
-    if stderr.lines().any(|line| !line.trim().is_empty() && !absent(line)) {
+    if complains(stderr) {
         return Err(engine_failure("cannot ask the engine for its images", stderr));
     }
     let inspected: Vec<InspectedImage> = serde_json::from_str(stdout.trim())
-        .map_err(|error| Error::failed("cannot understand `docker image inspect`").because(error))?;
+        .map_err(|error| Error::failed("cannot understand the engine's `image inspect`").because(error))?;
     let found = |image: &ImageName| {
         inspected.iter().find(|inspected| {
             let mut tags = inspected.repo_tags.iter().flatten();
@@ -63,12 +59,22 @@ pub(super) fn inspected_images(images: &[&ImageName], stdout: &str, stderr: &str
     Ok(images.iter().map(|image| found(image).map(stored)).collect())
 }
 
+/// Whether `image inspect` complains of anything but of images that are absent.
+pub(super) fn complains(stderr: &str) -> bool {
+    let absent = |line: &str| {
+        let line = line.to_lowercase();
+        line.contains("no such image") || line.contains("image not known")
+    };
+    stderr.lines().any(|line| !line.trim().is_empty() && !absent(line))
+}
+
 fn stored(inspected: &InspectedImage) -> StoredImage {
     let labels = inspected.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
     let own = Platform::new(&inspected.os, &inspected.architecture, inspected.variant.as_deref());
     StoredImage {
         store: Store::Engine,
-        digest: inspected.id.clone(),
+        // podman leaves the algorithm out.
+        digest: if inspected.id.contains(':') { inspected.id.clone() } else { format!("sha256:{}", inspected.id) },
         platforms: listed_platforms(inspected.manifests.as_deref())
             .or_else(|| labelled_platforms(&labels).filter(|platforms| platforms.contains(&own)))
             .unwrap_or_else(|| vec![own]),

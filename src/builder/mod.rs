@@ -4,6 +4,7 @@ mod buildx;
 mod capabilities;
 mod engine;
 mod metadata;
+mod podman;
 mod recording;
 mod registry;
 
@@ -15,9 +16,10 @@ use serde::Serialize;
 pub use self::buildx::{BuildxBuilder, Exporter, build_arguments};
 pub use self::capabilities::{Driver, ImageStore, Instance, ToolVersion, Wanted};
 pub use self::metadata::BuildxMetadata;
+pub use self::podman::PodmanBuilder;
 pub use self::recording::RecordingBuilder;
 use crate::cache::CacheArguments;
-use crate::config::{Options, Output};
+use crate::config::{Engine, Options, Output};
 use crate::error::Result;
 use crate::image_name::ImageName;
 use crate::labels::Labels;
@@ -111,7 +113,7 @@ impl From<&StoredImage> for Confirmed {
     }
 }
 
-/// One call of `docker buildx build`.
+/// One call of `docker buildx build` or `podman build`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BuildRequest {
     /// The build folder.
@@ -167,7 +169,19 @@ impl std::fmt::Display for ResultName {
 /// # Errors
 /// When the options ask for what the engine cannot do.
 pub fn new_builder(options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Box<dyn RuntimeBuilder>> {
-    Ok(Box::new(BuildxBuilder::new(options, terminal, interrupt)))
+    Ok(match options.engine.unwrap_or_else(engine_on_path) {
+        Engine::Docker => Box::new(BuildxBuilder::new(options, terminal, interrupt)),
+        Engine::Podman => Box::new(PodmanBuilder::new(options, terminal, interrupt)),
+    })
+}
+
+/// docker, unless only podman is there, be it under docker's name.
+fn engine_on_path() -> Engine {
+    match which::which("docker") {
+        Ok(docker) if podman::is_podman(&docker) => Engine::Podman,
+        Err(_) if which::which("podman").is_ok() => Engine::Podman,
+        _ => Engine::Docker,
+    }
 }
 
 /// What builds images and knows which exist.

@@ -1,0 +1,558 @@
+//! The builder for machines with podman alone: `podman build` into podman's own store, and `podman` asked back.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::buildx::confirmed;
+use super::capabilities::ToolVersion;
+use super::engine::{complains, inspected_images};
+use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, RuntimeBuilder, Store, StoredImage};
+use crate::build_folder::DOCKERFILE;
+use crate::cache::Cache;
+use crate::config::Options;
+use crate::error::{Context as _, Error, Result};
+use crate::image_name::ImageName;
+use crate::platform::{Platform, joined};
+use crate::process::{Capture, Command, Interrupt};
+use crate::project::ProjectKind;
+use crate::project::cargo::CA_BUNDLE_SECRET;
+use crate::term::{Terminal, Verbosity};
+
+/// The oldest podman that this was seen to work with.
+const OLDEST_PODMAN: ToolVersion = ToolVersion(4, 3);
+/// The time that an image and what is in it are dated with, in seconds since 1970.
+const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
+/// The stage that later builds start from.
+const DEPS_STAGE: &str = "deps";
+const USE_DOCKER: &str = "use docker with its buildx plug-in (`--engine docker`)";
+
+/// Drives `podman build`.
+#[derive(Debug)]
+pub struct PodmanBuilder {
+    podman: OnceLock<PathBuf>,
+    options: Options,
+    settings: PodmanSettings,
+    terminal: Terminal,
+    interrupt: Interrupt,
+    platform: OnceLock<Platform>,
+    warned: OnceLock<()>,
+}
+
+/// What is the same for every build of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct PodmanSettings {
+    /// Secrets, the CA bundle among them.
+    secrets: Vec<String>,
+    /// SSH sockets or keys.
+    ssh: Vec<String>,
+    /// What a finished image and its files are dated to, in seconds since 1970, where dating does no harm.
+    epoch: Option<String>,
+    /// Further arguments.
+    extra: Vec<String>,
+    /// The registry that the user names and that is not asked.
+    registry: Option<String>,
+}
+
+impl PodmanSettings {
+    fn new(options: &Options) -> Self {
+        let bundle = options.ca_bundle.iter().map(|path| format!("id={CA_BUNDLE_SECRET},src={path}"));
+        let epoch = std::env::var(EPOCH_VARIABLE).ok().filter(|value| !value.is_empty());
+        let names_a_registry = options.names_a_registry() && !options.registry_optional;
+        Self {
+            secrets: options.secrets.iter().cloned().chain(bundle).collect(),
+            ssh: options.ssh.clone(),
+            // podman dates all files of a layer. Cargo takes what has one date for fresh; for what another template
+            // makes, such as Python's compiled modules, the dates may matter.
+            epoch: (options.kind == Some(ProjectKind::Cargo)).then(|| epoch.unwrap_or_else(|| "0".to_owned())),
+            extra: options.buildx_args.clone(),
+            registry: options.repository.clone().filter(|_| names_a_registry),
+        }
+    }
+}
+
+/// Refuses what podman cannot do, or what it would do in another way than its name says.
+///
+/// # Errors
+/// With what was asked for and the ways out.
+fn check(options: &Options, platforms: &[Platform]) -> Result<()> {
+    let refused = |what: &str, instead: &str| {
+        Err(Error::failed(format!("{what} with podman")).hint(if instead.is_empty() {
+            format!("leave it out, or {USE_DOCKER}")
+        } else {
+            format!("{instead}, or {USE_DOCKER}")
+        }))
+    };
+    if platforms.len() > 1 {
+        let what = format!("an image for several platforms ({}) cannot be made", joined(platforms));
+        return refused(&what, "build for one platform");
+    }
+    if options.pushes() {
+        return refused("`--push` does not work", "leave it out and `podman push` the image that is printed");
+    }
+    if options.reproducible {
+        return refused("`--reproducible` does not work", "");
+    }
+    if options.pin_base && options.base_image.digest().is_none() {
+        return refused("`--pin-base` does not work", "name the digest yourself (`--base-image NAME@sha256:...`)");
+    }
+    let refusals = [
+        ("--cache", options.cache != Cache::Off),
+        ("--cache-from", !options.cache_from.is_empty()),
+        ("--cache-to", !options.cache_to.is_empty()),
+        ("--provenance", options.provenance.is_some()),
+        ("--sbom", options.sbom.is_some()),
+        ("--builder", options.builder.is_some()),
+    ];
+    if let Some((flag, _)) = refusals.iter().find(|(_, asked)| *asked) {
+        return refused(&format!("`{flag}` does not work"), "");
+    }
+    if let Some(argument) = options.buildx_args.iter().find(|argument| is_ours(argument)) {
+        return Err(Error::usage(format!("`{argument}` cannot be passed on to podman: it is decided by this tool")));
+    }
+    Ok(())
+}
+
+/// What would make another image than the one that is named and confirmed, besides what buildx has as well.
+fn is_ours(argument: &str) -> bool {
+    let name = argument.split_once('=').map_or(argument, |(name, _)| name);
+    matches!(
+        name,
+        "--all-platforms"
+            | "--arch"
+            | "--cache-from"
+            | "--cache-to"
+            | "--layers"
+            | "--manifest"
+            | "--os"
+            | "--timestamp"
+            | "--variant"
+    )
+}
+
+impl PodmanBuilder {
+    /// A builder for these options. podman need not be there before it is asked, and what it cannot do is refused then.
+    pub fn new(options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Self {
+        Self {
+            podman: OnceLock::new(),
+            options: options.clone(),
+            settings: PodmanSettings::new(options),
+            terminal: terminal.clone(),
+            interrupt: interrupt.clone(),
+            platform: OnceLock::new(),
+            warned: OnceLock::new(),
+        }
+    }
+
+    fn podman_path(&self) -> Result<&PathBuf> {
+        if self.podman.get().is_none() {
+            let path = which::which("podman").map_err(|error| {
+                Error::failed("cannot find `podman`")
+                    .because(error)
+                    .hint(format!("install podman (package `podman`), add its folder to PATH, or {USE_DOCKER}"))
+            })?;
+            let _ = self.podman.set(path);
+        }
+        self.podman.get().ok_or_else(|| Error::failed("cannot find `podman`"))
+    }
+
+    fn podman(&self) -> Result<Command> {
+        Ok(Command::new(self.podman_path()?))
+    }
+
+    fn answer(&self, arguments: &[&str]) -> Result<crate::process::Output> {
+        let command = self.podman()?.args(arguments);
+        self.terminal.verbose("Running", command.to_string());
+        command.run(Capture::Both, &self.interrupt)
+    }
+
+    fn find_in_store(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
+        // In full: podman would take a short name for one of its own, `localhost/...`, first.
+        let names: Vec<String> = images.iter().map(|image| image.canonical()).collect();
+        let output =
+            self.answer(&[&["image", "inspect"], &*names.iter().map(String::as_str).collect::<Vec<_>>()].concat())?;
+        let complaints = without_warnings(&output.stderr);
+        if complains(&complaints) {
+            return Err(podman_failure("cannot ask podman for its images", &complaints));
+        }
+        inspected_images(images, &output.stdout, "")
+    }
+
+    fn asked_platform(&self) -> Result<Platform> {
+        let output = self.answer(&["info", "--format", "{{.Host.OS}}/{{.Host.Arch}}"])?;
+        if !output.success {
+            return Err(podman_failure("cannot ask podman for its platform", &without_warnings(&output.stderr)));
+        }
+        output.stdout.trim().parse()
+    }
+
+    /// The short names that the Dockerfile starts from and that podman has not built itself: podman asks the user, or
+    /// fails, where docker and the names of this tool mean Docker Hub.
+    fn short_names(&self, dockerfile: &Utf8Path) -> Result<Vec<String>> {
+        let text = std::fs::read_to_string(dockerfile).context(|| format!("cannot read `{dockerfile}`"))?;
+        let mut short = Vec::new();
+        for base in bases(&text).filter(|base| is_short(base)) {
+            let own = format!("localhost/{base}").parse::<ImageName>()?;
+            if self.find_in_store(&[&own])?.iter().all(Option::is_none) {
+                short.push(base.to_owned());
+            }
+        }
+        Ok(short)
+    }
+
+    /// Asks, after a failure, for the image that the build starts from: podman gets it before anything else.
+    fn missing_base(&self, dockerfile: &Utf8Path) -> Option<String> {
+        let text = std::fs::read_to_string(dockerfile).ok()?;
+        let base = bases(&text).next()?;
+        let name: ImageName = base.parse().ok()?;
+        let own = Some(format!("localhost/{base}")).filter(|_| is_short(base)).and_then(|own| own.parse().ok());
+        let names: Vec<&ImageName> = [&name].into_iter().chain(&own).collect();
+        self.find_in_store(&names).ok()?.iter().all(Option::is_none).then(|| name.canonical())
+    }
+
+    /// Asks, after a failure, whether podman is older than what is supported.
+    fn too_old(&self) -> Option<String> {
+        let output = self.answer(&["--version"]).ok()?;
+        let version = ToolVersion::parse(&output.stdout).filter(|version| *version < OLDEST_PODMAN)?;
+        Some(format!("podman is {version}, and {OLDEST_PODMAN} is the oldest that is supported"))
+    }
+
+    fn failure(&self, request: &BuildRequest, output: &crate::process::Output) -> Error {
+        let name = request.names.first().map(ToString::to_string).unwrap_or_default();
+        let error = Error::build(format!("the build of `{name}` failed"));
+        let error = if output.stderr.is_empty() { error } else { error.because(output.stderr.trim().to_owned()) };
+        let error = self.too_old().into_iter().fold(error, Error::note);
+        match self.missing_base(&request.context.join(DOCKERFILE)) {
+            Some(base) => error.hint(format!(
+                "podman has no image `{base}` and could not get it; check its name, and `podman pull {base}`"
+            )),
+            None => error.hint(format!(
+                "podman's output says why; the build folder `{}` is still there to look at",
+                request.context
+            )),
+        }
+    }
+}
+
+impl RuntimeBuilder for PodmanBuilder {
+    /// In podman's own store; registries are not asked.
+    fn find(&self, images: &[&ImageName], platforms: &[Platform], _: Purpose) -> Result<Vec<Option<StoredImage>>> {
+        check(&self.options, platforms)?;
+        self.find_in_store(images)
+    }
+
+    fn can_build_from(&self, store: Store) -> Result<bool> {
+        Ok(store == Store::Engine)
+    }
+
+    fn ready(&self, platforms: &[Platform]) -> Result<()> {
+        check(&self.options, platforms)?;
+        self.podman_path()?;
+        let native = self.default_platform()?;
+        if self.warned.set(()).is_err() {
+            return Ok(());
+        }
+        if let Some(repository) = &self.settings.registry {
+            self.terminal.warning(format!(
+                "podman's own images count only: the registry of `{repository}` is not asked for any"
+            ));
+        }
+        if let Some(emulated) = platforms.iter().find(|platform| !native.runs(platform)) {
+            self.terminal.warning(format!(
+                "{emulated} is emulated by podman (package `qemu-user-static`), many times slower than {native}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn digest(&self, image: &ImageName) -> Result<String> {
+        check(&self.options, &self.options.platforms)?;
+        Err(Error::failed(format!("podman cannot tell the digest of `{image}` without pulling it"))
+            .hint(format!("name the digest yourself (`--base-image NAME@sha256:...`), or {USE_DOCKER}")))
+    }
+
+    fn default_platform(&self) -> Result<Platform> {
+        if let Some(platform) = self.platform.get() {
+            return Ok(platform.clone());
+        }
+        let platform = if podman_is_here() { Platform::of_this_machine() } else { self.asked_platform()? };
+        Ok(self.platform.get_or_init(|| platform).clone())
+    }
+
+    fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
+        let folder = tempfile::tempdir().context(|| "cannot make a temporary folder".to_owned())?;
+        let id_file = Utf8PathBuf::try_from(folder.path().join("id"))
+            .context(|| "the temporary folder's name is not UTF-8".to_owned())?;
+        let short_names = self.short_names(&request.context.join(DOCKERFILE))?;
+        let command = self
+            .podman()?
+            .args(build_arguments(request, &self.settings, &short_names, &id_file))
+            // podman 4.3 itself, ended by a signal, leaves the step running that it waits for.
+            .ended_from_below();
+        self.terminal.verbose("Running", command.to_string());
+        let quiet = self.terminal.verbosity() == Verbosity::Quiet;
+        let output = command.run(if quiet { Capture::Both } else { Capture::Shown }, &self.interrupt)?;
+        if !output.success {
+            return Err(self.failure(request, &output));
+        }
+        let id = std::fs::read_to_string(&id_file)
+            .context(|| "podman ended well but wrote no file with the image's ID".to_owned())?;
+        let names = request.names.iter().map(|name| name.name.clone()).collect();
+        Ok(BuildxMetadata { config_digest: Some(id.trim().to_owned()), names, ..BuildxMetadata::default() })
+    }
+
+    fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed> {
+        let names: Vec<&ImageName> = request.names.iter().map(|name| &name.name).collect();
+        confirmed(request, promised, self.find_in_store(&names)?, "`podman info`")
+    }
+}
+
+/// The arguments of `podman` for a build; pure, so that it can be tested without podman.
+fn build_arguments(
+    request: &BuildRequest,
+    settings: &PodmanSettings,
+    short_names: &[String],
+    id_file: &Utf8Path,
+) -> Vec<OsString> {
+    // Destructured, so that a new field cannot be forgotten.
+    let BuildRequest {
+        context,
+        target,
+        deps_image,
+        names,
+        output: _,
+        labels,
+        platforms,
+        cache: _,
+        no_cache: _,
+        build_args,
+    } = request;
+    let PodmanSettings { secrets, ssh, epoch, extra, registry: _ } = settings;
+    let mut arguments: Vec<String> = vec!["build".into()];
+    let mut add = |flag: &str, value: &str| arguments.extend([flag.to_owned(), value.to_owned()]);
+    add("--platform", &joined(platforms));
+    names.iter().for_each(|name| add("--tag", &name.name.canonical()));
+    labels.iter().for_each(|(name, value)| add("--label", &format!("{name}={value}")));
+    target.iter().for_each(|stage| add("--target", stage));
+    for name in short_names {
+        let full = name.parse().map_or_else(|_| name.clone(), |name: ImageName| name.canonical());
+        add("--build-context", &format!("{name}=docker-image://{full}"));
+    }
+    deps_image
+        .iter()
+        .for_each(|image| add("--build-context", &format!("{DEPS_STAGE}=docker-image://{}", image.canonical())));
+    build_args.iter().for_each(|argument| add("--build-arg", argument));
+    secrets.iter().for_each(|secret| add("--secret", secret));
+    ssh.iter().for_each(|ssh| add("--ssh", ssh));
+    add("--iidfile", id_file.as_str());
+    match epoch {
+        // What is built upon must look older than every source, whatever date was asked for. With the form of OCI and no
+        // date of its own, the same inputs have the same ID.
+        Some(epoch) => {
+            add("--timestamp", if target.as_deref() == Some(DEPS_STAGE) { "0" } else { epoch });
+            add("--format", "oci");
+        }
+        // All that a Dockerfile can say: an OCI image has no health check, no shell and no trigger.
+        None => add("--format", "docker"),
+    }
+    // buildah takes a step with `--mount=type=bind` from its cache whatever the mounted files are by now (seen with 1.28):
+    // an image of the old sources under the name of the new ones.
+    arguments.push("--layers=false".to_owned());
+    // A label with buildah's version would be in the ID.
+    arguments.push("--identity-label=false".to_owned());
+    arguments.extend(extra.iter().cloned());
+    arguments.push(context.to_string());
+    arguments.into_iter().map(OsString::from).collect()
+}
+
+/// The images that a Dockerfile's stages start from, other stages left out.
+fn bases(dockerfile: &str) -> impl Iterator<Item = &str> {
+    let mut stages: Vec<&str> = vec!["scratch"];
+    dockerfile.lines().filter_map(move |line| {
+        let mut words = line.split_whitespace();
+        words.next().filter(|word| word.eq_ignore_ascii_case("FROM"))?;
+        let base = words.by_ref().find(|word| !word.starts_with("--"))?;
+        let is_stage = stages.contains(&base);
+        stages.extend(words.nth(1));
+        (!is_stage).then_some(base)
+    })
+}
+
+/// Whether it is a name without a registry.
+fn is_short(name: &str) -> bool {
+    name.parse::<ImageName>().is_ok_and(|parsed| !parsed.names_a_registry() && !name.starts_with("localhost/"))
+}
+
+/// podman warns of its own surroundings whatever it is asked.
+fn without_warnings(stderr: &str) -> String {
+    let is_warning = |line: &&str| line.contains("level=warning") || line.starts_with("WARN[");
+    stderr.lines().filter(|line| !is_warning(line)).collect::<Vec<_>>().join("\n")
+}
+
+fn podman_failure(doing: &str, stderr: &str) -> Error {
+    let error = Error::failed(doing).because(stderr.trim());
+    error.hint(format!("`podman info` tells whether podman works for this user; otherwise {USE_DOCKER}"))
+}
+
+/// Whether podman surely runs on this machine and not in a virtual one or on another host.
+fn podman_is_here() -> bool {
+    let remote = ["CONTAINER_HOST", "CONTAINER_CONNECTION"];
+    cfg!(target_os = "linux")
+        && !remote.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// Whether a program called `docker` is podman: a link to it, or the script of the package `podman-docker`.
+pub(super) fn is_podman(docker: &Path) -> bool {
+    if docker.canonicalize().is_ok_and(|path| path.file_name().is_some_and(|name| name == "podman")) {
+        return true;
+    }
+    // Docker's own program is some megabytes, and not read.
+    let is_small = std::fs::metadata(docker).is_ok_and(|metadata| metadata.len() < 4096);
+    let runs_podman = |text: &str| text.starts_with("#!") && text.contains("exec ") && text.contains("/podman \"$@\"");
+    is_small && std::fs::read_to_string(docker).is_ok_and(|text| runs_podman(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::config::Settings;
+
+    fn options(toml: &str, arguments: &[&str]) -> Options {
+        let settings: Settings = toml::from_str(toml).expect("the test's TOML is valid");
+        settings.options(arguments.iter().map(ToString::to_string).collect()).expect("the test's options are valid")
+    }
+
+    fn line(request: &BuildRequest, settings: &PodmanSettings, short_names: &[&str]) -> String {
+        let short_names: Vec<String> = short_names.iter().map(ToString::to_string).collect();
+        let arguments = build_arguments(request, settings, &short_names, Utf8Path::new("/tmp/id"));
+        Command::new("podman").args(arguments).to_string()
+    }
+
+    fn request() -> BuildRequest {
+        BuildRequest {
+            context: "/build/context".into(),
+            platforms: vec![Platform::new("linux", "amd64", None)],
+            ..BuildRequest::default()
+        }
+    }
+
+    #[rstest]
+    #[case::several_platforms("platform = ['linux/amd64', 'linux/arm64']", "linux/amd64,linux/arm64")]
+    #[case("push = true\nrepository = 'r.example/x'", "--push")]
+    #[case("load = true\npush = true\nrepository = 'r.example/x'", "--push")]
+    #[case("reproducible = true", "--reproducible")]
+    #[case("pin-base = true", "--pin-base")]
+    #[case("cache = 'local'", "--cache")]
+    #[case("cache-from = ['type=gha']", "--cache-from")]
+    #[case("cache-to = ['type=gha']", "--cache-to")]
+    #[case("provenance = 'max'", "--provenance")]
+    #[case("sbom = 'true'", "--sbom")]
+    #[case("builder = 'team'", "--builder")]
+    fn what_podman_cannot_do_is_refused_with_a_way_out(#[case] toml: &str, #[case] what: &str) {
+        let options = options(toml, &[]);
+        let error = check(&options, &options.platforms).expect_err(toml);
+        assert!(error.to_string().contains(what) && error.to_string().contains("podman"), "{error}");
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("--engine docker")));
+    }
+
+    #[rstest]
+    #[case("platform = ['linux/arm64']")]
+    #[case("pin-base = true\nbase-image = 'x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'")]
+    #[case("provenance = 'false'\nsbom = 'false'\ncache = 'off'\nprogress = 'plain'")]
+    #[case("repository = 'r.example/x'\nsecret = ['id=a']\nssh = ['default']\nbuild-arg = ['A=b']")]
+    fn what_podman_can_do_is_not_refused(#[case] toml: &str) -> Result<()> {
+        let options = options(toml, &["--network", "host"]);
+        check(&options, &options.platforms)
+    }
+
+    #[rstest]
+    #[case("--layers")]
+    #[case("--layers=true")]
+    #[case("--manifest=x")]
+    #[case("--timestamp=1")]
+    #[case("--arch")]
+    fn arguments_that_would_make_the_name_a_lie_are_a_usage_error(#[case] argument: &str) {
+        let error = check(&options("", &[argument]), &[]).expect_err(argument);
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_dependency_image_is_dated_1970_and_nothing_is_taken_from_a_cache() -> Result<()> {
+        let settings = PodmanSettings { epoch: Some("1700000000".to_owned()), ..PodmanSettings::default() };
+        let request = BuildRequest { target: Some("deps".to_owned()), ..request() };
+        assert_eq!(
+            line(&request, &settings, &["rust:1"]),
+            "podman build --platform linux/amd64 --target deps --build-context \
+             rust:1=docker-image://docker.io/library/rust:1 --iidfile /tmp/id --timestamp 0 --format oci --layers=false \
+             --identity-label=false /build/context"
+        );
+        let request = BuildRequest { target: None, deps_image: Some("localhost/x:rt_1".parse()?), ..request };
+        assert_eq!(
+            line(&request, &settings, &[]),
+            "podman build --platform linux/amd64 --build-context deps=docker-image://localhost/x:rt_1 \
+             --iidfile /tmp/id --timestamp 1700000000 --format oci --layers=false --identity-label=false /build/context"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn everything_asked_for_is_passed_on() {
+        let one = |text: &str| vec![text.to_owned()];
+        let settings = PodmanSettings {
+            secrets: one("id=token"),
+            ssh: one("default"),
+            extra: one("--network=host"),
+            ..PodmanSettings::default()
+        };
+        let request = BuildRequest { build_args: one("A=b c"), no_cache: true, ..request() };
+        assert_eq!(
+            line(&request, &settings, &[]),
+            "podman build --platform linux/amd64 --build-arg 'A=b c' --secret id=token --ssh default --iidfile /tmp/id \
+             --format docker --layers=false --identity-label=false --network=host /build/context"
+        );
+    }
+
+    #[test]
+    fn the_images_that_stages_start_from_are_found_without_other_stages() {
+        let text = "FROM rust:1 AS deps\nRUN x\nfrom --platform=$P a/b\nFROM deps AS runtime\nFROM scratch\nFROM r.example/c\n";
+        assert_eq!(bases(text).collect::<Vec<_>>(), ["rust:1", "a/b", "r.example/c"]);
+        assert_eq!(
+            ["rust:1", "a/b", "r.example/c", "localhost/d", "$X"].map(is_short),
+            [true, true, false, false, false]
+        );
+    }
+
+    #[test]
+    fn absent_images_are_an_answer_and_warnings_are_no_complaint() -> Result<()> {
+        let stderr = "time=\"x\" level=warning msg=\"y\"\nError: inspecting object: localhost/a:1: image not known\n";
+        assert!(!complains(&without_warnings(stderr)));
+        assert!(complains(&without_warnings("Error: creating runtime: permission denied\n")));
+        let stdout = r#"[{"Id":"12","RepoTags":["localhost/b:1"],"Os":"linux","Architecture":"amd64"}]"#;
+        let names: [ImageName; 2] = ["localhost/a:1".parse()?, "localhost/b:1".parse()?];
+        let found = inspected_images(&[&names[0], &names[1]], stdout, "")?;
+        assert_eq!(found[0], None);
+        assert_eq!(found[1].as_ref().map(|image| image.digest.as_str()), Some("sha256:12"));
+        Ok(())
+    }
+
+    #[test]
+    fn podman_under_the_name_of_docker_is_told_from_docker() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("podman"), "")?;
+        symlink(path("podman"), path("link"))?;
+        std::fs::write(path("script"), "#!/bin/sh\nexec /usr/bin/podman \"$@\"\n")?;
+        std::fs::write(path("docker"), "#!/bin/sh\nexec /usr/bin/docker.real \"$@\"\n")?;
+        assert_eq!(
+            ["link", "script", "docker", "absent"].map(|name| is_podman(&path(name))),
+            [true, true, false, false]
+        );
+        Ok(())
+    }
+}
