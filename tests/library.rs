@@ -5,14 +5,12 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
 
 use rstest::rstest;
 use runtime_image::builder::Confirmed;
 use runtime_image::project::cargo::CargoCall;
 use runtime_image::{
-    BuildFromImageType, BuildxMetadata, Naming, Options, RecordingBuilder, build_runtime_image,
-    runtime_image_repo_and_tag,
+    BuildFromImageType, Naming, Options, RecordingBuilder, build_runtime_image, runtime_image_repo_and_tag,
 };
 use support::Project;
 

@@ -691,14 +691,14 @@ mod tests {
         let promised = BuildxMetadata::parse(&text)?;
         let digest = json[key].as_str().expect("the file has this key");
         let request = request_for(&promised.names);
-        assert_eq!(confirmed(&request, &promised, answers(&request, digest))?.digest, digest);
+        assert_eq!(confirm(&request, &promised, answers(&request, digest))?.digest, digest);
 
         let other = format!("sha256:{}", "0".repeat(64));
         let error =
-            confirmed(&request, &promised, answers(&request, &other)).expect_err("another image was taken for it");
+            confirm(&request, &promised, answers(&request, &other)).expect_err("another image was taken for it");
         assert!(error.to_string().contains("but the build promised sha256:"), "{error}");
         let absent = vec![None; request.names.len()];
-        assert!(confirmed(&request, &promised, absent).expect_err("nothing was taken for it").hint_text().is_some());
+        assert!(confirm(&request, &promised, absent).expect_err("nothing was taken for it").hint_text().is_some());
         Ok(())
     }
 
@@ -716,7 +716,7 @@ mod tests {
         let promised = BuildxMetadata::parse(&metadata_file("container-0.23_buildx-0.13_no-output"))?;
         let request = request_for(&["localhost/rec:a".parse()?]);
         let digest = format!("sha256:{}", "1".repeat(64));
-        let error = confirmed(&request, &promised, answers(&request, &digest)).expect_err("it was confirmed");
+        let error = confirm(&request, &promised, answers(&request, &digest)).expect_err("it was confirmed");
         assert!(error.to_string().ends_with("but the build promised nothing"), "{error}");
         Ok(())
     }
@@ -726,7 +726,7 @@ mod tests {
         let digest = format!("sha256:{}", "2".repeat(64));
         let promised = BuildxMetadata::parse(&format!("{{\"containerimage.digest\": \"{digest}\"}}"))?;
         let request = request_for(&["r.example/x:a".parse()?]);
-        assert_eq!(confirmed(&request, &promised, answers(&request, &digest))?.digest, digest);
+        assert_eq!(confirm(&request, &promised, answers(&request, &digest))?.digest, digest);
         Ok(())
     }
 
@@ -737,7 +737,7 @@ mod tests {
         let mut request = request_for(&["r.example/x:a".parse()?]);
         let found = answers(&request, &digest);
         request.platforms.push("linux/riscv64".parse()?);
-        let error = confirmed(&request, &promised, found).expect_err("it was confirmed");
+        let error = confirm(&request, &promised, found).expect_err("it was confirmed");
         assert_eq!(error.to_string(), "`r.example/x:a` lacks linux/riscv64: it is for linux/amd64,linux/arm64");
         Ok(())
     }
@@ -756,9 +756,17 @@ mod tests {
             [(vec![manifest("linux/amd64", "5"), own], true), (vec![manifest("linux/arm64", "6")], false)]
         {
             found[0].as_mut().expect("there").manifests = manifests;
-            assert_eq!(confirmed(&request, &promised, found.clone()).is_ok(), expected);
+            assert_eq!(confirm(&request, &promised, found.clone()).is_ok(), expected);
         }
         Ok(())
+    }
+
+    fn confirm(
+        request: &BuildRequest,
+        promised: &BuildxMetadata,
+        found: Vec<Option<StoredImage>>,
+    ) -> Result<Confirmed> {
+        confirmed(request, promised, found, "ask again")
     }
 
     const METADATA_FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/buildx-metadata");
