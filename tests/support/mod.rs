@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends here")]
 
 pub mod openhands;
+pub mod proxy;
 
 use std::fs;
 use std::path::{Path, PathBuf};
