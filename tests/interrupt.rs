@@ -7,15 +7,11 @@ mod support;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
-use support::{HELLO, Project, Run, image_exists, run_image};
-
-fn kill(signal: &str, target: &str) {
-    assert!(Command::new("kill").args([&format!("-{signal}"), "--", target]).status().unwrap().success());
-}
+use support::{HELLO, Project, Run, image_exists, kill, processes_naming, run_image};
 
 /// Starts the command in a process group of its own and waits until its stderr holds `word`.
 fn started_until(project: &Project, arguments: &[&str], word: &str) -> Child {
@@ -26,17 +22,6 @@ fn started_until(project: &Project, arguments: &[&str], word: &str) -> Child {
     // Somebody must go on reading, or the child blocks.
     std::thread::spawn(move || lines.for_each(drop));
     child
-}
-
-/// The command lines of all processes that name the project's repository or build folder.
-fn processes_of(project: &Project) -> Vec<String> {
-    let root = project.root.display().to_string();
-    let processes =
-        fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
-    processes
-        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains(&project.repository) || line.contains(&root))
-        .collect()
 }
 
 #[rstest]
@@ -56,7 +41,11 @@ fn a_signal_ends_the_build_and_leaves_nothing(#[case] signal: &str, #[case] grou
     assert!(sent.elapsed() < Duration::from_secs(5), "it took {:?}", sent.elapsed());
     assert_eq!(status.code(), Some(code));
 
-    assert_eq!(processes_of(&project), Vec::<String>::new(), "an orphan is left");
+    assert_eq!(
+        processes_naming(&[&project.repository, &project.root.display().to_string()]),
+        Vec::<String>::new(),
+        "an orphan is left"
+    );
     let tags = project.tags(&["--extra-deps", &slow]);
     for tag in tags {
         assert!(!image_exists(&project.name(&tag)), "{tag} is there");

@@ -150,9 +150,15 @@ impl Registry<'_> {
             .without_max_times()
             .build();
         let mut tries = 1;
+        let mut last_failure = None;
         loop {
             let Some(output) = running.wait_until(deadline)? else {
-                return Err(Failure::Silent.error(image, tries, silence(self.timeout)));
+                // What it said before tells more than that it says nothing now.
+                let (failure, cause) = match last_failure {
+                    Some((failure, said)) => (failure, format!("{said}\nthen {}", silence(self.timeout))),
+                    None => (Failure::Silent, silence(self.timeout)),
+                };
+                return Err(failure.error(image, tries, cause));
             };
             if output.success {
                 return registry_image(&output.stdout).map(Some);
@@ -161,11 +167,11 @@ impl Registry<'_> {
                 return Ok(None);
             }
             let failure = Failure::of(&output.stderr);
+            let said = output.stderr.trim().to_owned();
             let delay =
                 delays.next().filter(|delay| tries < failure.most_tries() && Instant::now() + *delay < deadline);
-            let Some(delay) = delay else {
-                return Err(failure.error(image, tries, output.stderr.trim().to_owned()));
-            };
+            let Some(delay) = delay else { return Err(failure.error(image, tries, said)) };
+            last_failure = Some((failure, said));
             self.terminal.verbose("Waiting", format!("{:.1} s: {}", delay.as_secs_f64(), failure.what()));
             self.interrupt.sleep(delay)?;
             tries += 1;
@@ -183,13 +189,13 @@ fn silence(timeout: Duration) -> String {
 enum Failure {
     /// 401 without a token: nobody is logged in, or may not read.
     Unauthorized,
-    /// The token service refused or failed.
+    /// The token service refused, or could not be reached.
     Token,
     /// 403.
     Forbidden,
     /// 429.
     TooManyRequests,
-    /// 5xx, or a connection that broke.
+    /// 5xx, of the registry or its token service, or a connection that broke.
     Server,
     /// Nobody listens there.
     Refused,
@@ -210,17 +216,19 @@ impl Failure {
     fn of(stderr: &str) -> Self {
         let said = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
         let status = |code: &str| stderr.contains("unexpected status") && stderr.contains(&format!(": {code}"));
-        // What a token service answered is in the text as well, so it comes first.
+        // What a token service answered is in the text as well: one that refuses is told apart from one that fails,
+        // which is asked again like a registry.
         if said(&["429 Too Many Requests", "toomanyrequests"]) {
             Self::TooManyRequests
+        } else if status("5") {
+            Self::Server
         } else if said(&["failed to authorize", "failed to fetch"]) {
             Self::Token
         } else if said(&["pull access denied", "401 Unauthorized", "authorization failed"]) {
             Self::Unauthorized
         } else if status("403") {
             Self::Forbidden
-        } else if status("5") || said(&[": EOF", "connection reset", "broken pipe", "i/o timeout", "handshake timeout"])
-        {
+        } else if said(&[": EOF", "connection reset", "broken pipe", "i/o timeout", "handshake timeout"]) {
             Self::Server
         } else if said(&["connection refused"]) {
             Self::Refused
@@ -259,7 +267,7 @@ impl Failure {
             Self::Tls => "its certificate or protocol is not accepted",
             Self::NoRegistry => "what answers is not a registry",
             Self::Silent => "it does not answer",
-            Self::Other => "its answer is not understood",
+            Self::Other => "`docker buildx imagetools` failed",
         }
     }
 
@@ -349,4 +357,39 @@ pub(super) fn may_be_passed_over(error: &Error) -> bool {
 /// Platforms that `image` holds besides these.
 pub(super) fn others<'a>(image: &'a StoredImage, platforms: &[Platform]) -> Vec<&'a Manifest> {
     image.manifests.iter().filter(|manifest| !platforms.contains(&manifest.platform)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const HEAD: &str = "ERROR: failed to do request: Head \"https://r.example/v2/x/manifests/1\": ";
+
+    // What a test's registry on the loopback address does not bring about.
+    #[rstest]
+    #[case("tls: failed to verify certificate: x509: certificate signed by unknown authority", Failure::Tls)]
+    #[case("http: server gave HTTP response to HTTPS client", Failure::Tls)]
+    #[case("net/http: TLS handshake timeout", Failure::Server)]
+    #[case("dial tcp 192.0.2.1:443: i/o timeout", Failure::Server)]
+    #[case("read tcp 192.0.2.2:4711->192.0.2.1:443: read: connection reset by peer", Failure::Server)]
+    #[case("dial tcp: lookup r.example on 192.0.2.3:53: server misbehaving", Failure::UnknownHost)]
+    #[case("dial tcp: lookup r.example: Temporary failure in name resolution", Failure::UnknownHost)]
+    #[case("something new", Failure::Other)]
+    fn a_failure_of_the_network_is_told_from_the_others(#[case] cause: &str, #[case] expected: Failure) {
+        let stderr = format!("{HEAD}{cause}\n");
+        assert!(!is_absent(&stderr));
+        assert_eq!(Failure::of(&stderr), expected);
+    }
+
+    #[test]
+    fn only_the_registry_s_own_word_makes_an_image_absent() {
+        assert!(is_absent("ERROR: r.example/x:1: not found\n"));
+        assert!(!is_absent(
+            "error getting credentials - err: exec: \"docker-credential-x\": executable file not found in $PATH"
+        ));
+        assert!(!is_absent("ERROR: no builder \"team\" found"));
+        assert!(!is_absent(""));
+    }
 }

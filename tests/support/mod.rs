@@ -300,6 +300,21 @@ pub fn label(image: &str, name: &str) -> String {
         .to_owned()
 }
 
+/// Sends a signal to a process, or to a group with `-` before its number.
+pub fn kill(signal: &str, target: &str) {
+    assert!(Command::new("kill").args([&format!("-{signal}"), "--", target]).status().unwrap().success());
+}
+
+/// The command lines of all processes that hold one of these words.
+pub fn processes_naming(words: &[&str]) -> Vec<String> {
+    let processes =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+    processes
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| words.iter().any(|word| line.contains(word)))
+        .collect()
+}
+
 /// The registry of the test engine.
 pub fn registry() -> String {
     assert_engine();
