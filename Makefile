@@ -20,7 +20,7 @@ test:
 	scripts/with-engine --store classic cargo test --locked $(patsubst %,--test %,$(ON_BOTH_STORES)) -- --test-threads=1
 
 ON_BOTH_STORES = caches platforms reuse tiers
-ON_EVERY_ENGINE = base_image builders errors fetching interrupt registry $(ON_BOTH_STORES)
+ON_EVERY_ENGINE = base_image builders errors fetching interrupt registry registry_faults $(ON_BOTH_STORES)
 
 test-matrix:
 	cargo build --locked --all-targets

@@ -17,10 +17,10 @@ struct SecondEngine {
 }
 
 const NAME: &str = "team";
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/engine");
 
 fn scripts_engine(command: &str) -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/engine");
-    let output = Command::new(script).args([command, "--name", NAME]).stdin(Stdio::null()).output().unwrap();
+    let output = Command::new(SCRIPT).args([command, "--name", NAME]).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "scripts/engine {command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -51,12 +51,9 @@ impl SecondEngine {
 
 impl Drop for SecondEngine {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            scripts_engine("down");
-        } else {
-            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/engine");
-            let _ = Command::new(script).args(["down", "--name", NAME]).status();
-        }
+        // Where the test has failed already, its own message is the one to read.
+        let down = Command::new(SCRIPT).args(["down", "--name", NAME]).status();
+        assert!(std::thread::panicking() || down.unwrap().success());
     }
 }
 
