@@ -55,9 +55,13 @@ type Change = fn(&Project) -> Vec<&'static str>;
 #[case::ssh(|_: &Project| vec!["--ssh", "default"], Nothing)]
 #[case::a_ca_bundle(|p: &Project| { p.write("target/ca.pem", "x"); vec!["--ca-bundle", "target/ca.pem"] }, Nothing)]
 #[case::caches(|_: &Project| vec!["--cache-from", "type=local,src=x", "--cache-to", "type=local,dest=x"], Nothing)]
+#[case::a_cache(|_: &Project| vec!["--cache", "local", "--registry-timeout", "3"], Nothing)]
+#[case::provenance(|_: &Project| vec!["--provenance"], Source)]
+#[case::a_list_of_what_is_in_it(|_: &Project| vec!["--sbom"], Source)]
+#[case::no_attestation(|_: &Project| vec!["--provenance=false", "--sbom=false"], Nothing)]
 #[case::how_it_is_shown(|_: &Project| vec!["--progress", "tty", "-v", "--color", "always"], Nothing)]
 #[case::platform(|_: &Project| vec!["--platform", "linux/arm64"], Nothing)]
-#[case::ways_to_build(|_: &Project| vec!["--force-rebuild", "--dry-run", "--builder", "x"], Nothing)]
+#[case::ways_to_build(|_: &Project| vec!["--force-rebuild", "--dry-run", "--builder", "x", "--engine", "podman"], Nothing)]
 #[case::an_ignored_file(|p: &Project| { p.write("target/x", "y"); vec![] }, Nothing)]
 fn a_change_moves_the_right_tags(#[case] change: Change, #[case] expected: Expect) {
     let project = Project::hello();

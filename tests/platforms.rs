@@ -173,3 +173,15 @@ fn attestations_are_part_of_the_name_and_of_the_image_and_no_platform() {
     assert!(kinds.contains(&&json!("attestation-manifest")), "{image}");
     assert_eq!(project.json(&["--push", "--provenance=max"]).0["action"], "reuse");
 }
+
+#[test]
+fn an_image_tells_no_time_but_the_one_it_is_given() {
+    let project = Project::small();
+    let created = |image: &str| docker(&["image", "inspect", "--format", "{{.Created}}", image]).trim().to_owned();
+    let first = project.ok(&[]);
+    assert_eq!(created(first.image()), "1970-01-01T00:00:00Z");
+    let mut command = project.command(&["--force-rebuild"]);
+    let given = support::Run::from(command.env("SOURCE_DATE_EPOCH", "1700000000").output().unwrap());
+    assert_eq!(given.image(), first.image(), "the time is not in the name");
+    assert_eq!(created(given.image()), "2023-11-14T22:13:20Z");
+}
