@@ -104,16 +104,10 @@ fn what_cannot_be_reproduced_is_refused_and_a_builder_that_rewrites_times_makes_
     let arguments = ["--push", "--reproducible"];
     let first = report(&project, &builder, &arguments);
     assert!(first["base_digest"].as_str().unwrap().starts_with("sha256:"), "the base image is pinned: {first}");
-    let image = first["image"].as_str().unwrap();
-    let digest = manifests(image);
-    let salted = project.read("app");
-    project.write("app", salted + "# other\n");
-    let other = report(&project, &builder, &arguments);
-    assert_ne!(manifests(other["image"].as_str().unwrap()), digest);
-
-    // The same inputs from the lock image, built anew and not from the cache.
+    let digests = manifests(first["image"].as_str().unwrap());
+    // Built anew, and not from the cache.
     let again = report(&project, &builder, &["--push", "--reproducible", "--force-rebuild"]);
-    assert_eq!(manifests(again["image"].as_str().unwrap()), manifests(other["image"].as_str().unwrap()));
+    assert_eq!(manifests(again["image"].as_str().unwrap()), digests);
 }
 
 #[test]
