@@ -130,12 +130,14 @@ fn force_rebuilds_from_the_base_image_and_moves_all_tags() {
     let project = Project::hello_on_engine();
     let image = project.ok(&[]).image().to_owned();
     let names = project.tags(&[]).map(|tag| project.name(&tag));
-    let before = names.clone().map(|name| image_id(&name));
+    // A rebuild may well give the same image again: that the names move is seen when they lead elsewhere.
+    docker(&["pull", "--quiet", &project.base_image]);
+    names.iter().for_each(|name| drop(docker(&["tag", &project.base_image, name])));
     let (report, run) = project.json(&["--force-rebuild"]);
     assert_eq!(report["build_from"], "scratch");
     assert_eq!(compiled_dependencies(&run), DEPENDENCIES, "{}", run.stderr);
-    for (name, before) in names.iter().zip(before) {
-        assert_ne!(image_id(name), before, "{name} was not moved");
+    for name in &names {
+        assert_ne!(image_id(name), image_id(&project.base_image), "{name} was not moved");
     }
     assert_eq!(run_image(&image, &[]), HELLO);
 }
