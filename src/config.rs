@@ -823,6 +823,9 @@ impl Options {
         }
         let in_github_actions = std::env::var_os("ACTIONS_RUNTIME_TOKEN").is_some();
         self.cache.check(self.pushes(), self.names_a_registry(), in_github_actions)?;
+        if self.registry_timeout.is_zero() {
+            return Err(Error::usage("invalid `registry-timeout` 0").hint("it is a number of seconds, 1 or more"));
+        }
         if self.reproducible && self.provenance.is_some() {
             return Err(Error::usage("`--reproducible` and `--provenance` exclude each other")
                 .hint("provenance says when the image was built, which is never the same again"));
@@ -907,6 +910,7 @@ mod tests {
     #[case(r#"env = { "A B" = "x" }"#)]
     #[case(r#"ca-bundle = "/no/such/file""#)]
     #[case("load = false")]
+    #[case("registry-timeout = 0")]
     #[case("push = true")]
     #[case("reproducible = true\nprovenance = \"max\"")]
     fn a_wrong_value_is_a_usage_error(#[case] text: &str) {

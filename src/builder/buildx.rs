@@ -79,7 +79,9 @@ impl BuildxSettings {
     fn new(options: &Options, quiet: bool) -> Self {
         let bundle = options.ca_bundle.iter().map(|path| format!("id={CA_BUNDLE_SECRET},src={path}"));
         let proxies = PROXY_VARIABLES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
-        let is_exported = |cache: &String| !cache.split(',').any(|field| field.trim() == "type=inline");
+        let is_exported = |cache: &str| !cache.split(',').any(|field| field.trim() == "type=inline");
+        let further = options.buildx_args.iter().filter_map(|argument| argument.strip_prefix("--cache-to="));
+        let mut exports = options.cache_to.iter().map(String::as_str).chain(further);
         Self {
             outputs: options.outputs.clone(),
             builder: options.builder.clone(),
@@ -93,7 +95,7 @@ impl BuildxSettings {
             // Templates of the kind `cargo` date back what they make, whoever builds them.
             rewrite: options.reproducible && options.kind != Some(ProjectKind::Cargo),
             extra: options.buildx_args.clone(),
-            cache_export: options.cache.is_exported() || options.cache_to.iter().any(is_exported),
+            cache_export: options.cache.is_exported() || exports.any(is_exported),
             ask_registry: options.names_a_registry(),
             registry_optional: options.registry_optional && !options.pushes(),
             registry_timeout: options.registry_timeout,
