@@ -8,7 +8,7 @@
 //! use runtime_image::{BuildxBuilder, Options, build_runtime_image, process::Interrupt, term::Terminal};
 //!
 //! let options = Options { dry_run: true, ..Options::default() };
-//! let builder = BuildxBuilder::new(&options, &Terminal::silent(), &Interrupt::default())?;
+//! let builder = BuildxBuilder::new(&options, &Terminal::silent(), &Interrupt::default());
 //! let report = build_runtime_image("rust:1-bookworm", &builder, options)?;
 //! println!("{}", report.image);
 //! # Ok::<(), runtime_image::Error>(())
