@@ -5,27 +5,40 @@
 # make bench   the figures of the README
 # make images  examples/hello for linux/amd64 and linux/arm64, pushed below REGISTRY: make images REGISTRY=ghcr.io/me
 
-.PHONY: demo test test-matrix lint bench images
+SHELL = /bin/bash
+.SHELLFLAGS = -o pipefail -c
+
+.PHONY: demo test test-containerd test-classic test-matrix lint bench images
 
 demo:
 	cargo build --release --locked
 	scripts/with-engine scripts/demo
 
-# Both image stores are tested on the main path. A user's own engine has the one that it has.
-# One test at a time: builds that share steps and run at once can crash engine 26.1 (a nil pointer in BuildKit's
-# walkProvenance, solver/jobs.go).
+# Both image stores are tested on the main path, side by side unless the user's own engine has to do for both.
+# On an engine one test at a time: builds that share steps and run at once can crash engine 26.1 (a nil pointer in
+# BuildKit's walkProvenance, solver/jobs.go).
 test:
 	cargo build --locked --all-targets
-	scripts/with-engine cargo test --locked -- --test-threads=1
-	scripts/with-engine --store classic cargo test --locked $(patsubst %,--test %,$(ON_BOTH_STORES)) -- --test-threads=1
+	cargo test --locked --lib
+	cargo test --locked --doc
+	$(MAKE) --jobs=$$(docker version >/dev/null 2>&1 && echo 1 || echo 2) test-containerd test-classic
 
+test-containerd:
+	scripts/with-engine $(call TEST,$(filter-out $(ON_ANY_STORE),$(ALL))) 2>&1 | sed -u 's/^/containerd | /'
+
+test-classic:
+	scripts/with-engine --store classic $(call TEST,$(ON_ANY_STORE) $(ON_BOTH_STORES)) 2>&1 | sed -u 's/^/classic    | /'
+
+TEST = cargo test --locked $(patsubst %,--test %,$(1)) -- --test-threads=1
+ALL = $(notdir $(basename $(wildcard tests/*.rs)))
+# Without an engine, or not caring which: with the fewer.
+ON_ANY_STORE = cli library names openhands_original podman
 ON_BOTH_STORES = caches platforms reuse tiers
 ON_EVERY_ENGINE = base_image builders errors fetching interrupt registry registry_faults $(ON_BOTH_STORES)
 
 test-matrix:
 	cargo build --locked --all-targets
-	scripts/engine run --name testing --release testing -- \
-		cargo test --locked $(patsubst %,--test %,$(ON_EVERY_ENGINE)) -- --test-threads=1
+	scripts/engine run --name testing --release testing -- $(call TEST,$(ON_EVERY_ENGINE))
 
 lint:
 	cargo fmt --check
