@@ -17,6 +17,16 @@ fn machine(platform: &str) -> &'static str {
     if platform == "linux/arm64" { "aarch64" } else { "x86_64" }
 }
 
+/// For what the programs in the image are made, whatever the image says it is for: bytes 18 and 19 of an ELF file.
+fn elf_machine(image: &str, platform: &str) -> &'static str {
+    let script = "od -An -tx1 -j18 -N2 /bin/sh | tr -d ' '";
+    match docker(&["run", "--rm", "--platform", platform, image, "sh", "-c", script]).trim() {
+        "3e00" => "x86_64",
+        "b700" => "aarch64",
+        other => panic!("{other} is neither"),
+    }
+}
+
 const BOTH: &str = "linux/arm64/v8,amd64";
 
 #[test]
@@ -95,9 +105,12 @@ fn pushing_one_platform_adds_to_what_the_name_holds_for_another() {
     assert!(manifests(image).iter().any(|(_, digest)| own_digest == *digest), "the first image is still in it");
     let left = docker(&["image", "ls", "--format", "{{.Tag}}", &project.repository]);
     assert!(!left.contains("linux-"), "a name that was only on the way is left: {left}");
+    docker(&["image", "rm", "--force", image]);
     for platform in platforms() {
         let (again, _) = project.json(&["--push", "--platform", platform]);
         assert_eq!(again["action"], "reuse");
+        assert_eq!(runs_on(image, platform), format!("hello from {}\n", machine(platform)));
+        assert_eq!(elf_machine(image, platform), machine(platform), "what is in it is for this platform");
     }
 
     let (forced, _) = project.json(&["--push", "--platform", own, "--force-rebuild"]);
