@@ -164,7 +164,10 @@ pub fn plan(
         match why_not {
             None => {
                 return Ok(Plan {
-                    decision: Decision::Build { from: BuildFromImageType::Lock, image: tags.lock.clone() },
+                    decision: Decision::Build {
+                        from: BuildFromImageType::Lock,
+                        image: lock.name_for_builds(&tags.lock),
+                    },
                     reason: "an image has exactly these dependencies".to_owned(),
                     platforms,
                 });
@@ -183,7 +186,10 @@ pub fn plan(
         match why_not {
             None => {
                 return Ok(Plan {
-                    decision: Decision::Build { from: BuildFromImageType::Versioned, image: tags.versioned.clone() },
+                    decision: Decision::Build {
+                        from: BuildFromImageType::Versioned,
+                        image: versioned.name_for_builds(&tags.versioned),
+                    },
                     reason: "the dependencies changed; an image has this base image and version".to_owned(),
                     platforms,
                 });

@@ -95,12 +95,11 @@ impl<'a> Run<'a> {
         };
         self.terminal.status("Planning", format!("a build from {from}: {}", plan.reason));
         let labels = self.labels(&plan, from);
-        let image = image.to_string();
         let staged = self.timed(
             |seconds| &mut seconds.stage,
             |run| {
                 let Project { template, code, deps, .. } = &run.project;
-                let dockerfile = template.render(from, &image, &labels.finished)?;
+                let dockerfile = template.render(from, &image.to_string(), &labels.finished)?;
                 let config = config.as_deref();
                 BuildFolder { dockerfile, code, deps, config }.stage(&destination, run.interrupt)
             },
@@ -114,7 +113,7 @@ impl<'a> Run<'a> {
                 .status("Stopping", "the build folder is ready, and nothing is built (`--dry-run=false` builds)");
             return Ok(self.report(&plan, Some(staged.path), Vec::new()));
         }
-        let confirmed = self.make(builder, &plan, from, &staged, labels)?;
+        let confirmed = self.make(builder, &plan, (from, &image), &staged, labels)?;
         for confirmed in &confirmed {
             self.terminal.status(
                 "Confirmed",
@@ -152,7 +151,7 @@ impl<'a> Run<'a> {
         &mut self,
         builder: &dyn RuntimeBuilder,
         plan: &Plan,
-        from: BuildFromImageType,
+        (from, image): (BuildFromImageType, &ImageName),
         staged: &Staged,
         labels: ImageLabels,
     ) -> Result<Vec<Confirmed>> {
@@ -175,8 +174,11 @@ impl<'a> Run<'a> {
         }
         let mut deps_image = None;
         if self.project.has_deps_stage {
-            let mut seen = true;
-            if !names.is_empty() {
+            // Started from by name, the image cannot be another one than the confirmed; where the builder does not see
+            // it, its cache has to do.
+            if names.is_empty() {
+                deps_image = Some(image.clone());
+            } else {
                 let tag = self.tags.lock.tag().unwrap_or_default();
                 self.terminal.status("Building", format!("the dependencies, {tag}"));
                 let deps = BuildRequest {
@@ -187,14 +189,12 @@ impl<'a> Run<'a> {
                     cache: cache.clone(),
                     ..request.clone()
                 };
-                seen = false;
                 for confirmed in self.build_confirmed(builder, &deps)? {
-                    seen |= builder.can_build_from(confirmed.store)?;
+                    if deps_image.is_none() && builder.can_build_from(confirmed.store)? {
+                        deps_image = Some(confirmed.name_for_builds(&self.tags.lock));
+                    }
                 }
             }
-            // Started from by name, the image cannot be another one than the confirmed; where the builder does not see
-            // it, its cache has to do.
-            deps_image = seen.then(|| self.tags.lock.clone());
         }
         let what = if self.project.has_deps_stage { "the sources" } else { "the image" };
         self.terminal.status("Building", format!("{what}, {}", self.tags.source.tag().unwrap_or_default()));

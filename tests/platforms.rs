@@ -92,7 +92,8 @@ fn pushing_one_platform_adds_to_what_the_name_holds_for_another() {
     let [own, other] = platforms();
     let (first, _) = project.json(&["--push", "--platform", own]);
     let image = first["image"].as_str().unwrap();
-    let own_digest = first["confirmed"]["digest"].clone();
+    let alone = in_registry(image)["manifest"].clone();
+    let own_digest = alone["manifests"][0].get("digest").unwrap_or(&alone["digest"]).clone();
 
     let (plan, _) = project.json(&["plan", "--push", "--platform", other]);
     assert!(plan["reason"].as_str().unwrap().contains(&format!("is for {own}, not for {other}")), "{plan}");
@@ -115,6 +116,27 @@ fn pushing_one_platform_adds_to_what_the_name_holds_for_another() {
 
     let (forced, _) = project.json(&["--push", "--platform", own, "--force-rebuild"]);
     assert_eq!(forced["confirmed"]["platforms"], json!(["linux/amd64", "linux/arm64"]), "the other one stays");
+}
+
+/// One platform of a pushed index is pulled, and known under a local name too. An engine with a containerd store that has
+/// built the other platform may still hold it: such a store is asked in `team.rs`, on an engine that has built nothing.
+#[test]
+fn in_a_classic_store_an_image_is_for_the_platform_that_was_pulled_whatever_was_built() {
+    if containerd_store() {
+        return;
+    }
+    let project = Project::small().in_registry();
+    let [own, other] = platforms();
+    project.ok(&["--push", "--platform", own]);
+    let (report, _) = project.json(&["--push", "--platform", other]);
+    let image = report["image"].as_str().unwrap();
+    project.remove_from_engine();
+    docker(&["pull", "--quiet", "--platform", own, image]);
+    let local = project.known_locally(image);
+    assert_eq!(local.json(&["plan", "--platform", own]).0["action"], "reuse");
+    let (plan, _) = local.json(&["plan", "--platform", other]);
+    assert_eq!(plan["action"], "build", "{plan}");
+    assert!(plan["reason"].as_str().unwrap().contains(&format!("is for {own}, not for {other}")), "{plan}");
 }
 
 #[test]

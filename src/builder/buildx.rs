@@ -9,8 +9,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::capabilities::{Driver, ImageStore, Instance, Wanted, check, too_old};
 use super::engine;
-use super::registry::{Registry, may_be_passed_over, others};
-use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, ResultName, RuntimeBuilder, Store, StoredImage};
+use super::registry::{Registry, may_be_passed_over};
+use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, RuntimeBuilder, Store, StoredImage};
 use crate::config::{Options, Output};
 use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
@@ -172,10 +172,32 @@ impl BuildxBuilder {
         })
     }
 
-    fn find_in_engine(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
+    fn find_in_engine(&self, images: &[&ImageName], platforms: &[Platform]) -> Result<Vec<Option<StoredImage>>> {
         let output =
             self.answer(&self.docker()?.args(["image", "inspect"]).args(images.iter().map(ToString::to_string)))?;
-        engine::inspected_images(images, &output.stdout, &output.stderr)
+        let mut found = engine::inspected_images(images, &output.stdout, &output.stderr)?;
+        for (name, image) in images.iter().zip(&mut found) {
+            let Some(image) = image.as_mut().filter(|image| image.manifests.is_empty()) else { continue };
+            for platform in platforms {
+                if !image.platforms.contains(platform) && self.engine_has(name, platform)? {
+                    image.platforms.push(platform.clone());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether the engine has what this platform needs of an image, asked of engines that list no manifests: such a one
+    /// makes a container of it, which is never started, or refuses.
+    fn engine_has(&self, image: &ImageName, platform: &Platform) -> Result<bool> {
+        let create = ["container", "create", "--pull", "never", "--platform", &platform.to_string()];
+        let created = self.answer(&self.docker()?.args(create).args([&image.to_string(), "true"]))?;
+        if created.success {
+            self.answer(&self.docker()?.args(["container", "rm", created.stdout.trim()]))?;
+        } else if !engine::is_for_another_platform(&created.stderr) {
+            return Err(engine::engine_failure("cannot ask the engine for its images", &created.stderr));
+        }
+        Ok(created.success)
     }
 
     /// Asks the engine and the registry at the same time, and does not wait for the registry where the engine has what is
@@ -188,7 +210,7 @@ impl BuildxBuilder {
     ) -> Result<Vec<Option<StoredImage>>> {
         let registry = self.registry()?;
         let look_ups = registry.look_up(images)?;
-        let mut found = self.find_in_engine(images)?;
+        let mut found = self.find_in_engine(images, platforms)?;
         let sees_the_engine = || self.instance().is_ok_and(|instance| instance.driver == Driver::Docker);
         let prefers_the_engine = purpose == Purpose::Run || sees_the_engine();
         let holds = |image: &Option<StoredImage>| image.as_ref().is_some_and(|image| image.holds(platforms));
@@ -267,7 +289,7 @@ impl BuildxBuilder {
         let text = std::fs::read_to_string(dockerfile).ok()?;
         let base = text.lines().find_map(|line| line.strip_prefix("FROM ")?.split(' ').next())?;
         let name: ImageName = base.parse().ok()?;
-        let in_engine = self.find_in_engine(&[&name]).ok()?.into_iter().flatten().next().is_some();
+        let in_engine = self.find_in_engine(&[&name], &[]).ok()?.into_iter().flatten().next().is_some();
         let local_only = name.repository().starts_with("localhost/");
         let in_registry = || {
             let found = self.registry().and_then(|registry| registry.find(&[&name]));
@@ -317,54 +339,25 @@ impl BuildxBuilder {
         BuildxMetadata::parse(&text)
     }
 
-    /// Pushes, and adds to what the names hold for other platforms.
+    /// Pushes, and adds to what the names hold for other platforms. The names are read and written when the build is over:
+    /// machines that make the same image for other platforms at the same time do not take it from each other.
     fn push(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
-        let registry = self.registry()?;
-        let names: Vec<&ImageName> = request.names.iter().map(|name| &name.name).collect();
-        let existing = registry.find(&names)?;
-        for (name, image) in request.names.iter().zip(&existing) {
-            if let Some(image) = image
-                && !name.moves
-                && !name.is_of_same_content(image)
-            {
-                return Err(Error::failed(format!(
-                    "`{name}` was taken by an image of other content while this one was built: its label `{}` is not `{}`",
-                    name.key.0, name.key.1
-                ))
-                .hint("find out who pushed it, or replace it with `--force-rebuild`"));
-            }
+        let last = request.names.last().ok_or_else(|| Error::failed("a result without a name cannot be pushed"))?;
+        if self.instance()?.driver != Driver::Docker {
+            let metadata = self.run_build(request, &Exporter::ByDigest(last.name.repository()))?;
+            return self.registry()?.add_to_indexes(&request.names, &request.platforms, metadata);
         }
-        let adds = |(name, image): (&ResultName, &Option<StoredImage>)| {
-            image
-                .as_ref()
-                .is_some_and(|image| name.is_of_same_content(image) && !others(image, &request.platforms).is_empty())
-        };
-        let adds: Vec<bool> = request.names.iter().zip(&existing).map(adds).collect();
-        // Outside the engine an image can be pushed without a name, so that machines which push the same name for other
-        // platforms at the same time cannot take it from each other.
-        if self.instance()?.driver != Driver::Docker && request.platforms.len() == 1 {
-            let repository = request.names.first().map(|name| name.name.repository()).unwrap_or_default();
-            let metadata = self.run_build(request, &Exporter::ByDigest(repository))?;
-            return registry.add_to_indexes(&request.names, &request.platforms, metadata);
-        }
+        // The engine cannot push without a name.
         let platforms = joined(&request.platforms).replace(['/', ','], "-");
-        let pushed_as = |name: &ImageName, adds: bool| {
-            let tag = name.tag().unwrap_or_default();
-            if adds { name.with_tag(&fitting_tag(format!("{tag}_{platforms}"), "rt")) } else { Ok(name.clone()) }
-        };
-        let pushed: Vec<ImageName> =
-            names.iter().zip(&adds).map(|(name, adds)| pushed_as(name, *adds)).collect::<Result<_>>()?;
-        let added: Vec<ResultName> =
-            request.names.iter().zip(&adds).filter(|(_, adds)| **adds).map(|(name, _)| name.clone()).collect();
-        let metadata = self.run_build(request, &Exporter::Push(pushed.clone()))?;
-        if added.is_empty() {
-            return Ok(metadata);
+        let tag = format!("{}_{platforms}", last.name.tag().unwrap_or_default());
+        let on_the_way = last.name.with_tag(&fitting_tag(tag, "rt"))?;
+        let metadata = self.run_build(request, &Exporter::Push(on_the_way.clone()))?;
+        let metadata = self.registry()?.add_to_indexes(&request.names, &request.platforms, metadata)?;
+        // It keeps what it pushes, from now on under the names.
+        for name in &request.names {
+            self.answer(&self.docker()?.args(["image", "tag", &on_the_way.to_string(), &name.to_string()]))?;
         }
-        let metadata = registry.add_to_indexes(&added, &request.platforms, metadata)?;
-        // The engine keeps what it pushes. It need not keep a name that was only on the way.
-        for name in pushed.iter().zip(&adds).filter(|(_, adds)| **adds).map(|(name, _)| name) {
-            let _ = self.answer(&self.docker()?.args(["image", "rm", &name.to_string()]));
-        }
+        self.answer(&self.docker()?.args(["image", "rm", &on_the_way.to_string()]))?;
         Ok(metadata)
     }
 }
@@ -374,8 +367,8 @@ impl BuildxBuilder {
 pub enum Exporter {
     /// Into the engine's store under the request's names.
     Load,
-    /// To the registry under these names.
-    Push(Vec<ImageName>),
+    /// To the registry under this name.
+    Push(ImageName),
     /// To this repository, without a name.
     ByDigest(String),
 }
@@ -392,7 +385,7 @@ impl RuntimeBuilder for BuildxBuilder {
         } else if self.settings.ask_registry && self.registry_failed.get().is_none() {
             self.find_in_both(images, platforms, purpose)
         } else {
-            self.find_in_engine(images)
+            self.find_in_engine(images, platforms)
         }
     }
 
@@ -443,7 +436,7 @@ impl RuntimeBuilder for BuildxBuilder {
     fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed> {
         let names: Vec<&ImageName> = request.names.iter().map(|name| &name.name).collect();
         let found = match request.output {
-            Output::Load => self.find_in_engine(&names)?,
+            Output::Load => self.find_in_engine(&names, &request.platforms)?,
             Output::Push => self.registry()?.find(&names)?,
         };
         confirmed(request, promised, found, "`docker buildx inspect`")
@@ -519,7 +512,7 @@ pub fn build_arguments(
     add("--platform", &joined(platforms));
     match exporter {
         Exporter::Load => names.iter().for_each(|name| add("--tag", &name.to_string())),
-        Exporter::Push(names) => names.iter().for_each(|name| add("--tag", &name.to_string())),
+        Exporter::Push(name) => add("--tag", &name.to_string()),
         Exporter::ByDigest(_) => {}
     }
     labels.iter().for_each(|(name, value)| add("--label", &format!("{name}={value}")));
@@ -586,7 +579,7 @@ fn names_a_context() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::Manifest;
+    use crate::builder::{Manifest, ResultName};
     use crate::cache::CacheArguments;
     use rstest::rstest;
 
@@ -641,8 +634,8 @@ mod tests {
             ..settings()
         };
         assert_eq!(
-            line(&request, &Exporter::Push(vec!["r:1/x:a".parse()?, "r:1/x:b".parse()?]), &settings),
-            "docker buildx build --builder team --platform linux/amd64,linux/arm64 --tag r:1/x:a --tag r:1/x:b \
+            line(&request, &Exporter::Push("r:1/x:b_linux-amd64".parse()?), &settings),
+            "docker buildx build --builder team --platform linux/amd64,linux/arm64 --tag r:1/x:b_linux-amd64 \
              --target deps --build-context deps=docker-image://localhost/x:rt_1 --build-arg 'A=b c' \
              --build-arg http_proxy --secret id=token --ssh default --cache-from type=local,src=x \
              --cache-from type=gha --cache-to type=gha,mode=max --progress plain --metadata-file /tmp/m.json --push \

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Store, StoredImage};
+use super::{Manifest, Store, StoredImage};
 use crate::error::{Error, Result};
 use crate::image_name::ImageName;
-use crate::labels;
 use crate::platform::Platform;
 
 /// From `docker version --format '{{json .Server}}'`.
@@ -71,32 +70,42 @@ pub(super) fn complains(stderr: &str) -> bool {
 fn stored(inspected: &InspectedImage) -> StoredImage {
     let labels = inspected.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
     let own = Platform::new(&inspected.os, &inspected.architecture, inspected.variant.as_deref());
+    let manifests = available_manifests(inspected.manifests.as_deref());
     StoredImage {
         store: Store::Engine,
         // podman leaves the algorithm out.
         digest: if inspected.id.contains(':') { inspected.id.clone() } else { format!("sha256:{}", inspected.id) },
-        platforms: listed_platforms(inspected.manifests.as_deref())
-            .or_else(|| labelled_platforms(&labels).filter(|platforms| platforms.contains(&own)))
-            .unwrap_or_else(|| vec![own]),
-        manifests: Vec::new(),
+        platforms: if manifests.is_empty() {
+            vec![own]
+        } else {
+            manifests.iter().map(|manifest| manifest.platform.clone()).collect()
+        },
+        manifests,
+        descriptors: Vec::new(),
         labels,
     }
 }
 
-/// API 1.48 and later list an index's manifests, and which of them are there.
-fn listed_platforms(manifests: Option<&[Value]>) -> Option<Vec<Platform>> {
-    let platforms: Vec<Platform> = manifests?
-        .iter()
+/// API 1.48 and later list an index's manifests, and which of them are there. Earlier ones show one of them only.
+fn available_manifests(manifests: Option<&[Value]>) -> Vec<Manifest> {
+    let listed = manifests.into_iter().flatten();
+    listed
         .filter(|manifest| manifest.get("Available").and_then(Value::as_bool) == Some(true))
         .filter(|manifest| manifest.get("Kind").and_then(Value::as_str) == Some("image"))
-        .filter_map(|manifest| platform_of(manifest.get("Descriptor")?.get("platform")?))
-        .collect();
-    Some(platforms).filter(|platforms| !platforms.is_empty())
+        .filter_map(|manifest| {
+            let descriptor = manifest.get("Descriptor")?;
+            let digest = descriptor.get("digest").and_then(Value::as_str).unwrap_or_default().to_owned();
+            Some(Manifest { platform: platform_of(descriptor.get("platform")?)?, digest })
+        })
+        .collect()
 }
 
-/// Earlier APIs show one manifest of an index; the label that this tool wrote tells which there are.
-fn labelled_platforms(image_labels: &BTreeMap<String, String>) -> Option<Vec<Platform>> {
-    image_labels.get(labels::PLATFORMS)?.split(',').map(|platform| platform.parse().ok()).collect()
+/// Whether `docker create --pull never --platform` failed because the image is not there for that platform.
+pub(super) fn is_for_another_platform(stderr: &str) -> bool {
+    let said = |words: &str| stderr.to_lowercase().contains(words);
+    said("no such image")
+        || said("does not match the specified platform")
+        || said("does not provide the specified platform")
 }
 
 pub(super) fn platform_of(value: &Value) -> Option<Platform> {

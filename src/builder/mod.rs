@@ -20,7 +20,7 @@ pub use self::podman::PodmanBuilder;
 pub use self::recording::RecordingBuilder;
 use crate::cache::CacheArguments;
 use crate::config::{Engine, Options, Output};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image_name::ImageName;
 use crate::labels::Labels;
 use crate::platform::Platform;
@@ -74,8 +74,10 @@ pub struct StoredImage {
     pub digest: String,
     /// The platforms it can run on.
     pub platforms: Vec<Platform>,
-    /// Its manifests, as far as the store tells them: those of a registry.
+    /// The manifests of its platforms, as far as the store tells them.
     pub manifests: Vec<Manifest>,
+    /// In a registry, the descriptors of its manifests, and of the attestations that belong to them.
+    pub descriptors: Vec<serde_json::Value>,
     /// Its labels: those that it has for every platform.
     pub labels: BTreeMap<String, String>,
 }
@@ -102,6 +104,22 @@ impl StoredImage {
     /// Whether it can run on every one of these.
     pub fn holds(&self, platforms: &[Platform]) -> bool {
         platforms.iter().all(|platform| self.platforms.contains(platform))
+    }
+
+    /// The name by which a build finds this image and no other. An engine may have another image under the name that a
+    /// registry has; a digest it does not take from elsewhere.
+    pub fn name_for_builds(&self, name: &ImageName) -> ImageName {
+        Confirmed::from(self).name_for_builds(name)
+    }
+}
+
+impl Confirmed {
+    /// As [`StoredImage::name_for_builds`].
+    pub fn name_for_builds(&self, name: &ImageName) -> ImageName {
+        match self.store {
+            Store::Engine => name.clone(),
+            Store::Registry => name.with_digest(&self.digest),
+        }
     }
 }
 
@@ -155,6 +173,22 @@ impl ResultName {
     /// Whether an image that already has the name is of the same content.
     pub fn is_of_same_content(&self, image: &StoredImage) -> bool {
         image.labels.get(self.key.0).map_or(self.unlabelled, |value| *value == self.key.1)
+    }
+
+    /// Whether an image that already has the name is of the same content, so that its other platforms stay.
+    ///
+    /// # Errors
+    /// When it is of other content, and the name may not be taken from it.
+    pub fn may_be_given_to_what_is_like(&self, image: &StoredImage) -> Result<bool> {
+        let same = self.is_of_same_content(image);
+        if same || self.moves {
+            return Ok(same);
+        }
+        Err(Error::failed(format!(
+            "`{self}` was taken by an image of other content while this one was built: its label `{}` is not `{}`",
+            self.key.0, self.key.1
+        ))
+        .hint("find out who made it, or replace it with `--force-rebuild`"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::engine::platform_of;
 use super::{BuildxMetadata, Manifest, ResultName, Store, StoredImage};
@@ -18,6 +18,8 @@ use crate::term::Terminal;
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 /// How often an index is written again because somebody else wrote it at the same time.
 const INDEX_WRITES: u32 = 5;
+/// The annotation by which an attestation names the manifest that it is about.
+const SUBJECT: &str = "vnd.docker.reference.digest";
 const LONGEST_DELAY: Duration = Duration::from_secs(8);
 
 /// How registries are asked.
@@ -58,8 +60,8 @@ impl Registry<'_> {
         self.look_up(images)?.answers()
     }
 
-    /// Makes each of `names` an index of what a build has just pushed, and of what the name holds for other platforms
-    /// than these. Gives the metadata with the manifests that were pushed.
+    /// Makes each of `names`, in this order, an index of what a build has just pushed and of what the name holds for
+    /// other platforms than these. Gives the metadata with the manifests that were pushed.
     pub fn add_to_indexes(
         &self,
         names: &[ResultName],
@@ -67,45 +69,39 @@ impl Registry<'_> {
         metadata: BuildxMetadata,
     ) -> Result<BuildxMetadata> {
         let digest = metadata.digest.clone().ok_or_else(|| Error::failed("buildx does not tell what it pushed"))?;
-        let mut manifests = Vec::new();
-        for name in names {
-            let pushed = self.find(&[&name.name.with_digest(&digest)])?.into_iter().next().flatten();
-            let pushed =
-                pushed.ok_or_else(|| Error::failed(format!("{digest} was pushed, and is not in the registry")))?;
-            self.add_to_index(name, platforms, &pushed)?;
-            manifests = pushed.manifests;
-        }
-        Ok(BuildxMetadata { manifests, ..metadata })
-    }
-
-    /// Writes again if somebody else writes at the same time.
-    fn add_to_index(&self, name: &ResultName, platforms: &[Platform], pushed: &StoredImage) -> Result<()> {
+        let first = names.first().ok_or_else(|| Error::failed("a result without a name cannot be pushed"))?;
+        let pushed = self.find(&[&first.name.with_digest(&digest)])?.into_iter().next().flatten();
+        let pushed = pushed.ok_or_else(|| Error::failed(format!("{digest} was pushed, and is not in the registry")))?;
+        let images: Vec<&ImageName> = names.iter().map(|name| &name.name).collect();
         for _ in 0..INDEX_WRITES {
-            let existing = self.find(&[&name.name])?.into_iter().next().flatten();
-            let mut sources = Vec::new();
-            if let Some(image) = existing {
-                if pushed.manifests.iter().all(|manifest| image.manifests.contains(manifest)) {
-                    return Ok(());
-                }
-                let kept = others(&image, platforms);
-                if name.is_of_same_content(&image) {
-                    if kept.len() == image.manifests.len() {
-                        // All of it, with the attestations that belong to it.
-                        sources.push(image.digest.clone());
+            let started = Instant::now();
+            let mut written = false;
+            for (name, existing) in names.iter().zip(self.find(&images)?) {
+                let holds =
+                    |image: &StoredImage| pushed.manifests.iter().all(|manifest| image.manifests.contains(manifest));
+                if !existing.as_ref().is_some_and(holds) {
+                    let mut sources = existing.map_or_else(|| Ok(Vec::new()), |image| kept(name, &image, platforms))?;
+                    if sources.is_empty() {
+                        sources.push(name.name.with_digest(&digest).to_string());
                     } else {
-                        sources.extend(kept.into_iter().map(|manifest| manifest.digest.clone()));
+                        sources.extend(pushed.descriptors.iter().map(ToString::to_string));
                     }
+                    self.write_index(&name.name, &sources)?;
+                    written = true;
                 }
             }
-            sources.push(pushed.digest.clone());
-            self.write_index(&name.name, &sources)?;
+            if !written {
+                return Ok(BuildxMetadata { manifests: pushed.manifests, ..metadata });
+            }
+            // Registries cannot compare and swap. Whoever read what was read here writes within about the same time.
+            let pause = ExponentialBuilder::new().with_min_delay(started.elapsed()).with_jitter().build().next();
+            self.interrupt.sleep(pause.unwrap_or_default())?;
         }
-        Err(Error::failed(format!("`{name}` changes faster than it can be written")).hint("run again"))
+        Err(Error::failed(format!("`{first}` changes faster than it can be written")).hint("run again"))
     }
 
-    /// Makes `name` an index of all that `sources` (digests in its repository) name.
+    /// Makes `name` an index of `sources`: descriptors of what is in its repository, or one name.
     fn write_index(&self, name: &ImageName, sources: &[String]) -> Result<()> {
-        let sources = sources.iter().map(|digest| format!("{}@{digest}", name.repository()));
         let command = self.imagetools("create").args(["--tag", &name.to_string()]).args(sources);
         self.terminal.verbose("Running", command.to_string());
         let running = command.start(Capture::Both, self.interrupt)?;
@@ -163,7 +159,7 @@ impl Registry<'_> {
             if output.success {
                 return registry_image(&output.stdout).map(Some);
             }
-            if is_absent(&output.stderr) {
+            if is_absent(image, &output.stderr) {
                 return Ok(None);
             }
             let failure = Failure::of(&output.stderr);
@@ -299,9 +295,10 @@ impl Failure {
     }
 }
 
-/// Whether the registry said that there is no such image. Everything else that goes wrong is not an answer.
-fn is_absent(stderr: &str) -> bool {
-    stderr.trim_end().ends_with(": not found")
+/// Whether the registry said that there is no such image. Everything else that goes wrong is not an answer; so it is none
+/// where a part of an image is not found.
+fn is_absent(image: &ImageName, stderr: &str) -> bool {
+    stderr.trim_end().strip_suffix(": not found").is_some_and(|said| said.ends_with(&image.canonical()))
 }
 
 /// From `docker buildx imagetools inspect --format '{{json .}}'`.
@@ -326,14 +323,20 @@ fn registry_image(json: &str) -> Result<StoredImage> {
         Some(_) => vec![image],
         None => image.as_object().into_iter().flat_map(|images| images.values()).collect(),
     };
-    let manifests = if listed.is_empty() {
-        let platform = images.first().copied().and_then(platform_of).ok_or_else(|| wrong("it names no platform"))?;
-        vec![Manifest { platform, digest: digest.clone() }]
+    let (manifests, descriptors) = if listed.is_empty() {
+        let image = images.first().copied().ok_or_else(|| wrong("it tells nothing of the image"))?;
+        let platform = platform_of(image).ok_or_else(|| wrong("it names no platform"))?;
+        let mut descriptor = manifest.clone();
+        descriptor["platform"] = json!({
+            "os": image.get("os"), "architecture": image.get("architecture"), "variant": image.get("variant"),
+        });
+        (vec![Manifest { platform, digest: digest.clone() }], vec![descriptor])
     } else {
-        listed
+        (listed, manifest.get("manifests").and_then(Value::as_array).cloned().unwrap_or_default())
     };
     let platforms = manifests.iter().map(|manifest| manifest.platform.clone()).collect();
-    Ok(StoredImage { store: Store::Registry, digest, platforms, manifests, labels: common_labels(&images) })
+    let labels = common_labels(&images);
+    Ok(StoredImage { store: Store::Registry, digest, platforms, manifests, descriptors, labels })
 }
 
 /// The labels that the images of all platforms have.
@@ -354,9 +357,20 @@ pub(super) fn may_be_passed_over(error: &Error) -> bool {
     !matches!(error.kind(), ErrorKind::Interrupted(_))
 }
 
-/// Platforms that `image` holds besides these.
-pub(super) fn others<'a>(image: &'a StoredImage, platforms: &[Platform]) -> Vec<&'a Manifest> {
-    image.manifests.iter().filter(|manifest| !platforms.contains(&manifest.platform)).collect()
+/// What stays of the image that has the name: the descriptors of its manifests for other platforms than these, and of
+/// the attestations that belong to them.
+fn kept(name: &ResultName, image: &StoredImage, platforms: &[Platform]) -> Result<Vec<String>> {
+    if !name.may_be_given_to_what_is_like(image)? {
+        return Ok(Vec::new());
+    }
+    let others = image.manifests.iter().filter(|manifest| !platforms.contains(&manifest.platform));
+    let others: Vec<&str> = others.map(|manifest| manifest.digest.as_str()).collect();
+    let is_kept = |descriptor: &&Value| {
+        let subject = descriptor.get("annotations").and_then(|annotations| annotations.get(SUBJECT));
+        let digest = subject.or_else(|| descriptor.get("digest")).and_then(Value::as_str);
+        digest.is_some_and(|digest| others.contains(&digest))
+    };
+    Ok(image.descriptors.iter().filter(is_kept).map(ToString::to_string).collect())
 }
 
 #[cfg(test)]
@@ -379,17 +393,58 @@ mod tests {
     #[case("something new", Failure::Other)]
     fn a_failure_of_the_network_is_told_from_the_others(#[case] cause: &str, #[case] expected: Failure) {
         let stderr = format!("{HEAD}{cause}\n");
-        assert!(!is_absent(&stderr));
+        assert!(!is_absent(&image(), &stderr));
         assert_eq!(Failure::of(&stderr), expected);
+    }
+
+    fn image() -> ImageName {
+        "r.example/x:1".parse().expect("valid")
     }
 
     #[test]
     fn only_the_registry_s_own_word_makes_an_image_absent() {
-        assert!(is_absent("ERROR: r.example/x:1: not found\n"));
-        assert!(!is_absent(
-            "error getting credentials - err: exec: \"docker-credential-x\": executable file not found in $PATH"
-        ));
-        assert!(!is_absent("ERROR: no builder \"team\" found"));
-        assert!(!is_absent(""));
+        assert!(is_absent(&image(), "ERROR: r.example/x:1: not found\n"));
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        assert!(is_absent(&image().with_digest(&digest), &format!("ERROR: r.example/x:1@{digest}: not found\n")));
+        for other in [
+            "error getting credentials - err: exec: \"docker-credential-x\": executable file not found in $PATH",
+            "ERROR: no builder \"team\" found",
+            "ERROR: content at https://r.example/v2/x/blobs/sha256:12 not found: not found",
+            "ERROR: r.example/x@sha256:12: not found",
+            "",
+        ] {
+            assert!(!is_absent(&image(), other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_other_platforms_of_a_name_stay_with_their_attestations() -> Result<()> {
+        let descriptor = |digest: &str, architecture: &str, subject: Option<&str>| {
+            let annotations = subject.map(|subject| json!({ SUBJECT: subject }));
+            let platform = json!({ "os": "linux", "architecture": architecture });
+            json!({ "digest": digest, "platform": platform, "annotations": annotations })
+        };
+        let index = vec![
+            descriptor("sha256:1", "amd64", None),
+            descriptor("sha256:2", "arm64", None),
+            descriptor("sha256:3", "unknown", Some("sha256:1")),
+            descriptor("sha256:4", "unknown", Some("sha256:2")),
+        ];
+        let manifest = |platform: &str, digest: &str| -> Result<Manifest> {
+            Ok(Manifest { platform: platform.parse()?, digest: digest.to_owned() })
+        };
+        let manifests = vec![manifest("linux/amd64", "sha256:1")?, manifest("linux/arm64", "sha256:2")?];
+        let labels = BTreeMap::from([("key".to_owned(), "mine".to_owned())]);
+        let existing = StoredImage { manifests, descriptors: index.clone(), labels, ..StoredImage::default() };
+        let mut name = ResultName { name: image(), key: ("key", "mine".to_owned()), unlabelled: false, moves: false };
+        let amd64 = ["linux/amd64".parse()?];
+        assert_eq!(kept(&name, &existing, &amd64)?, [index[1].to_string(), index[3].to_string()]);
+
+        name.key.1 = "other".to_owned();
+        let error = kept(&name, &existing, &amd64).expect_err("an image of other content would have been replaced");
+        assert!(error.to_string().contains("`key`"), "{error}");
+        name.moves = true;
+        assert!(kept(&name, &existing, &amd64)?.is_empty(), "nothing of another content stays");
+        Ok(())
     }
 }

@@ -171,10 +171,16 @@ impl Project {
     pub fn name(&self, tag: &str) -> String {
         format!("{}:{tag}", self.repository)
     }
-}
 
-impl Drop for Project {
-    fn drop(&mut self) {
+    /// The same project with a local repository, where this image has its name without the registry.
+    pub fn known_locally(mut self, image: &str) -> Self {
+        self.repository = format!("localhost/{}", self.repository.split_once('/').unwrap().1);
+        docker(&["image", "tag", image, &self.name(image.rsplit_once(':').unwrap().1)]);
+        self
+    }
+
+    /// Removes its images from the engine, as far as there are any.
+    pub fn remove_from_engine(&self) {
         let listed = Command::new("docker")
             .args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", &self.repository])
             .output();
@@ -182,6 +188,12 @@ impl Drop for Project {
         if !names.trim().is_empty() {
             let _ = Command::new("docker").args(["image", "rm", "--force"]).args(names.lines()).output();
         }
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        self.remove_from_engine();
     }
 }
 
