@@ -13,10 +13,14 @@ pub const SYSTEM_HASH: &str = "dev.runtime-image.system-hash";
 pub const LOCK_HASH: &str = "dev.runtime-image.lock-hash";
 /// The untruncated hash of all sources.
 pub const SOURCE_HASH: &str = "dev.runtime-image.source-hash";
-/// What the image was built from: `scratch`, `versioned` or `lock`.
+/// What its dependencies were built from: `scratch` or `versioned`; for a template of one stage the image itself, and
+/// then also `lock`.
 pub const BUILD_FROM: &str = "dev.runtime-image.build-from";
-/// The platforms that were built together, joined by commas.
+/// The platforms that its dependencies were built for together, joined by commas.
 pub const PLATFORMS: &str = "dev.runtime-image.platforms";
+
+/// Those that tell of one build, and are not the same for the same sources.
+pub const OF_ONE_BUILD: [&str; 2] = [BUILD_FROM, PLATFORMS];
 
 /// The base image's digest, where it is part of the names.
 pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";

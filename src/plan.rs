@@ -44,6 +44,9 @@ pub struct Plan {
     pub reason: String,
     /// For which platforms.
     pub platforms: Vec<Platform>,
+    /// Whether there is an image of the dependencies, and the versioned name, which came with it, is not: whoever made
+    /// it could not finish.
+    pub lacks_versioned: bool,
 }
 
 /// Build, or take what is there.
@@ -113,6 +116,7 @@ pub fn plan(
         decision: Decision::Build { from: BuildFromImageType::Scratch, image: options.pinned_base_image() },
         reason,
         platforms,
+        lacks_versioned: false,
     };
     if options.force_rebuild {
         if !options.dry_run {
@@ -133,6 +137,7 @@ pub fn plan(
                     decision: Decision::Reuse(Confirmed::from(&source)),
                     reason: "the image with exactly these sources and dependencies".to_owned(),
                     platforms,
+                    lacks_versioned: false,
                 });
             }
             Some(lacking) => reasons.push(format!("`{}` {lacking}", tags.source)),
@@ -169,6 +174,7 @@ pub fn plan(
                         image: lock.name_for_builds(&tags.lock),
                     },
                     reason: "an image has exactly these dependencies".to_owned(),
+                    lacks_versioned: tiers.versioned && versioned.is_none_or(|image| !image.holds(&platforms)),
                     platforms,
                 });
             }
@@ -192,6 +198,7 @@ pub fn plan(
                     },
                     reason: "the dependencies changed; an image has this base image and version".to_owned(),
                     platforms,
+                    lacks_versioned: false,
                 });
             }
             Some(why) => reasons.push(format!("`{}` {why}", tags.versioned)),

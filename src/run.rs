@@ -88,7 +88,12 @@ impl<'a> Run<'a> {
             if let Some(config) = config.filter(|_| destination.is_dir()) {
                 write_config(&destination, &config)?;
             }
-            return Ok(self.report(&plan, None, vec![reused]));
+            let mut confirmed = vec![reused];
+            if self.options.outputs == [Output::Push, Output::Load] && !self.options.dry_run {
+                let [.., source] = self.result_names();
+                confirmed.push(builder.load(&source, &confirmed[0], &plan.platforms)?);
+            }
+            return Ok(self.report(&plan, None, confirmed));
         }
         let Decision::Build { from, image } = plan.decision.clone() else {
             unreachable!("a plan without a reused image builds one")
@@ -142,7 +147,13 @@ impl<'a> Run<'a> {
             &joined(&plan.platforms),
         );
         let git = self.work_tree();
-        let finished = labels::of_sources(&dependencies, &self.hashes, git.revision(), git.origin());
+        // Other commits, and other ways to fetch them, can have the same sources.
+        let (revision, origin) = if self.options.reproducible { (None, None) } else { (git.revision(), git.origin()) };
+        let mut finished = labels::of_sources(&dependencies, &self.hashes, revision, origin);
+        if self.project.has_deps_stage {
+            // Those of the image of the dependencies stay: made with it or later, it is the same image.
+            labels::OF_ONE_BUILD.iter().for_each(|label| drop(finished.remove(label)));
+        }
         ImageLabels { dependencies, finished }
     }
 
@@ -155,7 +166,7 @@ impl<'a> Run<'a> {
         staged: &Staged,
         labels: ImageLabels,
     ) -> Result<Vec<Confirmed>> {
-        let ImageLabels { dependencies, finished } = labels;
+        let ImageLabels { dependencies, mut finished } = labels;
         let cache = self.cache()?;
         let request = BuildRequest {
             context: staged.path.clone(),
@@ -164,27 +175,28 @@ impl<'a> Run<'a> {
             cache: CacheArguments { to: Vec::new(), ..cache.clone() },
             ..BuildRequest::default()
         };
+        let [lock, versioned, source] = self.result_names();
         let mut names = Vec::new();
         if from != BuildFromImageType::Lock {
-            names.push(self.named(&self.tags.lock, labels::LOCK_HASH, &self.hashes.lock));
+            names.push(lock);
         }
-        if from == BuildFromImageType::Scratch {
-            let versioned = self.named(&self.tags.versioned, labels::SYSTEM_HASH, &self.hashes.system);
-            names.push(ResultName { moves: true, ..versioned });
+        if from == BuildFromImageType::Scratch || (plan.lacks_versioned && self.project.has_deps_stage) {
+            names.push(versioned);
         }
         let mut deps_image = None;
         if self.project.has_deps_stage {
             // Started from by name, the image cannot be another one than the confirmed; where the builder does not see
             // it, its cache has to do.
-            if names.is_empty() {
+            if from == BuildFromImageType::Lock {
                 deps_image = Some(image.clone());
-            } else {
-                let tag = self.tags.lock.tag().unwrap_or_default();
+            }
+            if let Some(first) = names.first() {
+                let tag = first.name.tag().unwrap_or_default();
                 self.terminal.status("Building", format!("the dependencies, {tag}"));
                 let deps = BuildRequest {
                     target: Some("deps".to_owned()),
                     names: std::mem::take(&mut names),
-                    labels: dependencies,
+                    labels: dependencies.clone(),
                     build_args: self.project.dependency_args.clone(),
                     cache: cache.clone(),
                     ..request.clone()
@@ -198,10 +210,17 @@ impl<'a> Run<'a> {
         }
         let what = if self.project.has_deps_stage { "the sources" } else { "the image" };
         self.terminal.status("Building", format!("{what}, {}", self.tags.source.tag().unwrap_or_default()));
-        names.push(self.named(&self.tags.source, labels::SOURCE_HASH, &self.hashes.source));
+        names.push(source);
+        if self.project.template.variables()?.contains("labels") {
+            finished.clear();
+        }
+        if deps_image.is_none() {
+            let of_one_build = labels::OF_ONE_BUILD.iter().filter_map(|label| dependencies.get_key_value(label));
+            finished.extend(of_one_build.map(|(label, value)| (*label, value.clone())));
+        }
         let finished = BuildRequest {
             names,
-            labels: if self.project.template.variables()?.contains("labels") { Labels::new() } else { finished },
+            labels: finished,
             build_args: self.options.extra_build_args.clone(),
             cache: match (self.project.has_deps_stage, &deps_image) {
                 (false, _) => cache,
@@ -214,13 +233,20 @@ impl<'a> Run<'a> {
         self.build_confirmed(builder, &finished)
     }
 
-    fn named(&self, name: &ImageName, label: &'static str, hash: &str) -> ResultName {
-        ResultName {
+    /// Lock, versioned and source name, and by what an image of the same content is known.
+    fn result_names(&self) -> [ResultName; 3] {
+        let named = |name: &ImageName, label: &'static str, hash: &str| ResultName {
             name: name.clone(),
             key: (label, hash.to_owned()),
             unlabelled: self.project.tiers.unlabelled,
             moves: self.options.force_rebuild,
-        }
+        };
+        let versioned = named(&self.tags.versioned, labels::SYSTEM_HASH, &self.hashes.system);
+        [
+            named(&self.tags.lock, labels::LOCK_HASH, &self.hashes.lock),
+            ResultName { moves: true, ..versioned },
+            named(&self.tags.source, labels::SOURCE_HASH, &self.hashes.source),
+        ]
     }
 
     /// Builds and confirms for each output. Where several builds make one result, only the first can find anything new.
@@ -251,14 +277,15 @@ impl<'a> Run<'a> {
         if matches!(error.kind(), ErrorKind::Interrupted(_)) {
             return error;
         }
-        let names = [&self.tags.lock, &self.tags.versioned, &self.tags.source];
-        let found = match builder.find(&names, &request.platforms, Purpose::Run) {
+        let names = self.result_names();
+        let found = match builder.find(&names.each_ref().map(|name| &name.name), &request.platforms, Purpose::Run) {
             Ok(found) => found,
             Err(problem) => return error.note(format!("what is in the registry is not known: {problem}")),
         };
         let states = names.iter().zip(&found).map(|(name, image)| {
-            let tag = name.tag().unwrap_or_default();
+            let tag = name.name.tag().unwrap_or_default();
             match image {
+                Some(image) if !name.is_of_same_content(image) => format!("`{tag}` still is another image"),
                 Some(image) if image.holds(&request.platforms) => format!("`{tag}` is there"),
                 Some(image) => format!("`{tag}` is there for {} only", joined(&image.platforms)),
                 None => format!("`{tag}` is not there"),

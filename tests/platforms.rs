@@ -148,6 +148,24 @@ fn load_and_push_are_both_confirmed() {
     assert_eq!(report["confirmed"]["digest"], registry_digest(image));
     assert_eq!(report["loaded"]["digest"], image_id(image));
     assert_eq!(runs_on(image, platforms()[0]), format!("hello from {}\n", machine(platforms()[0])));
+
+    // What one of the two lacks is made up for: an image that only the registry has is pulled.
+    let confirmed_again = |pulled: bool| {
+        let (again, run) = project.json(&["--load", "--push"]);
+        assert_eq!((&again["action"], &again["confirmed"]), (&json!("reuse"), &report["confirmed"]));
+        assert_eq!(
+            (&again["loaded"]["store"], &again["loaded"]["digest"]),
+            (&json!("engine"), &json!(image_id(image)))
+        );
+        assert_eq!(run.stderr.contains("Pulling "), pulled, "{}", run.stderr);
+    };
+    confirmed_again(false);
+    project.remove_from_engine();
+    confirmed_again(true);
+    assert_eq!(runs_on(image, platforms()[0]), format!("hello from {}\n", machine(platforms()[0])));
+    docker(&["pull", "--quiet", &project.base_image]);
+    docker(&["image", "tag", &project.base_image, image]);
+    project.run(&["--load", "--push"]).fails_with(1, &["was taken by an image of other content", "--force-rebuild"]);
 }
 
 #[test]

@@ -39,3 +39,23 @@ fn a_pushed_image_is_confirmed_by_the_registry_and_reused_from_there() {
         "CIAO from the runtime image 1.0 (31 characters)\n"
     );
 }
+
+#[test]
+fn what_the_engine_has_under_the_name_of_a_registry_s_image_is_not_built_upon() {
+    let project = Project::small().in_registry();
+    project.ok(&["--push"]);
+    let versioned = project.name(&project.tags(&[])[2]);
+    docker(&["image", "tag", &versioned, "localhost/ri-test-stale:1"]);
+    // Somebody else makes it with something more; this engine keeps the earlier one.
+    project.edit("runtime-image.toml", "version = ", "env = { MORE = \"yes\" }\nversion = ");
+    project.ok(&["--push"]);
+    docker(&["image", "tag", "localhost/ri-test-stale:1", &versioned]);
+    docker(&["image", "rm", "localhost/ri-test-stale:1"]);
+
+    project.write("lock", format!("{}more\n", support::salt()));
+    let (report, run) = project.json(&["--push"]);
+    assert_eq!(report["build_from"], "versioned", "{}", run.stderr);
+    assert_eq!(report["from_image"], format!("{versioned}@{}", registry_digest(&versioned)));
+    let more = docker(&["run", "--rm", report["image"].as_str().unwrap(), "sh", "-c", "echo $MORE"]);
+    assert_eq!(more, "yes\n", "it was built on another image than the plan was made for");
+}

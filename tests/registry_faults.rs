@@ -238,7 +238,7 @@ fn a_push_that_the_registry_ends_half_way_is_finished_by_the_next_run() {
          is missing\n",
         project.repository
     );
-    run.fails_with(101, &["403 Forbidden", &states, "\nhint: "]);
+    run.fails_with(1, &["403 Forbidden", &states, "\nhint: "]);
 
     proxy.follow(|_, _| Answer::Forward);
     let (finished, _) = project.json(&["--push"]);
@@ -250,6 +250,28 @@ fn a_push_that_the_registry_ends_half_way_is_finished_by_the_next_run() {
     let (reused, _) = project.json(&["--push"]);
     assert_eq!((&reused["action"], &reused["confirmed"]), (&"reuse".into(), &finished["confirmed"]));
     assert_only_described(image, &proxy.seen());
+}
+
+#[test]
+fn a_versioned_name_that_could_not_be_pushed_comes_with_the_next_run() {
+    let proxy = proxy(|_, _| Answer::Forward);
+    let project = project_at(&proxy.address);
+    let [source, lock, versioned] = project.tags(&[]);
+    let refused = format!("/manifests/{versioned}");
+    proxy.follow(move |request, _| {
+        let is_refused = request.method == "PUT" && request.path.ends_with(&refused);
+        if is_refused { Answer::status(403) } else { Answer::Forward }
+    });
+    let states = format!("`{lock}` is there, `{versioned}` is not there, `{source}` is not there; another run");
+    project.run(&["--push"]).fails_with(1, &["403 Forbidden", &states, "\nhint: "]);
+
+    proxy.follow(|_, _| Answer::Forward);
+    let (finished, run) = project.json(&["--push"]);
+    assert_eq!((&finished["action"], &finished["build_from"]), (&"build".into(), &"lock".into()));
+    assert!(run.compiled().iter().all(|name| name != "itoa"), "{}", run.stderr);
+    project.edit("Cargo.lock", "version = 4", "version = 4\n# changed");
+    let (plan, _) = project.json(&["plan", "--push"]);
+    assert_eq!(plan["build_from"], "versioned", "{plan}");
 }
 
 /// Manifests and the configuration were read, and nothing else: no layer, above all.

@@ -44,6 +44,12 @@ impl SecondEngine {
         (serde_json::from_str(&run.stdout).unwrap(), run)
     }
 
+    /// Removes all that it has built and pulled, now and in earlier runs.
+    fn empty(&self) {
+        self.docker(&["system", "prune", "--all", "--force"]);
+        self.docker(&["buildx", "prune", "--all", "--force"]);
+    }
+
     fn docker(&self, arguments: &[&str]) -> String {
         docker_with(&self.environment, arguments)
     }
@@ -95,6 +101,7 @@ fn one_machines_scratch_build_is_the_others_reuse_and_lock_build_for_both_platfo
     let lock = project.name(first["tags"]["lock"].as_str().unwrap());
 
     let other = SecondEngine::start();
+    other.empty();
     proxy.follow(|_, _| Answer::Forward);
     for arguments in [&BOTH[..], &BOTH[1..]] {
         let (again, _) = other.json(&project, arguments);
@@ -102,6 +109,18 @@ fn one_machines_scratch_build_is_the_others_reuse_and_lock_build_for_both_platfo
     }
     assert_eq!(fetched(&proxy, &layers(image)), BTreeSet::new(), "a layer was pulled");
     assert_eq!(other.docker(&["image", "ls", "--quiet", &project.repository]), "");
+
+    // An engine that was given one platform of an index does not have the other.
+    let (tag, local) =
+        (first["tags"]["source"].as_str().unwrap(), project.repository.replace(&proxy.address, "localhost"));
+    other.docker(&["pull", "--quiet", "--platform", "linux/amd64", image]);
+    other.docker(&["image", "tag", image, &format!("{local}:{tag}")]);
+    for (platform, action) in [("linux/amd64", "reuse"), ("linux/arm64", "build")] {
+        let (plan, _) = other.json(&project, &["plan", "--repository", &local, "--platform", platform]);
+        assert_eq!(plan["action"], action, "{plan}");
+    }
+    other.docker(&["image", "rm", image, &format!("{local}:{tag}")]);
+    other.empty();
 
     project.edit("greeting/src/lib.rs", "hello", "ciao");
     proxy.follow(|_, _| Answer::Forward);
@@ -124,13 +143,23 @@ fn one_machines_scratch_build_is_the_others_reuse_and_lock_build_for_both_platfo
         assert_eq!(other.docker(&["run", "--rm", "--platform", platform, new, "uname", "-m"]), machine);
     }
 
-    // The same sources on the same lock image, on the first machine, as if nobody had built them: the same digest.
-    let digest = registry_digest(new);
-    let path = project.repository.split_once('/').unwrap().1;
-    let address = format!("http://{}/v2/{path}/manifests/{digest}", proxy.address);
-    let deleted = Command::new("curl").args(["-fsS", "--noproxy", "*", "-X", "DELETE", &address]).status().unwrap();
-    assert!(deleted.success());
+    // The same sources on the same lock image, on the other machine each, as if nobody had built them: the same digest,
+    // whether they were built with the dependencies or after them.
+    delete(&proxy, &project, new);
     let (same, run) = project.json(&BOTH);
     assert_eq!((&same["build_from"], &same["image"]), (&json!("lock"), &changed["image"]), "{}", run.stderr);
-    assert_eq!(same["confirmed"]["digest"], digest);
+    assert_eq!(same["confirmed"]["digest"], changed["confirmed"]["digest"]);
+    project.edit("greeting/src/lib.rs", "ciao", "hello");
+    delete(&proxy, &project, image);
+    let (same, run) = other.json(&project, &BOTH);
+    assert_eq!((&same["build_from"], &same["image"]), (&json!("lock"), &first["image"]), "{}", run.stderr);
+    assert_eq!(same["confirmed"]["digest"], first["confirmed"]["digest"]);
+}
+
+/// Removes an image from the registry.
+fn delete(proxy: &Proxy, project: &Project, image: &str) {
+    let path = project.repository.split_once('/').unwrap().1;
+    let address = format!("http://{}/v2/{path}/manifests/{}", proxy.address, registry_digest(image));
+    let deleted = Command::new("curl").args(["-fsS", "--noproxy", "*", "-X", "DELETE", &address]).status().unwrap();
+    assert!(deleted.success());
 }

@@ -88,7 +88,7 @@ fn a_changed_line_builds_from_the_lock_image_and_is_seen_in_release_and_dev_prof
     for binary in ["target/release/hello", "target/debug/hello", "hello"] {
         assert_eq!(run_image(image, &[binary]), "BONJOUR from the runtime image 1.0 (34 characters)\n", "{binary}");
     }
-    assert_eq!(label(image, "dev.runtime-image.build-from"), "lock");
+    assert_eq!(label(image, "dev.runtime-image.build-from"), "scratch", "as its dependencies were");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::capabilities::{Driver, ImageStore, Instance, Wanted, check, too_old};
 use super::engine;
 use super::registry::{Registry, may_be_passed_over};
-use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, RuntimeBuilder, Store, StoredImage};
+use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, ResultName, RuntimeBuilder, Store, StoredImage};
 use crate::config::{Options, Output};
 use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
@@ -187,6 +187,15 @@ impl BuildxBuilder {
         Ok(found)
     }
 
+    /// What the engine has under the names of a result that is about to come there.
+    fn find_to_replace(&self, names: &[ResultName], platforms: &[Platform]) -> Result<Vec<Option<StoredImage>>> {
+        let found = self.find_in_engine(&names.iter().map(|name| &name.name).collect::<Vec<_>>(), platforms)?;
+        for (name, image) in names.iter().zip(&found) {
+            image.iter().try_for_each(|image| name.may_be_given_to_what_is_like(image).map(drop))?;
+        }
+        Ok(found)
+    }
+
     /// Whether the engine has what this platform needs of an image, asked of engines that list no manifests: such a one
     /// makes a container of it, which is never started, or refuses.
     fn engine_has(&self, image: &ImageName, platform: &Platform) -> Result<bool> {
@@ -342,15 +351,18 @@ impl BuildxBuilder {
     /// Pushes, and adds to what the names hold for other platforms. The names are read and written when the build is over:
     /// machines that make the same image for other platforms at the same time do not take it from each other.
     fn push(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
-        let last = request.names.last().ok_or_else(|| Error::failed("a result without a name cannot be pushed"))?;
+        // The one that others do not use at the same time, with other content.
+        let mut names = request.names.iter().rev();
+        let own = names.clone().find(|name| !name.moves).or_else(|| names.next());
+        let own = own.ok_or_else(|| Error::failed("a result without a name cannot be pushed"))?;
         if self.instance()?.driver != Driver::Docker {
-            let metadata = self.run_build(request, &Exporter::ByDigest(last.name.repository()))?;
+            let metadata = self.run_build(request, &Exporter::ByDigest(own.name.repository()))?;
             return self.registry()?.add_to_indexes(&request.names, &request.platforms, metadata);
         }
         // The engine cannot push without a name.
         let platforms = joined(&request.platforms).replace(['/', ','], "-");
-        let tag = format!("{}_{platforms}", last.name.tag().unwrap_or_default());
-        let on_the_way = last.name.with_tag(&fitting_tag(tag, "rt"))?;
+        let tag = format!("{}_{platforms}", own.name.tag().unwrap_or_default());
+        let on_the_way = own.name.with_tag(&fitting_tag(tag, "rt"))?;
         let metadata = self.run_build(request, &Exporter::Push(on_the_way.clone()))?;
         let metadata = self.registry()?.add_to_indexes(&request.names, &request.platforms, metadata)?;
         // It keeps what it pushes, from now on under the names.
@@ -428,7 +440,13 @@ impl RuntimeBuilder for BuildxBuilder {
 
     fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
         match request.output {
-            Output::Load => self.run_build(request, &Exporter::Load),
+            Output::Load => {
+                if self.settings.pushes() {
+                    // The plan has looked at the registry.
+                    self.find_to_replace(&request.names, &request.platforms)?;
+                }
+                self.run_build(request, &Exporter::Load)
+            }
             Output::Push => self.push(request),
         }
     }
@@ -440,6 +458,30 @@ impl RuntimeBuilder for BuildxBuilder {
             Output::Push => self.registry()?.find(&names)?,
         };
         confirmed(request, promised, found, "`docker buildx inspect`")
+    }
+
+    fn load(&self, name: &ResultName, found: &Confirmed, platforms: &[Platform]) -> Result<Confirmed> {
+        self.ready(platforms)?;
+        let held = |images: Vec<Option<StoredImage>>| images.into_iter().flatten().find(|image| image.holds(platforms));
+        let names = std::slice::from_ref(name);
+        if let Some(image) = held(self.find_to_replace(names, platforms)?) {
+            return Ok(Confirmed::from(&image));
+        }
+        let exact = name.name.with_digest(&found.digest).to_string();
+        for platform in platforms {
+            self.terminal.status("Pulling", format!("{name} for {platform}"));
+            let pull = ["image", "pull", "--quiet", "--platform", &platform.to_string(), &exact];
+            let pulled = self.answer(&self.docker()?.args(pull))?;
+            if !pulled.success {
+                return Err(engine::engine_failure(&format!("cannot load `{name}`"), &pulled.stderr));
+            }
+        }
+        self.answer(&self.docker()?.args(["image", "tag", &exact, &name.to_string()]))?;
+        let image = held(self.find_to_replace(names, platforms)?);
+        image.as_ref().map(Confirmed::from).ok_or_else(|| {
+            Error::failed(format!("`{name}` was pulled, but the engine does not have it for {}", joined(platforms)))
+                .hint("something removed it meanwhile: run again")
+        })
     }
 }
 
@@ -579,7 +621,7 @@ fn names_a_context() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::{Manifest, ResultName};
+    use crate::builder::Manifest;
     use crate::cache::CacheArguments;
     use rstest::rstest;
 

@@ -272,4 +272,10 @@ pub trait RuntimeBuilder: Sync {
     /// # Errors
     /// When the image is not there, is another one, or lacks a platform.
     fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed>;
+
+    /// Makes an image that a registry has exist in the engine as well, under its name, and asks the engine for it.
+    ///
+    /// # Errors
+    /// When the engine cannot hold it, has an image of other content under that name, or cannot pull it.
+    fn load(&self, name: &ResultName, found: &Confirmed, platforms: &[Platform]) -> Result<Confirmed>;
 }

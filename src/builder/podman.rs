@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::buildx::confirmed;
 use super::capabilities::ToolVersion;
 use super::engine::{complains, inspected_images};
-use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, RuntimeBuilder, Store, StoredImage};
+use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, ResultName, RuntimeBuilder, Store, StoredImage};
 use crate::build_folder::DOCKERFILE;
 use crate::cache::Cache;
 use crate::config::Options;
@@ -306,6 +306,10 @@ impl RuntimeBuilder for PodmanBuilder {
     fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed> {
         let names: Vec<&ImageName> = request.names.iter().map(|name| &name.name).collect();
         confirmed(request, promised, self.find_in_store(&names)?, "`podman info`")
+    }
+
+    fn load(&self, name: &ResultName, _: &Confirmed, _: &[Platform]) -> Result<Confirmed> {
+        Err(Error::failed(format!("`{name}` is not loaded: podman's own images count only")).hint(USE_DOCKER))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, RuntimeBuilder, Store, StoredImage};
+use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, ResultName, RuntimeBuilder, Store, StoredImage};
 use crate::config::Output;
 use crate::error::{Error, Result};
 use crate::hash::md5_hex;
@@ -79,6 +79,10 @@ impl RuntimeBuilder for RecordingBuilder {
             Output::Push => Store::Registry,
         };
         Ok(Confirmed { store, digest, platforms: request.platforms.clone() })
+    }
+
+    fn load(&self, _: &ResultName, found: &Confirmed, _: &[Platform]) -> Result<Confirmed> {
+        Ok(Confirmed { store: Store::Engine, ..found.clone() })
     }
 }
 
