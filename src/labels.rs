@@ -28,6 +28,15 @@ pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 /// Labels of an image, by name.
 pub type Labels = BTreeMap<&'static str, String>;
 
+/// What an image is labelled with, and the image of its dependencies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageLabels {
+    /// The image of the dependencies; all else that is built on it has these too.
+    pub dependencies: Labels,
+    /// The finished image.
+    pub finished: Labels,
+}
+
 /// The labels of the image that holds the dependencies.
 pub fn of_dependencies(
     project: &Project,

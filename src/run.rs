@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::git::WorkTree;
 use crate::image_lock::Lock;
 use crate::image_name::ImageName;
-use crate::labels::{self, Labels};
+use crate::labels::{self, ImageLabels, Labels};
 use crate::plan::{BuildFromImageType, Decision, Plan, plan};
 use crate::platform::joined;
 use crate::process::Interrupt;
@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
             |seconds| &mut seconds.stage,
             |run| {
                 let Project { template, code, deps, .. } = &run.project;
-                let dockerfile = template.render(from, &image.to_string(), &labels.finished)?;
+                let dockerfile = template.render(from, &image.to_string(), &labels)?;
                 let config = config.as_deref();
                 BuildFolder { dockerfile, code, deps, config }.stage(&destination, run.interrupt)
             },
@@ -167,6 +167,8 @@ impl<'a> Run<'a> {
         labels: ImageLabels,
     ) -> Result<Vec<Confirmed>> {
         let ImageLabels { dependencies, mut finished } = labels;
+        // buildx gives those that the template does not write.
+        let written = self.project.template.variables()?;
         let cache = self.cache()?;
         let request = BuildRequest {
             context: staged.path.clone(),
@@ -196,7 +198,7 @@ impl<'a> Run<'a> {
                 let deps = BuildRequest {
                     target: Some("deps".to_owned()),
                     names: std::mem::take(&mut names),
-                    labels: dependencies.clone(),
+                    labels: if written.contains("deps_labels") { Labels::new() } else { dependencies.clone() },
                     build_args: self.project.dependency_args.clone(),
                     cache: cache.clone(),
                     ..request.clone()
@@ -211,7 +213,7 @@ impl<'a> Run<'a> {
         let what = if self.project.has_deps_stage { "the sources" } else { "the image" };
         self.terminal.status("Building", format!("{what}, {}", self.tags.source.tag().unwrap_or_default()));
         names.push(source);
-        if self.project.template.variables()?.contains("labels") {
+        if written.contains("labels") {
             finished.clear();
         }
         if deps_image.is_none() {
@@ -368,12 +370,6 @@ impl<'a> Run<'a> {
             },
         }
     }
-}
-
-/// What the image of the dependencies and the finished one are labelled with.
-struct ImageLabels {
-    dependencies: Labels,
-    finished: Labels,
 }
 
 /// A path as seen from the current folder, where it is below it.

@@ -8,7 +8,7 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::labels::Labels;
+use crate::labels::ImageLabels;
 use crate::plan::{BuildFromImageType, Tiers};
 
 const CARGO: &str = include_str!("templates/cargo.Dockerfile.j2");
@@ -77,7 +77,7 @@ impl Template {
     ///
     /// # Errors
     /// When the template is wrong, or refers to a variable that does not exist.
-    pub fn render(&self, from: BuildFromImageType, image: &str, labels: &Labels) -> Result<String> {
+    pub fn render(&self, from: BuildFromImageType, image: &str, labels: &ImageLabels) -> Result<String> {
         self.rendered(Self::values(from, image, labels, &self.context))
     }
 
@@ -138,19 +138,20 @@ impl Template {
         template.render(values).map_err(|error| self.wrong(&error))
     }
 
-    fn values(from: BuildFromImageType, image: &str, labels: &Labels, context: &Value) -> Value {
+    fn values(from: BuildFromImageType, image: &str, labels: &ImageLabels, context: &Value) -> Value {
         context! {
             base_image => image,
             build_from_scratch => from == BuildFromImageType::Scratch,
             build_from_versioned => from == BuildFromImageType::Versioned,
-            labels => Value::from(Serde(labels)),
+            deps_labels => Value::from(Serde(&labels.dependencies)),
+            labels => Value::from(Serde(&labels.finished)),
             ..context.clone()
         }
     }
 
     fn hashed_values(&self, base_image: &str) -> Value {
         let context = context! { mounts => "", trust => "", ..self.context.clone() };
-        Self::values(BuildFromImageType::Scratch, base_image, &Labels::new(), &context)
+        Self::values(BuildFromImageType::Scratch, base_image, &ImageLabels::default(), &context)
     }
 
     fn environment(&self) -> Result<Environment<'_>> {

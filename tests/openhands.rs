@@ -10,7 +10,7 @@ use std::process::Command;
 use rstest::rstest;
 use runtime_image::config::Settings;
 use runtime_image::hash::hex;
-use runtime_image::labels::Labels;
+use runtime_image::labels::ImageLabels;
 use runtime_image::process::Interrupt;
 use runtime_image::project::cargo::CargoCall;
 use runtime_image::project::{Found, Project as Read};
@@ -122,7 +122,7 @@ fn dockerfiles_are_the_originals(#[values(0, 1, 2)] release_number: usize) {
                 ..Settings::default()
             };
             // The base image's name is text for the template: what is no image reference is rendered as well.
-            let rendered = read(&project, settings).0.template.render(from, image, &Labels::new()).unwrap();
+            let rendered = read(&project, settings).0.template.render(from, image, &ImageLabels::default()).unwrap();
             assert_eq!(sha256(&rendered), expected.as_str().unwrap(), "{image} {variant}");
             count += 1;
         }
