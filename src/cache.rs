@@ -117,8 +117,30 @@ pub struct CacheArguments {
     pub from: Vec<String>,
     /// Values of `--cache-to`.
     pub to: Vec<String>,
-    /// The folder that is written new, and the one in whose place it comes.
-    pub swap: Option<(Utf8PathBuf, Utf8PathBuf)>,
+    /// What is to be done with folders before and after.
+    pub local: Option<LocalCache>,
+}
+
+/// A cache in a folder. It is written new each time: `mode=max` only ever adds to a folder, so that one that is written
+/// again and again would grow for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalCache {
+    /// Where it is.
+    pub folder: Utf8PathBuf,
+    /// The folder of the default branch, which is read as well, if this is another one.
+    pub default: Option<Utf8PathBuf>,
+}
+
+impl LocalCache {
+    /// Where it is written.
+    fn new_folder(&self) -> Utf8PathBuf {
+        format!("{}.new", self.folder).into()
+    }
+
+    /// Where the earlier one is for the moment in which it is replaced.
+    fn old_folder(&self) -> Utf8PathBuf {
+        format!("{}.old", self.folder).into()
+    }
 }
 
 impl CachePlace<'_> {
@@ -136,14 +158,14 @@ impl CachePlace<'_> {
             Cache::Inline => CacheArguments {
                 from: vec![format!("type=registry,ref={}", self.versioned)],
                 to: vec!["type=inline".to_owned()],
-                swap: None,
+                local: None,
             },
             Cache::Gha => {
                 let scope = |branch: &str| format!("type=gha,scope={}-{slug}-{}", self.prefix, valid_tag_text(branch));
                 CacheArguments {
                     from: branches.iter().map(|branch| scope(branch)).collect(),
                     to: vec![format!("{},{EXPORT}", scope(branch))],
-                    swap: None,
+                    local: None,
                 }
             }
             Cache::Registry(reference) => {
@@ -155,17 +177,19 @@ impl CachePlace<'_> {
                 };
                 let mut from = branches.iter().map(|branch| named(branch)).collect::<Result<Vec<_>>>()?;
                 from.dedup();
-                CacheArguments { to: vec![format!("{},{EXPORT},{MANIFEST}", named(branch)?)], from, swap: None }
+                CacheArguments { to: vec![format!("{},{EXPORT},{MANIFEST}", named(branch)?)], from, local: None }
             }
             Cache::Local(folder) => {
-                let folder = folder.clone().unwrap_or_else(|| self.caches.join("build-cache")).join(slug);
-                let new = folder.with_extension("new");
-                // A folder without an index is no cache, and buildx would fail.
-                let from = folder.join("index.json").is_file().then(|| format!("type=local,src={folder}"));
+                let usual =
+                    || self.caches.join("build-cache").join(self.repository.repository().replace([':', '/'], "_"));
+                let root = folder.clone().unwrap_or_else(usual);
+                let named = |branch: &&str| root.join(format!("{slug}_{}", valid_tag_text(branch)));
+                let mut folders = branches.iter().map(named);
+                let local = LocalCache { folder: folders.next().unwrap_or(root.clone()), default: folders.next() };
                 CacheArguments {
-                    from: from.into_iter().collect(),
-                    to: vec![format!("type=local,dest={new},{EXPORT}")],
-                    swap: Some((new, folder)),
+                    from: Vec::new(),
+                    to: vec![format!("type=local,dest={},{EXPORT}", local.new_folder())],
+                    local: Some(local),
                 }
             }
         })
@@ -173,35 +197,43 @@ impl CachePlace<'_> {
 }
 
 impl CacheArguments {
-    /// Puts the folder that was written in the place of the earlier one. `mode=max` only ever adds to a folder, so that
-    /// one that is written again and again would grow for ever.
+    /// Makes the folders ready, with their locks held: removes what an interrupted run has left, and reads those that
+    /// hold a cache; buildx would fail of one without an index.
+    ///
+    /// # Errors
+    /// When a folder cannot be moved or removed.
+    pub fn prepare(&mut self) -> Result<()> {
+        let Some(local) = &self.local else { return Ok(()) };
+        let LocalCache { folder, default } = local;
+        let cannot = || format!("cannot use the build cache in `{folder}`");
+        if !folder.exists() && is_cache(&local.old_folder()) {
+            fs::rename(local.old_folder(), folder).context(cannot)?;
+        }
+        remove(&local.new_folder()).context(cannot)?;
+        let readable = [Some(folder), default.as_ref()].into_iter().flatten().filter(|folder| is_cache(folder));
+        self.from = readable.map(|folder| format!("type=local,src={folder}")).collect();
+        Ok(())
+    }
+
+    /// Puts the folder that was written in the place of the earlier one.
     ///
     /// # Errors
     /// When a folder cannot be moved or removed.
     pub fn finish(&self) -> Result<()> {
-        let Some((new, folder)) = self.swap.as_ref().filter(|(new, _)| new.join("index.json").is_file()) else {
-            return Ok(());
-        };
+        let Some(local) = self.local.as_ref().filter(|local| is_cache(&local.new_folder())) else { return Ok(()) };
+        let (folder, old) = (&local.folder, local.old_folder());
         let cannot = || format!("cannot put the new build cache in the place of `{folder}`");
-        let old = folder.with_extension("old");
         remove(&old).context(cannot)?;
         if folder.exists() {
             fs::rename(folder, &old).context(cannot)?;
         }
-        fs::rename(new, folder).context(cannot)?;
+        fs::rename(local.new_folder(), folder).context(cannot)?;
         remove(&old).context(cannot)
     }
+}
 
-    /// Removes what an interrupted run left where the new folder is to be written.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub fn prepare(&self) -> Result<()> {
-        match &self.swap {
-            Some((new, _)) => remove(new).context(|| format!("cannot remove `{new}`")),
-            None => Ok(()),
-        }
-    }
+fn is_cache(folder: &Utf8Path) -> bool {
+    folder.join("index.json").is_file()
 }
 
 fn remove(folder: &Utf8Path) -> std::io::Result<()> {
@@ -264,23 +296,45 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = Utf8Path::from_path(folder.path()).expect("UTF-8");
         let cache = format!("local={root}");
-        for round in ["first", "second"] {
-            let found = arguments(&cache, None)?;
-            assert_eq!(found.from.len(), usize::from(round == "second"), "only a cache that is there is read");
-            let (new, place) = found.swap.clone().expect("a folder");
-            assert_eq!(found.to, [format!("type=local,dest={new},mode=max,ignore-error=true")]);
+        let prepared = |branch: &str| -> Result<(CacheArguments, LocalCache)> {
+            let mut found = arguments(&cache, Some(branch))?;
             found.prepare()?;
-            fs::create_dir_all(&new).expect("created");
-            fs::write(new.join("index.json"), round).expect("written");
-            fs::write(new.join(round), "").expect("written");
+            let local = found.local.clone().expect("a folder");
+            Ok((found, local))
+        };
+        let write = |folder: &Utf8Path, text: &str| {
+            fs::create_dir_all(folder).expect("created");
+            fs::write(folder.join("index.json"), text).expect("written");
+            fs::write(folder.join(text), "").expect("written");
+        };
+        for round in ["first", "second"] {
+            let (found, local) = prepared("main")?;
+            assert_eq!(found.from.len(), usize::from(round == "second"), "only a cache that is there is read");
+            assert_eq!(found.to, [format!("type=local,dest={},mode=max,ignore-error=true", local.new_folder())]);
+            write(&local.new_folder(), round);
             found.finish()?;
-            assert_eq!(fs::read_to_string(place.join("index.json")).ok().as_deref(), Some(round));
+            assert_eq!(fs::read_to_string(local.folder.join("index.json")).ok().as_deref(), Some(round));
             assert_eq!(fs::read_dir(root).expect("listed").count(), 1, "nothing is left beside it");
-            assert_eq!(fs::read_dir(&place).expect("listed").count(), 2, "nothing of an earlier cache is in it");
+            assert_eq!(fs::read_dir(&local.folder).expect("listed").count(), 2, "nothing of an earlier cache is in it");
         }
-        let found = arguments(&cache, None)?;
+        let (found, main) = prepared("main")?;
         found.finish()?;
-        assert!(found.swap.expect("a folder").1.is_dir(), "a cache that was not written anew stays");
+        assert!(main.folder.is_dir(), "a cache that was not written anew stays");
+
+        // Another branch has its own, reads this one too, and changes nothing of it.
+        let (found, local) = prepared("feat/1.2")?;
+        assert_eq!(found.from, [format!("type=local,src={}", main.folder)]);
+        write(&local.new_folder(), "branch");
+        found.finish()?;
+        assert_eq!(fs::read_to_string(main.folder.join("index.json")).ok().as_deref(), Some("second"));
+        assert_eq!(prepared("feat/1.2")?.0.from.len(), 2);
+        assert!(prepared("feat/1.3")?.1.new_folder() != local.new_folder());
+
+        // A run that died between the two renames has lost nothing, nor one that died while it wrote.
+        fs::rename(&main.folder, main.old_folder()).expect("renamed");
+        write(&main.new_folder(), "half");
+        assert_eq!(prepared("main")?.0.from, [format!("type=local,src={}", main.folder)]);
+        assert!(!main.new_folder().exists());
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use crate::builder::RuntimeBuilder;
 use crate::cache::Cache;
 use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
+use crate::labels;
 use crate::platform::Platform;
 use crate::project::ProjectKind;
 use crate::project::cargo::CargoCall;
@@ -651,7 +652,7 @@ impl Settings {
             platforms: platforms.into_iter().collect(),
             extra_deps: extra_deps.filter(|text| !text.trim().is_empty()),
             extra_build_args: build_arg.unwrap_or_default(),
-            buildx_args,
+            buildx_args: with_joined_values(buildx_args),
             repository,
             registry_optional: false,
             tag_prefix,
@@ -763,6 +764,16 @@ impl Options {
         provenance.chain(self.sbom.iter().map(|mode| format!("--sbom={mode}")))
     }
 
+    /// Whether anything is attached, be it by an argument of the user's own.
+    pub fn attests(&self) -> bool {
+        let further = self.buildx_args.iter().filter(|argument| is_about_attestations(argument));
+        let off = |argument: &&String| {
+            let value = argument.split_once('=').map_or("", |(_, value)| value);
+            ["false", "0"].contains(&value) || value.split(',').any(|field| field == "disabled=true")
+        };
+        self.attestations().next().is_some() || !further.clone().all(|argument| off(&argument))
+    }
+
     /// The names of the build arguments.
     pub fn build_argument_names(&self) -> Vec<String> {
         let name = |argument: &String| argument.split_once('=').map(|(name, _)| name.to_owned());
@@ -777,7 +788,7 @@ impl Options {
             }
         }
         if let Some(argument) = self.buildx_args.iter().find(|argument| is_ours(argument)) {
-            return Err(Error::usage(format!("`{argument}` cannot be passed on to buildx: it is set by this tool"))
+            return Err(Error::usage(format!("`{argument}` cannot be passed on to buildx: this tool sets it, or no image or another one would come of it"))
                 .hint("see `cargo runtime-image --help` for the options that set it"));
         }
         if let Some(name) = self.env.keys().find(|name| !is_variable_name(name)) {
@@ -826,9 +837,11 @@ impl Options {
         if self.registry_timeout.is_zero() {
             return Err(Error::usage("invalid `registry-timeout` 0").hint("it is a number of seconds, 1 or more"));
         }
-        if self.reproducible && self.provenance.is_some() {
-            return Err(Error::usage("`--reproducible` and `--provenance` exclude each other")
-                .hint("provenance says when the image was built, which is never the same again"));
+        if self.reproducible && self.attests() {
+            return Err(Error::usage(
+                "`--reproducible` and attestations (`--provenance`, `--sbom`) exclude each other",
+            )
+            .hint("an attestation says when it was made, which is never the same again"));
         }
         if let Some(bundle) = self.ca_bundle.as_ref().filter(|bundle| !bundle.is_file()) {
             return Err(Error::usage(format!("the CA bundle `{bundle}` is not a file")));
@@ -842,9 +855,33 @@ fn is_variable_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
 }
 
-/// What buildx must be told by this tool alone: otherwise the result is not what was named and confirmed.
+/// Arguments with their values, `--flag=value`, however they were written.
+fn with_joined_values(arguments: Vec<String>) -> Vec<String> {
+    let mut joined: Vec<String> = Vec::new();
+    let mut may_have_value = false;
+    for argument in arguments {
+        if may_have_value
+            && !argument.starts_with('-')
+            && let Some(flag) = joined.last_mut()
+        {
+            *flag = format!("{flag}={argument}");
+            may_have_value = false;
+        } else {
+            may_have_value = argument.starts_with("--") && !argument.contains('=');
+            joined.push(argument);
+        }
+    }
+    joined
+}
+
+/// Whether an argument for buildx turns an attestation on or off.
+pub(crate) fn is_about_attestations(argument: &str) -> bool {
+    ["--provenance", "--sbom", "--attest"].iter().any(|flag| argument.starts_with(flag))
+}
+
+/// What buildx must be told by this tool alone: otherwise the result is not what was named and confirmed, or there is none.
 fn is_ours(argument: &str) -> bool {
-    let name = argument.split_once('=').map_or(argument, |(name, _)| name);
+    let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
     matches!(
         name,
         "--tag"
@@ -858,8 +895,14 @@ fn is_ours(argument: &str) -> bool {
             | "--platform"
             | "--builder"
             | "--build-arg"
+            | "--build-context"
+            | "--call"
+            | "--check"
+            | "--print"
+            | "--quiet"
             | "--help"
-    ) || ["-t", "-f", "-o", "-h"].iter().any(|short| name.starts_with(short))
+    ) || (name == "--label" && value.starts_with(labels::OWN))
+        || ["-t", "-f", "-o", "-q", "-h"].iter().any(|short| name.starts_with(short))
 }
 
 #[cfg(test)]
@@ -888,6 +931,46 @@ mod tests {
         assert_eq!(options.base_image.to_string(), "rust:1-bookworm");
         assert_eq!((options.workdir.as_str(), options.install_binaries), ("/workspace", true));
         assert_eq!(options.outputs, [Output::Load]);
+    }
+
+    fn with_arguments(arguments: &[&str]) -> Result<Options> {
+        Settings::default().options(arguments.iter().map(|argument| (*argument).to_owned()).collect())
+    }
+
+    #[test]
+    fn further_arguments_are_the_same_however_they_are_written() -> Result<()> {
+        let joined = with_arguments(&["--cache-to=type=local,dest=x", "--pull", "--network=host"])?.buildx_args;
+        assert_eq!(
+            with_arguments(&["--cache-to", "type=local,dest=x", "--pull", "--network", "host"])?.buildx_args,
+            joined
+        );
+        Ok(())
+    }
+
+    #[rstest]
+    #[case(&["--provenance", "max"], true)]
+    #[case(&["--attest=type=sbom"], true)]
+    #[case(&["--sbom"], true)]
+    #[case(&["--provenance", "false"], false)]
+    #[case(&["--provenance=0"], false)]
+    #[case(&["--attest", "type=provenance,disabled=true"], false)]
+    #[case(&["--pull"], false)]
+    fn attestations_of_the_users_own_are_known(#[case] arguments: &[&str], #[case] expected: bool) -> Result<()> {
+        let options = with_arguments(arguments)?;
+        assert_eq!(options.attests(), expected);
+        assert_eq!(Options { reproducible: true, ..options }.check().is_err(), expected);
+        Ok(())
+    }
+
+    #[rstest]
+    #[case(&["--build-context=assets=../assets"])]
+    #[case(&["--build-context", "deps=docker-image://x"])]
+    #[case(&["--label", "dev.runtime-image.lock-hash=x"])]
+    #[case(&["--check"])]
+    #[case(&["--call=lint"])]
+    fn what_would_make_a_name_lie_is_not_passed_on(#[case] arguments: &[&str]) {
+        assert_eq!(with_arguments(arguments).expect_err("it was allowed").exit_code(), 2);
+        assert!(with_arguments(&["--label", "team=x"]).is_ok());
     }
 
     #[test]

@@ -40,10 +40,15 @@ impl Lock {
     /// # Errors
     /// As [`of_image`](Self::of_image).
     pub fn of_build_folder(folder: &Utf8Path, terminal: &Terminal, interrupt: &Interrupt) -> Result<Self> {
-        let name = folder.file_name().ok_or_else(|| Error::usage(format!("`{folder}` cannot be a build folder")))?;
-        let parent = folder.parent().unwrap_or(Utf8Path::new("."));
-        fs::create_dir_all(parent).context(|| format!("cannot create `{parent}`"))?;
-        Self::of_file(&parent.join(format!(".{name}.lock")), &format!("build folder `{folder}`"), terminal, interrupt)
+        Self::of_file(&beside(folder)?, &format!("build folder `{folder}`"), terminal, interrupt)
+    }
+
+    /// The lock of the folder of a build cache, which lies beside it.
+    ///
+    /// # Errors
+    /// As [`of_image`](Self::of_image).
+    pub fn of_cache(folder: &Utf8Path, terminal: &Terminal, interrupt: &Interrupt) -> Result<Self> {
+        Self::of_file(&beside(folder)?, &format!("build cache `{folder}`"), terminal, interrupt)
     }
 
     fn of_file(path: &Utf8Path, what: &str, terminal: &Terminal, interrupt: &Interrupt) -> Result<Self> {
@@ -70,6 +75,14 @@ impl Lock {
             }
         }
     }
+}
+
+/// The file that is locked for a folder.
+fn beside(folder: &Utf8Path) -> Result<Utf8PathBuf> {
+    let name = folder.file_name().ok_or_else(|| Error::usage(format!("`{folder}` cannot be written anew")))?;
+    let parent = folder.parent().unwrap_or(Utf8Path::new("."));
+    fs::create_dir_all(parent).context(|| format!("cannot create `{parent}`"))?;
+    Ok(parent.join(format!(".{name}.lock")))
 }
 
 /// A folder that every user of the machine may put lock files into.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use crate::config::Options;
 use crate::project::{Hashes, Project};
 
+/// What the names of this tool's own labels start with.
+pub const OWN: &str = "dev.runtime-image.";
 /// The kind of project.
 pub const KIND: &str = "dev.runtime-image.kind";
 /// The untruncated hash of base image, system packages and toolchain.

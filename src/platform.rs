@@ -44,6 +44,7 @@ impl Platform {
         let architecture = match std::env::consts::ARCH {
             "powerpc64" => "ppc64le",
             "x86" => "386",
+            "loongarch64" => "loong64",
             other => other,
         };
         Self::new("linux", architecture, None)
@@ -61,51 +62,37 @@ impl FromStr for Platform {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let word = |part: &&str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-        };
         let lower = text.to_ascii_lowercase();
         let parts: Vec<&str> = lower.split('/').collect();
-        if !parts.iter().all(word) {
-            return Err(unknown(text));
-        }
-        match parts[..] {
-            ["linux"] => Ok(Self::of_this_machine()),
-            [os @ ("linux" | "windows"), architecture] => Ok(Self::new(os, architecture, None)),
-            [os @ ("linux" | "windows"), architecture, variant] => Ok(Self::new(os, architecture, Some(variant))),
-            [architecture] if known_architecture(architecture) => Ok(Self::new("linux", architecture, None)),
-            [architecture, variant] if known_architecture(architecture) => {
-                Ok(Self::new("linux", architecture, Some(variant)))
+        let platform = match parts[..] {
+            ["linux"] => Self::of_this_machine(),
+            ["linux", architecture] | [architecture] => Self::new("linux", architecture, None),
+            ["linux", architecture, variant] | [architecture, variant] => {
+                Self::new("linux", architecture, Some(variant).filter(|variant| !variant.is_empty()))
             }
-            _ => Err(unknown(text)),
-        }
+            _ => return Err(unknown(text)),
+        };
+        if lower.ends_with('/') || !platform.is_known() { Err(unknown(text)) } else { Ok(platform) }
     }
 }
 
-fn known_architecture(name: &str) -> bool {
-    matches!(
-        name,
-        "amd64"
-            | "x86_64"
-            | "x86-64"
-            | "arm64"
-            | "aarch64"
-            | "arm"
-            | "armhf"
-            | "armel"
-            | "386"
-            | "i386"
-            | "ppc64le"
-            | "s390x"
-            | "riscv64"
-            | "loong64"
-            | "mips64le"
-    )
+impl Platform {
+    /// Whether images are made for it: what Go builds for on Linux, with the variants that containerd knows.
+    fn is_known(&self) -> bool {
+        matches!(
+            (self.architecture.as_str(), self.variant.as_deref()),
+            ("amd64", None | Some("v2" | "v3" | "v4"))
+                | ("arm64", None | Some("v9"))
+                | ("arm", Some("v5" | "v6" | "v7" | "v8"))
+                | ("386" | "loong64" | "mips64le" | "ppc64le" | "riscv64" | "s390x", None)
+        )
+    }
 }
 
 fn unknown(text: &str) -> Error {
-    Error::usage(format!("invalid platform {text:?}"))
-        .hint("a platform reads `os/architecture[/variant]`, for example `linux/amd64` or `linux/arm64`")
+    Error::usage(format!("invalid platform {text:?}")).hint(
+        "a platform reads `linux/architecture[/variant]`, for example `linux/amd64`, `linux/arm64` or `linux/arm/v7`",
+    )
 }
 
 /// Platforms as one comma-separated word, the form of `--platform`.
@@ -139,6 +126,11 @@ mod tests {
     #[case("amd65")]
     #[case("linux/amd64/v2/x")]
     #[case("linux/amd 64")]
+    #[case("linux/amd65")]
+    #[case("linux/amd64/banana")]
+    #[case("linux/s390x/v2")]
+    #[case("linux/arm64/")]
+    #[case("windows/amd64")]
     fn what_is_no_platform_is_a_usage_error(#[case] text: &str) {
         assert_eq!(text.parse::<Platform>().expect_err(text).exit_code(), 2);
     }

@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
         let ImageLabels { dependencies, mut finished } = labels;
         // buildx gives those that the template does not write.
         let written = self.project.template.variables()?;
-        let cache = self.cache()?;
+        let (cache, _locks) = self.cache()?;
         let request = BuildRequest {
             context: staged.path.clone(),
             platforms: plan.platforms.clone(),
@@ -259,7 +259,6 @@ impl<'a> Run<'a> {
             if !confirmed.is_empty() {
                 (request.no_cache, request.cache) = (false, CacheArguments::default());
             }
-            request.cache.prepare()?;
             let result = self
                 .timed(|seconds| &mut seconds.build, |_| builder.build(&request))
                 .and_then(|metadata| {
@@ -268,7 +267,9 @@ impl<'a> Run<'a> {
                 .map_err(|error| {
                     if output == Output::Push { self.with_what_is_there(builder, &request, error) } else { error }
                 })?;
-            request.cache.finish()?;
+            if let Err(error) = request.cache.finish() {
+                self.warn_of_the_cache(&error);
+            }
             confirmed.push(result);
         }
         Ok(confirmed)
@@ -305,14 +306,15 @@ impl<'a> Run<'a> {
         WorkTree { folder: &self.project.root, interrupt: self.interrupt }
     }
 
-    fn cache(&self) -> Result<CacheArguments> {
+    /// The build cache, with what keeps other runs from it until the end. One that cannot be used fails no build.
+    fn cache(&self) -> Result<(CacheArguments, Vec<Lock>)> {
         let cache = &self.options.cache;
         if *cache == Cache::Off {
-            return Ok(CacheArguments::default());
+            return Ok(Default::default());
         }
         let git = self.work_tree();
         let (branch, default_branch) = (git.branch(), git.default_branch());
-        CachePlace {
+        let mut arguments = CachePlace {
             repository: &self.names().repository.parse()?,
             prefix: self.options.tag_prefix.as_deref().unwrap_or(self.project.kind.default_prefix()),
             base_image: &self.options.base_image.to_string(),
@@ -321,7 +323,30 @@ impl<'a> Run<'a> {
             versioned: &self.tags.versioned,
             caches: &user_caches(&self.project.root),
         }
-        .arguments(cache)
+        .arguments(cache)?;
+        let locked = self.locks_of(&arguments).and_then(|locks| arguments.prepare().map(|()| locks));
+        match locked {
+            Ok(locks) => Ok((arguments, locks)),
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted(_)) => Err(error),
+            Err(error) => {
+                self.warn_of_the_cache(&error);
+                Ok(Default::default())
+            }
+        }
+    }
+
+    /// In the order of their names, so that no two runs wait for each other.
+    fn locks_of(&self, cache: &CacheArguments) -> Result<Vec<Lock>> {
+        let local = cache.local.iter();
+        let mut folders: Vec<_> =
+            local.flat_map(|local| [Some(&local.folder), local.default.as_ref()]).flatten().collect();
+        folders.sort();
+        folders.iter().map(|folder| Lock::of_cache(folder, self.terminal, self.interrupt)).collect()
+    }
+
+    fn warn_of_the_cache(&self, error: &Error) {
+        let cause = std::error::Error::source(error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+        self.terminal.warning(format!("{error}{cause}; this build goes on without it"));
     }
 
     fn timed<T>(

@@ -54,7 +54,8 @@ fn a_cache_in_a_folder_is_written_anew_and_read() {
     }
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let contents = || {
-        let place = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+        let mut place = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+        place.retain(|path| path.extension().is_none_or(|extension| extension != "lock"));
         assert_eq!(place.len(), 1, "nothing is left beside it: {place:?}");
         let blobs = fs::read_dir(place[0].join("blobs/sha256")).unwrap();
         blobs.map(|entry| entry.unwrap().file_name()).collect::<std::collections::BTreeSet<_>>()
@@ -66,6 +67,11 @@ fn a_cache_in_a_folder_is_written_anew_and_read() {
     let second = contents();
     assert!(!first.is_subset(&second), "what an earlier build left is gone: {first:?} {second:?}");
     assert!(second.len() <= first.len() + 1, "it does not grow: {first:?} {second:?}");
+
+    // One that cannot be written fails no build.
+    project.write("app", "echo without a cache\n").write("file", "");
+    let run = project.ok(&["--cache", &format!("local={}", project.root.join("file").display())]);
+    assert!(run.stderr.contains("warning: ") && run.stderr.contains("goes on without it"), "{}", run.stderr);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::capabilities::{Driver, ImageStore, Instance, Wanted, check, too_old};
 use super::engine;
 use super::registry::{Registry, may_be_passed_over};
 use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, ResultName, RuntimeBuilder, Store, StoredImage};
-use crate::config::{Options, Output};
+use crate::config::{Options, Output, is_about_attestations};
 use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
 use crate::platform::{Platform, joined};
@@ -61,6 +61,8 @@ pub struct BuildxSettings {
     pub proxies: Vec<String>,
     /// Arguments for what is attached to the image.
     pub attestations: Vec<String>,
+    /// Whether anything is, by these or further arguments.
+    pub attests: bool,
     /// Whether the exporter dates all files back; what it dates them to is in the environment.
     pub rewrite: bool,
     /// Further arguments.
@@ -92,6 +94,7 @@ impl BuildxSettings {
             ssh: options.ssh.clone(),
             proxies: proxies.filter(|name| std::env::var_os(name).is_some()).collect(),
             attestations: options.attestations().collect(),
+            attests: options.attests(),
             // Templates of the kind `cargo` date back what they make, whoever builds them.
             rewrite: options.reproducible && options.kind != Some(ProjectKind::Cargo),
             extra: options.buildx_args.clone(),
@@ -111,19 +114,10 @@ impl BuildxSettings {
             platforms,
             load: self.outputs.contains(&Output::Load),
             cache_export: self.cache_export,
-            attestations: !self.attestations.is_empty() || self.extra.iter().any(|argument| attests(argument)),
+            attestations: self.attests,
             rewrite: self.rewrite,
         }
     }
-}
-
-/// Whether an argument of the user's own is about attestations, and does not turn them off.
-fn attests(argument: &str) -> bool {
-    is_about_attestations(argument) && !argument.ends_with("=false")
-}
-
-fn is_about_attestations(argument: &str) -> bool {
-    ["--provenance", "--sbom", "--attest"].iter().any(|flag| argument.starts_with(flag))
 }
 
 impl BuildxBuilder {
@@ -541,6 +535,7 @@ pub fn build_arguments(
         ssh,
         proxies,
         attestations,
+        attests: _,
         rewrite,
         extra,
         cache_export: _,

@@ -278,6 +278,10 @@ impl Project {
         for argument in &self.dependency_args {
             system.field("build argument", argument);
         }
+        if options.reproducible && self.kind != ProjectKind::Cargo {
+            // The builder dates all files.
+            system.field("reproducible", "");
+        }
         self.toolchain.iter().for_each(|file| file.hash_into(&mut system));
         let system = system.finish();
         if let Some(OriginalHashes { lock, source, .. }) = &self.original {
