@@ -145,6 +145,62 @@ fn a_build_script_runs_again_when_the_file_it_reads_changes() {
     assert_eq!(Built::lock(&project, &[]).prints(&[]), "three (5), four (4)\n");
 }
 
+/// Path, date and content of all that Cargo and its steps left in an image, but for Cargo's notes on the compiler, which
+/// come with the lock image.
+fn contents(image: &str) -> Vec<String> {
+    let list = "find /workspace \"${CARGO_HOME:-$HOME/.cargo}\" /usr/local/bin ! -type f -printf '%p %y %T@ %l\\n'; \
+                find /workspace \"${CARGO_HOME:-$HOME/.cargo}\" /usr/local/bin -type f -printf '%p %T@ ' -exec md5sum {} \\;";
+    let mut lines: Vec<String> = run_image(image, &["sh", "-c", list]).lines().map(str::to_owned).collect();
+    lines.retain(|line| !line.contains("/.rustc_info.json "));
+    lines.sort();
+    lines
+}
+
+/// Builds twice from the base image, and expects the same files with the same dates.
+fn assert_same_again(project: &Project) -> Built {
+    let first = Built::scratch(project, &[]);
+    let [lock, versioned] = ["lock", "versioned"].map(|tag| project.name(first.tags[tag].as_str().unwrap()));
+    let before = [&lock, &first.image].map(|image| contents(image));
+    docker(&["image", "rm", "--force", &first.image, &lock, &versioned]);
+    // With a secret the steps are others for the engine's cache. `--force-rebuild` would be a risk for the tests beside
+    // this one: Docker 26.1 can end where a build without cache meets another that has a step in common with it.
+    project.write("../again", "");
+    let again = Built::scratch(project, &["--secret", "id=again,src=../again"]);
+    for (image, before) in [&lock, &first.image].into_iter().zip(before) {
+        let after = contents(image);
+        let differ: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
+        assert_eq!((differ.len(), after.len()), (0, before.len()), "{image} differs: {differ:#?}");
+    }
+    assert!(again.run.compiled().contains(&"itoa".to_owned()), "{}", again.run.stderr);
+    again
+}
+
+#[test]
+fn a_package_of_many_files_is_the_same_again() {
+    let project = Project::empty().on_engine();
+    let names = ["a", "b", "c", "d", "e"];
+    let modules = names.map(|name| format!("mod {name};\n")).concat();
+    project
+        .write(
+            "Cargo.toml",
+            package(
+                "demo",
+                "[dependencies]\nitoa = \"1\"\nnear = { path = \"near\" }\n[workspace]\nexclude = [\"near\"]\n",
+            ),
+        )
+        .write("near/Cargo.toml", package("near", ""))
+        .write("near/src/lib.rs", &modules)
+        .write("src/main.rs", modules + "fn main() { println!(\"{}\", option_env!(\"HOME\").is_some()) }\n");
+    for name in names {
+        project.write(&format!("src/{name}.rs"), "").write(&format!("near/src/{name}.rs"), "");
+    }
+    let built = assert_same_again(&project);
+    let again = built.shell("cargo build --release --offline 2>&1");
+    assert!(again.contains("Finished") && !again.contains("Compiling"), "{again}");
+    let changed = built.shell("echo 'pub fn x() {}' >src/c.rs; cargo build --release --offline 2>&1");
+    assert!(changed.contains("Compiling demo") && !changed.contains("Compiling near"), "{changed}");
+}
+
 #[test]
 fn targets_at_unusual_paths_are_built_by_all_commands_and_the_release_binary_is_installed() {
     let project = Project::empty().on_engine();
