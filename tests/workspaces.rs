@@ -145,6 +145,29 @@ fn a_build_script_runs_again_when_the_file_it_reads_changes() {
     assert_eq!(Built::lock(&project, &[]).prints(&[]), "three (5), four (4)\n");
 }
 
+/// A member and a local dependency whose build scripts say nothing of what they read: Cargo then notes the time of the
+/// package's newest file.
+fn with_silent_build_scripts() -> Project {
+    let project = Project::empty().on_engine();
+    let script = "fn main() {\n    let text = std::fs::read_to_string(\"data.txt\").unwrap();\n    \
+                  let out = std::path::Path::new(&std::env::var(\"OUT_DIR\").unwrap()).join(\"text\");\n    \
+                  std::fs::write(out, text.trim()).unwrap();\n}\n";
+    project
+        .write("Cargo.toml", "[workspace]\nmembers = [\"app\"]\nexclude = [\"shared\"]\nresolver = \"2\"\n")
+        .write("app/Cargo.toml", package("app", "[dependencies]\nitoa = \"1\"\nshared = { path = \"../shared\" }\n"))
+        .write("app/build.rs", script)
+        .write("app/data.txt", "one\n")
+        .write(
+            "app/src/main.rs",
+            "fn main() { println!(\"{} {}\", include_str!(concat!(env!(\"OUT_DIR\"), \"/text\")), shared::TEXT) }\n",
+        )
+        .write("shared/Cargo.toml", package("shared", ""))
+        .write("shared/build.rs", script)
+        .write("shared/data.txt", "two\n")
+        .write("shared/src/lib.rs", "pub const TEXT: &str = include_str!(concat!(env!(\"OUT_DIR\"), \"/text\"));\n");
+    project
+}
+
 /// Path, date and content of all that Cargo and its steps left in an image, but for Cargo's notes on the compiler, which
 /// come with the lock image.
 fn contents(image: &str) -> Vec<String> {
@@ -162,10 +185,11 @@ fn assert_same_again(project: &Project) -> Built {
     let [lock, versioned] = ["lock", "versioned"].map(|tag| project.name(first.tags[tag].as_str().unwrap()));
     let before = [&lock, &first.image].map(|image| contents(image));
     docker(&["image", "rm", "--force", &first.image, &lock, &versioned]);
-    // With a secret the steps are others for the engine's cache. `--force-rebuild` would be a risk for the tests beside
+    // With a secret of a new name the steps are others for the engine's cache. `--force-rebuild` would be a risk for the tests beside
     // this one: Docker 26.1 can end where a build without cache meets another that has a step in common with it.
     project.write("../again", "");
-    let again = Built::scratch(project, &["--secret", "id=again,src=../again"]);
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let again = Built::scratch(project, &["--secret", &format!("id=again-{now},src=../again")]);
     for (image, before) in [&lock, &first.image].into_iter().zip(before) {
         let after = contents(image);
         let differ: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
@@ -173,6 +197,30 @@ fn assert_same_again(project: &Project) -> Built {
     }
     assert!(again.run.compiled().contains(&"itoa".to_owned()), "{}", again.run.stderr);
     again
+}
+
+#[test]
+fn no_clock_gets_into_an_image_with_build_scripts_that_name_no_files_and_nothing_is_left_to_compile() {
+    let project = with_silent_build_scripts();
+    let built = assert_same_again(&project);
+    assert_eq!(built.prints(&[]), "one two\n");
+    let again = built.shell("cargo build --release --offline 2>&1");
+    assert!(again.contains("Finished") && !again.contains("Compiling"), "{again}");
+
+    project.write("app/data.txt", "three\n");
+    let changed = Built::lock(&project, &[]);
+    assert_eq!(changed.prints(&[]), "three two\n");
+    assert_eq!(changed.run.compiled(), ["app"], "{}", changed.run.stderr);
+    let edited = changed.shell("echo four >app/data.txt && cargo run --release --offline 2>&1");
+    assert!(edited.ends_with("four two\n") && edited.contains("Compiling app"), "{edited}");
+    assert!(!edited.contains("Compiling shared"), "{edited}");
+
+    for text in ["five", "two"] {
+        project.write("shared/data.txt", text);
+        let changed = Built::versioned(&project, &[]);
+        assert_eq!(changed.prints(&[]), format!("three {text}\n"));
+        assert_eq!(changed.dependencies(), Vec::<String>::new(), "{}", changed.run.stderr);
+    }
 }
 
 #[test]
