@@ -250,6 +250,18 @@ fn a_package_of_many_files_is_the_same_again() {
 }
 
 #[test]
+fn what_helps_cargo_to_compile_again_in_part_is_not_in_the_image() {
+    let project = with_silent_build_scripts();
+    project
+        .write("runtime-image.toml", "prebuild = [\"build\", \"build --release\"]\n")
+        .write("Cargo.toml", project.read("Cargo.toml") + "[profile.release]\nincremental = true\n");
+    let built = assert_same_again(&project);
+    assert_eq!(built.shell("find / -xdev -name incremental -type d"), "");
+    let again = built.shell("cargo build --offline 2>&1 && cargo build --release --offline 2>&1");
+    assert!(again.contains("Finished") && !again.contains("Compiling"), "{again}");
+}
+
+#[test]
 fn targets_at_unusual_paths_are_built_by_all_commands_and_the_release_binary_is_installed() {
     let project = Project::empty().on_engine();
     let say = |what: &str| {
