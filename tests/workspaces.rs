@@ -542,6 +542,49 @@ fn a_vendored_tree_is_built_without_network() {
     assert_eq!(built.run.compiled(), ["demo"], "{}", built.run.stderr);
 }
 
+#[test]
+fn a_vendored_crate_or_cargos_configuration_that_changes_leaves_nothing_compiled_of_before() {
+    let project = Project::empty().on_engine();
+    let config = "[build]\nrustc-wrapper = \"tools/wrap\"\n[env]\nSET = \"set\"\n[source.crates-io]\nreplace-with = \"here\"\n\
+                  [source.here]\ndirectory = \"vendor\"\n";
+    project
+        .write("Cargo.toml", package("demo", "[dependencies]\nitoa = \"1\"\n"))
+        .write("src/main.rs", "fn main() { println!(\"{} {}\", itoa::TEXT, itoa::WRAPPED) }\n")
+        .write(".cargo/config.toml", config)
+        .write(
+            "tools/wrap",
+            "#!/bin/sh\ncase \" $* \" in *\" itoa \"*) exec \"$@\" --cfg 'word=\"wrapped\"' ;; esac\nexec \"$@\"\n",
+        )
+        .write("vendor/itoa/.cargo-checksum.json", "{\"files\":{}}")
+        .write("vendor/itoa/Cargo.toml", package("itoa", "").replace("0.0.0", "1.0.0"))
+        .write(
+            "vendor/itoa/src/lib.rs",
+            "pub const WRAPPED: &str = if cfg!(word = \"WRAPPED\") { \"WRAPPED\" } else { \"wrapped\" };\n\
+             pub const TEXT: &str = concat!(\"written \", env!(\"SET\"));\n",
+        );
+    let wrapper = project.root.join("tools/wrap");
+    fs::set_permissions(wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(Built::scratch(&project, &[]).prints(&[]), "written set wrapped\n");
+    for (path, word, expected) in [
+        ("vendor/itoa/src/lib.rs", "written", "WRITTEN set wrapped\n"),
+        ("tools/wrap", "\"wrapped", "WRITTEN set WRAPPED\n"),
+        (".cargo/config.toml", "\"set\"", "WRITTEN SET WRAPPED\n"),
+    ] {
+        project.edit(path, word, &word.to_uppercase());
+        let (plan, _) = project.json(&["plan"]);
+        let built = Built::of(&project, &[]);
+        assert_eq!(
+            (built.prints(&[]).as_str(), built.from.as_str()),
+            (expected, "scratch"),
+            "{path} was changed\n{}",
+            built.run.stderr
+        );
+        assert!(plan["reason"].as_str().unwrap().contains("Cargo configuration, vendored crates"), "{plan}");
+    }
+    project.write("tools/unnamed", "").edit("Cargo.toml", "\"1\"", "\"1.0\"");
+    assert_eq!(Built::versioned(&project, &[]).prints(&[]), "WRITTEN SET WRAPPED\n");
+}
+
 /// Serves the git repositories below a folder on this machine until it is dropped.
 struct GitServer {
     child: Child,

@@ -172,9 +172,7 @@ impl Workspace {
         }
         let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, config.as_ref())?;
         let skeleton = self.skeleton(&members, &whole, &inputs)?;
-        let locked = inputs.locked;
-        let toolchain: Vec<StagedFile> =
-            locked.iter().filter(|file| TOOLCHAIN_FILES.contains(&file.path.as_str())).cloned().collect();
+        let DependencyInputs { locked, system, .. } = inputs;
         let context = self.template_context(options, &sources, target)?;
         let template = Template::cargo(&context);
         Ok(Project {
@@ -187,7 +185,7 @@ impl Workspace {
             code: staged_sources(root, &sources),
             deps: locked.iter().cloned().chain(skeleton).collect(),
             locked,
-            toolchain,
+            system,
             hashed: template.hashed_blocks(&options.pinned_base_image().to_string())?,
             has_deps_stage: true,
             dependency_args: Vec::new(),
@@ -457,6 +455,9 @@ fn decides_about_dependencies(path: &Utf8Path) -> bool {
 struct DependencyInputs {
     /// All of them.
     locked: Vec<StagedFile>,
+    /// The toolchain, vendored crates, Cargo's configuration and the files it names: where they change, Cargo takes for
+    /// fresh what was compiled before. Of a vendored crate it compares the version, of a wrapper or linker the name.
+    system: Vec<StagedFile>,
     /// The paths of the files of whole local dependencies.
     whole: BTreeSet<Utf8PathBuf>,
 }
@@ -495,21 +496,22 @@ fn dependency_inputs(
             && path.parent().is_some_and(|folder| !folder.as_str().is_empty() && inherited.contains(folder))
     };
     let named = config.map(Manifest::named_paths).unwrap_or_default();
-    let mut inputs = Vec::new();
+    let (mut inputs, mut system) = (Vec::new(), Vec::new());
     let mut whole_files = BTreeSet::new();
     for file in sources {
         let path = file.path.as_path();
         if path == LOCK_FILE {
             inputs.push(StagedFile::text(path, masked.lock_file(file.text().unwrap_or_default())));
-        } else if is_whole(path)
-            || is_vendored(path)
-            || is_inherited(path)
+        } else if is_vendored(path)
             || named.holds(path)
             || TOOLCHAIN_FILES.contains(&path.as_str())
             || CONFIG_FILES.contains(&path.as_str())
         {
+            system.push(staged_source(root, file));
             inputs.push(staged_source(root, file));
-            if is_whole(path) && !is_vendored(path) && matches!(file.kind, SourceKind::File { .. }) {
+        } else if is_whole(path) || is_inherited(path) {
+            inputs.push(staged_source(root, file));
+            if is_whole(path) && matches!(file.kind, SourceKind::File { .. }) {
                 whole_files.insert(path.to_owned());
             }
         } else if path.file_name() == Some("Cargo.toml")
@@ -520,7 +522,7 @@ fn dependency_inputs(
             inputs.push(StagedFile::text(path, masked.manifest(manifest)?));
         }
     }
-    Ok(DependencyInputs { locked: inputs, whole: whole_files })
+    Ok(DependencyInputs { locked: inputs, system, whole: whole_files })
 }
 
 pub(super) fn user_to_create(user: &str) -> Option<String> {
