@@ -179,6 +179,13 @@ fn contents(image: &str) -> Vec<String> {
     lines
 }
 
+/// A secret with a name that no build has had.
+fn new_secret(project: &Project) -> String {
+    project.write("../again", "");
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    format!("id=again-{now},src=../again")
+}
+
 /// Builds twice from the base image, and expects the same files with the same dates.
 fn assert_same_again(project: &Project) -> Built {
     let first = Built::scratch(project, &[]);
@@ -187,9 +194,7 @@ fn assert_same_again(project: &Project) -> Built {
     docker(&["image", "rm", "--force", &first.image, &lock, &versioned]);
     // With a secret of a new name the steps are others for the engine's cache. `--force-rebuild` would be a risk for the tests beside
     // this one: Docker 26.1 can end where a build without cache meets another that has a step in common with it.
-    project.write("../again", "");
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
-    let again = Built::scratch(project, &["--secret", &format!("id=again-{now},src=../again")]);
+    let again = Built::scratch(project, &["--secret", &new_secret(project)]);
     for (image, before) in [&lock, &first.image].into_iter().zip(before) {
         let after = contents(image);
         let differ: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
@@ -245,6 +250,15 @@ fn a_package_of_many_files_is_the_same_again() {
     let built = assert_same_again(&project);
     let again = built.shell("cargo build --release --offline 2>&1");
     assert!(again.contains("Finished") && !again.contains("Compiling"), "{again}");
+
+    project.write("src/c.rs", "// changed\n");
+    let digests = [(); 2].map(|()| {
+        let built = Built::lock(&project, &["--secret", &new_secret(&project)]);
+        let digest = image_id(&built.image);
+        docker(&["image", "rm", "--force", &built.image]);
+        digest
+    });
+    assert_eq!(digests[0], digests[1]);
     let changed = built.shell("echo 'pub fn x() {}' >src/c.rs; cargo build --release --offline 2>&1");
     assert!(changed.contains("Compiling demo") && !changed.contains("Compiling near"), "{changed}");
 }
