@@ -9,7 +9,7 @@ use crate::project::{Hashes, Project};
 pub const OWN: &str = "dev.runtime-image.";
 /// The kind of project.
 pub const KIND: &str = "dev.runtime-image.kind";
-/// The untruncated hash of base image, system packages and toolchain.
+/// The untruncated hash of base image, system packages, toolchain and the like.
 pub const SYSTEM_HASH: &str = "dev.runtime-image.system-hash";
 /// The untruncated hash of that and all dependencies.
 pub const LOCK_HASH: &str = "dev.runtime-image.lock-hash";

@@ -92,7 +92,8 @@ pub struct Tiers {
     pub unlabelled: bool,
 }
 
-const OTHER_SYSTEM: &str = "has other system packages, extra dependencies, environment, toolchain or template";
+const OTHER_SYSTEM: &str = "has other system packages, extra dependencies, environment, toolchain, \
+                            Cargo configuration, vendored crates or template";
 
 /// Decides how to come to the image named by `tags.source`.
 ///

@@ -43,6 +43,8 @@ type Change = fn(&Project) -> Vec<&'static str>;
 #[case::a_profile(|p: &Project| { p.edit("Cargo.toml", "[workspace]", "[profile.release]\nlto = true\n[workspace]"); vec![] }, LockAndSource)]
 #[case::the_toolchain(|p: &Project| { p.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.85.0\""); vec![] }, LockAndSource)]
 #[case::cargos_configuration(|p: &Project| { p.write(".cargo/config.toml", "[net]\nretry = 3"); vec![] }, LockAndSource)]
+#[case::a_vendored_crate(|p: &Project| { p.write("vendor/x/.cargo-checksum.json", "{\"files\":{}}"); vec![] }, LockAndSource)]
+#[case::what_a_build_script_reads(|p: &Project| { p.write("hello/data.txt", "x"); vec![] }, Source)]
 #[case::the_base_image(|_: &Project| vec!["--base-image", "rust:1-trixie"], LockAndSource)]
 #[case::extra_deps(|_: &Project| vec!["--extra-deps", "apt-get install hello"], LockAndSource)]
 #[case::system_packages(|p: &Project| { p.write("runtime-image.toml", "apt-packages = [\"cmake\"]"); vec![] }, LockAndSource)]

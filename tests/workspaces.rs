@@ -145,6 +145,136 @@ fn a_build_script_runs_again_when_the_file_it_reads_changes() {
     assert_eq!(Built::lock(&project, &[]).prints(&[]), "three (5), four (4)\n");
 }
 
+/// A member and a local dependency whose build scripts say nothing of what they read: Cargo then notes the time of the
+/// package's newest file.
+fn with_silent_build_scripts() -> Project {
+    let project = Project::empty().on_engine();
+    let script = "fn main() {\n    let text = std::fs::read_to_string(\"data.txt\").unwrap();\n    \
+                  let out = std::path::Path::new(&std::env::var(\"OUT_DIR\").unwrap()).join(\"text\");\n    \
+                  std::fs::write(out, text.trim()).unwrap();\n}\n";
+    project
+        .write("Cargo.toml", "[workspace]\nmembers = [\"app\"]\nexclude = [\"shared\"]\nresolver = \"2\"\n")
+        .write("app/Cargo.toml", package("app", "[dependencies]\nitoa = \"1\"\nshared = { path = \"../shared\" }\n"))
+        .write("app/build.rs", script)
+        .write("app/data.txt", "one\n")
+        .write(
+            "app/src/main.rs",
+            "fn main() { println!(\"{} {}\", include_str!(concat!(env!(\"OUT_DIR\"), \"/text\")), shared::TEXT) }\n",
+        )
+        .write("shared/Cargo.toml", package("shared", ""))
+        .write("shared/build.rs", script)
+        .write("shared/data.txt", "two\n")
+        .write("shared/src/lib.rs", "pub const TEXT: &str = include_str!(concat!(env!(\"OUT_DIR\"), \"/text\"));\n");
+    project
+}
+
+/// Path, date and content of all that Cargo and its steps left in an image, but for Cargo's notes on the compiler, which
+/// come with the lock image.
+fn contents(image: &str) -> Vec<String> {
+    let list = "find /workspace \"${CARGO_HOME:-$HOME/.cargo}\" /usr/local/bin ! -type f -printf '%p %y %T@ %l\\n'; \
+                find /workspace \"${CARGO_HOME:-$HOME/.cargo}\" /usr/local/bin -type f -printf '%p %T@ ' -exec md5sum {} \\;";
+    let mut lines: Vec<String> = run_image(image, &["sh", "-c", list]).lines().map(str::to_owned).collect();
+    lines.retain(|line| !line.contains("/.rustc_info.json "));
+    lines.sort();
+    lines
+}
+
+/// A secret with a name that no build has had.
+fn new_secret(project: &Project) -> String {
+    project.write("../again", "");
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    format!("id=again-{now},src=../again")
+}
+
+/// Builds twice from the base image, and expects the same files with the same dates.
+fn assert_same_again(project: &Project) -> Built {
+    let first = Built::scratch(project, &[]);
+    let [lock, versioned] = ["lock", "versioned"].map(|tag| project.name(first.tags[tag].as_str().unwrap()));
+    let before = [&lock, &first.image].map(|image| contents(image));
+    docker(&["image", "rm", "--force", &first.image, &lock, &versioned]);
+    // With a secret of a new name the steps are others for the engine's cache. `--force-rebuild` would be a risk for the tests beside
+    // this one: Docker 26.1 can end where a build without cache meets another that has a step in common with it.
+    let again = Built::scratch(project, &["--secret", &new_secret(project)]);
+    for (image, before) in [&lock, &first.image].into_iter().zip(before) {
+        let after = contents(image);
+        let differ: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
+        assert_eq!((differ.len(), after.len()), (0, before.len()), "{image} differs: {differ:#?}");
+    }
+    assert!(again.run.compiled().contains(&"itoa".to_owned()), "{}", again.run.stderr);
+    again
+}
+
+#[test]
+fn no_clock_gets_into_an_image_with_build_scripts_that_name_no_files_and_nothing_is_left_to_compile() {
+    let project = with_silent_build_scripts();
+    let built = assert_same_again(&project);
+    assert_eq!(built.prints(&[]), "one two\n");
+    let again = built.shell("cargo build --release --offline 2>&1");
+    assert!(again.contains("Finished") && !again.contains("Compiling"), "{again}");
+
+    project.write("app/data.txt", "three\n");
+    let changed = Built::lock(&project, &[]);
+    assert_eq!(changed.prints(&[]), "three two\n");
+    assert_eq!(changed.run.compiled(), ["app"], "{}", changed.run.stderr);
+    let edited = changed.shell("echo four >app/data.txt && cargo run --release --offline 2>&1");
+    assert!(edited.ends_with("four two\n") && edited.contains("Compiling app"), "{edited}");
+    assert!(!edited.contains("Compiling shared"), "{edited}");
+
+    for text in ["five", "two"] {
+        project.write("shared/data.txt", text);
+        let changed = Built::versioned(&project, &[]);
+        assert_eq!(changed.prints(&[]), format!("three {text}\n"));
+        assert_eq!(changed.dependencies(), Vec::<String>::new(), "{}", changed.run.stderr);
+    }
+}
+
+#[test]
+fn a_package_of_many_files_is_the_same_again() {
+    let project = Project::empty().on_engine();
+    let names = ["a", "b", "c", "d", "e"];
+    let modules = names.map(|name| format!("mod {name};\n")).concat();
+    project
+        .write(
+            "Cargo.toml",
+            package(
+                "demo",
+                "[dependencies]\nitoa = \"1\"\nnear = { path = \"near\" }\n[workspace]\nexclude = [\"near\"]\n",
+            ),
+        )
+        .write("near/Cargo.toml", package("near", ""))
+        .write("near/src/lib.rs", &modules)
+        .write("src/main.rs", modules + "fn main() { println!(\"{}\", option_env!(\"HOME\").is_some()) }\n");
+    for name in names {
+        project.write(&format!("src/{name}.rs"), "").write(&format!("near/src/{name}.rs"), "");
+    }
+    let built = assert_same_again(&project);
+    let again = built.shell("cargo build --release --offline 2>&1");
+    assert!(again.contains("Finished") && !again.contains("Compiling"), "{again}");
+
+    project.write("src/c.rs", "// changed\n");
+    let digests = [(); 2].map(|()| {
+        let built = Built::lock(&project, &["--secret", &new_secret(&project)]);
+        let digest = image_id(&built.image);
+        docker(&["image", "rm", "--force", &built.image]);
+        digest
+    });
+    assert_eq!(digests[0], digests[1]);
+    let changed = built.shell("echo 'pub fn x() {}' >src/c.rs; cargo build --release --offline 2>&1");
+    assert!(changed.contains("Compiling demo") && !changed.contains("Compiling near"), "{changed}");
+}
+
+#[test]
+fn what_helps_cargo_to_compile_again_in_part_is_not_in_the_image() {
+    let project = with_silent_build_scripts();
+    project
+        .write("runtime-image.toml", "prebuild = [\"build\", \"build --release\"]\n")
+        .write("Cargo.toml", project.read("Cargo.toml") + "[profile.release]\nincremental = true\n");
+    let built = assert_same_again(&project);
+    assert_eq!(built.shell("find / -xdev -name incremental -type d"), "");
+    let again = built.shell("cargo build --offline 2>&1 && cargo build --release --offline 2>&1");
+    assert!(again.contains("Finished") && !again.contains("Compiling"), "{again}");
+}
+
 #[test]
 fn targets_at_unusual_paths_are_built_by_all_commands_and_the_release_binary_is_installed() {
     let project = Project::empty().on_engine();
@@ -424,6 +554,49 @@ fn a_vendored_tree_is_built_without_network() {
     assert_eq!(built.prints(&[]), "2 a b\n");
     assert!(built.shell("cargo build --release 2>&1").contains("Finished"));
     assert_eq!(built.run.compiled(), ["demo"], "{}", built.run.stderr);
+}
+
+#[test]
+fn a_vendored_crate_or_cargos_configuration_that_changes_leaves_nothing_compiled_of_before() {
+    let project = Project::empty().on_engine();
+    let config = "[build]\nrustc-wrapper = \"tools/wrap\"\n[env]\nSET = \"set\"\n[source.crates-io]\nreplace-with = \"here\"\n\
+                  [source.here]\ndirectory = \"vendor\"\n";
+    project
+        .write("Cargo.toml", package("demo", "[dependencies]\nitoa = \"1\"\n"))
+        .write("src/main.rs", "fn main() { println!(\"{} {}\", itoa::TEXT, itoa::WRAPPED) }\n")
+        .write(".cargo/config.toml", config)
+        .write(
+            "tools/wrap",
+            "#!/bin/sh\ncase \" $* \" in *\" itoa \"*) exec \"$@\" --cfg 'word=\"wrapped\"' ;; esac\nexec \"$@\"\n",
+        )
+        .write("vendor/itoa/.cargo-checksum.json", "{\"files\":{}}")
+        .write("vendor/itoa/Cargo.toml", package("itoa", "").replace("0.0.0", "1.0.0"))
+        .write(
+            "vendor/itoa/src/lib.rs",
+            "pub const WRAPPED: &str = if cfg!(word = \"WRAPPED\") { \"WRAPPED\" } else { \"wrapped\" };\n\
+             pub const TEXT: &str = concat!(\"written \", env!(\"SET\"));\n",
+        );
+    let wrapper = project.root.join("tools/wrap");
+    fs::set_permissions(wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(Built::scratch(&project, &[]).prints(&[]), "written set wrapped\n");
+    for (path, word, expected) in [
+        ("vendor/itoa/src/lib.rs", "written", "WRITTEN set wrapped\n"),
+        ("tools/wrap", "\"wrapped", "WRITTEN set WRAPPED\n"),
+        (".cargo/config.toml", "\"set\"", "WRITTEN SET WRAPPED\n"),
+    ] {
+        project.edit(path, word, &word.to_uppercase());
+        let (plan, _) = project.json(&["plan"]);
+        let built = Built::of(&project, &[]);
+        assert_eq!(
+            (built.prints(&[]).as_str(), built.from.as_str()),
+            (expected, "scratch"),
+            "{path} was changed\n{}",
+            built.run.stderr
+        );
+        assert!(plan["reason"].as_str().unwrap().contains("Cargo configuration, vendored crates"), "{plan}");
+    }
+    project.write("tools/unnamed", "").edit("Cargo.toml", "\"1\"", "\"1.0\"");
+    assert_eq!(Built::versioned(&project, &[]).prints(&[]), "WRITTEN SET WRAPPED\n");
 }
 
 /// Serves the git repositories below a folder on this machine until it is dropped.

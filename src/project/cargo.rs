@@ -16,11 +16,13 @@ use crate::source::{SourceFile, SourceKind, source_files, warn_of_secrets};
 use crate::template::Template;
 use crate::term::Terminal;
 
+mod dates;
 mod manifest;
 
-/// Names the skeleton's targets, one a line. Their real sources must be newer than what was built of the skeleton, or
-/// Cargo, which compares mtimes, would link the empty ones.
-const ROOTS_FILE: &str = ".runtime-image-roots";
+/// The dates of files in the dependency stage, beside the skeleton.
+const DEPENDENCY_DATES_FILE: &str = ".runtime-image-dates-deps";
+/// The dates of files when the sources are built.
+const SOURCE_DATES_FILE: &str = ".runtime-image-dates-code";
 /// A target of the skeleton: a program as well as a library, for one file can be both, and a library without a test
 /// harness needs a `main`. Nothing in it that lints denied in flags or in Cargo's configuration could be about.
 const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_dependencies)]\nfn main() {}\n";
@@ -168,10 +170,9 @@ impl Workspace {
             self.update_lock_file(&["update", "--workspace"], "is out of date", terminal, interrupt)?;
             sources = self.sources(options, terminal, interrupt)?;
         }
-        let (locked, roots) = dependency_inputs(root, &sources, &manifests, &members, &whole, config.as_ref())?;
-        let skeleton = self.skeleton(&members, &whole, &roots)?;
-        let toolchain: Vec<StagedFile> =
-            locked.iter().filter(|file| TOOLCHAIN_FILES.contains(&file.path.as_str())).cloned().collect();
+        let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, config.as_ref())?;
+        let skeleton = self.skeleton(&members, &whole, &inputs)?;
+        let DependencyInputs { locked, system, .. } = inputs;
         let context = self.template_context(options, &sources, target)?;
         let template = Template::cargo(&context);
         Ok(Project {
@@ -184,7 +185,7 @@ impl Workspace {
             code: staged_sources(root, &sources),
             deps: locked.iter().cloned().chain(skeleton).collect(),
             locked,
-            toolchain,
+            system,
             hashed: template.hashed_blocks(&options.pinned_base_image().to_string())?,
             has_deps_stage: true,
             dependency_args: Vec::new(),
@@ -312,12 +313,12 @@ impl Workspace {
         .hint(format!("only `{}` and what is below it can be in the image: move or vendor the dependency", self.root()))
     }
 
-    /// Empty targets for the members, so that Cargo accepts the manifests, and the list of them.
+    /// Empty targets for the members, so that Cargo accepts the manifests, and the lists of dates.
     fn skeleton(
         &self,
         members: &BTreeMap<Utf8PathBuf, &Package>,
         whole: &BTreeSet<Utf8PathBuf>,
-        staged: &BTreeSet<Utf8PathBuf>,
+        inputs: &DependencyInputs,
     ) -> Result<Vec<StagedFile>> {
         let mut targets = BTreeSet::new();
         for (folder, package) in members.iter().filter(|(folder, _)| !whole.contains(*folder)) {
@@ -327,13 +328,15 @@ impl Workspace {
                 targets.insert(path);
             }
         }
-        targets.retain(|path| !staged.contains(path));
-        let roots: String = targets.iter().flat_map(|path| [path.as_str(), "\n"]).collect();
-        Ok(targets
-            .into_iter()
-            .map(|path| StagedFile::text(path, EMPTY_TARGET))
-            .chain([StagedFile::text(ROOTS_FILE, roots)])
-            .collect())
+        let staged: BTreeSet<&Utf8Path> = inputs.locked.iter().map(|file| &*file.path).collect();
+        targets.retain(|path| !staged.contains(&**path));
+        let members: BTreeSet<&Utf8Path> = members.keys().map(Utf8PathBuf::as_path).collect();
+        let local = dates::LocalFiles { targets: &targets, members: &members, whole, whole_files: &inputs.whole };
+        let lists = [
+            StagedFile::text(DEPENDENCY_DATES_FILE, dates::listed(&local.in_dependencies())),
+            StagedFile::text(SOURCE_DATES_FILE, dates::listed(&local.in_sources())),
+        ];
+        Ok(targets.into_iter().map(|path| StagedFile::text(path, EMPTY_TARGET)).chain(lists).collect())
     }
 
     fn template_context(&self, options: &Options, sources: &[SourceFile], target: String) -> Result<TemplateContext> {
@@ -365,7 +368,8 @@ impl Workspace {
             build_arguments: options.build_argument_names(),
             binaries: binaries.iter().filter(|_| options.install_binaries).map(|name| (*name).to_owned()).collect(),
             cmd: options.cmd.clone().or(default_cmd).as_ref().map(cmd_text),
-            roots_file: ROOTS_FILE,
+            left: dates::LEFT,
+            built: dates::BUILT,
             mounts: mounts(options),
             trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
         })
@@ -387,7 +391,8 @@ struct TemplateContext {
     build_arguments: Vec<String>,
     binaries: Vec<String>,
     cmd: Option<String>,
-    roots_file: &'static str,
+    left: u64,
+    built: u64,
     mounts: String,
     trust: String,
 }
@@ -446,9 +451,20 @@ fn decides_about_dependencies(path: &Utf8Path) -> bool {
         || CONFIG_FILES.contains(&path.as_str())
 }
 
+/// See [`dependency_inputs`].
+struct DependencyInputs {
+    /// All of them.
+    locked: Vec<StagedFile>,
+    /// The toolchain, vendored crates, Cargo's configuration and the files it names: where they change, Cargo takes for
+    /// fresh what was compiled before. Of a vendored crate it compares the version, of a wrapper or linker the name.
+    system: Vec<StagedFile>,
+    /// The paths of the files of whole local dependencies.
+    whole: BTreeSet<Utf8PathBuf>,
+}
+
 /// What the lock hash is made of and the dependency stage built from: the manifests and the lock file without what says
 /// nothing about dependencies, whole local dependencies and the manifests they inherit from, vendored crates, Cargo's
-/// configuration and the files it names, the toolchain. Also gives the set of its paths.
+/// configuration and the files it names, the toolchain.
 fn dependency_inputs(
     root: &Utf8Path,
     sources: &[SourceFile],
@@ -456,7 +472,7 @@ fn dependency_inputs(
     members: &BTreeMap<Utf8PathBuf, &Package>,
     whole: &BTreeSet<Utf8PathBuf>,
     config: Option<&Manifest>,
-) -> Result<(Vec<StagedFile>, BTreeSet<Utf8PathBuf>)> {
+) -> Result<DependencyInputs> {
     let masked = Masked::new(
         members
             .iter()
@@ -480,19 +496,24 @@ fn dependency_inputs(
             && path.parent().is_some_and(|folder| !folder.as_str().is_empty() && inherited.contains(folder))
     };
     let named = config.map(Manifest::named_paths).unwrap_or_default();
-    let mut inputs = Vec::new();
+    let (mut inputs, mut system) = (Vec::new(), Vec::new());
+    let mut whole_files = BTreeSet::new();
     for file in sources {
         let path = file.path.as_path();
         if path == LOCK_FILE {
             inputs.push(StagedFile::text(path, masked.lock_file(file.text().unwrap_or_default())));
-        } else if is_whole(path)
-            || is_vendored(path)
-            || is_inherited(path)
+        } else if is_vendored(path)
             || named.holds(path)
             || TOOLCHAIN_FILES.contains(&path.as_str())
             || CONFIG_FILES.contains(&path.as_str())
         {
+            system.push(staged_source(root, file));
             inputs.push(staged_source(root, file));
+        } else if is_whole(path) || is_inherited(path) {
+            inputs.push(staged_source(root, file));
+            if is_whole(path) && matches!(file.kind, SourceKind::File { .. }) {
+                whole_files.insert(path.to_owned());
+            }
         } else if path.file_name() == Some("Cargo.toml")
             && let Some(folder) = path.parent()
             && (folder.as_str().is_empty() || members.contains_key(folder))
@@ -501,8 +522,7 @@ fn dependency_inputs(
             inputs.push(StagedFile::text(path, masked.manifest(manifest)?));
         }
     }
-    let paths = inputs.iter().map(|file| file.path.clone()).collect();
-    Ok((inputs, paths))
+    Ok(DependencyInputs { locked: inputs, system, whole: whole_files })
 }
 
 pub(super) fn user_to_create(user: &str) -> Option<String> {

@@ -132,7 +132,7 @@ impl Folder {
             code: staged_sources(root, &selected),
             deps: staged_sources(root, &locked),
             locked: staged_sources(root, &locked),
-            toolchain: Vec::new(),
+            system: Vec::new(),
             hashed: Parts {
                 system: format!("{}\0{dependencies}", template.text()),
                 dependencies: String::new(),

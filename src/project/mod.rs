@@ -225,8 +225,8 @@ pub struct Project {
     pub locked: Vec<StagedFile>,
     /// What the dependencies are built from, below `deps/`.
     pub deps: Vec<StagedFile>,
-    /// What decides about the toolchain; also in `locked`.
-    pub toolchain: Vec<StagedFile>,
+    /// Those of `locked` whose change leaves nothing of an earlier image to build on.
+    pub system: Vec<StagedFile>,
     /// What the Dockerfile is rendered from.
     pub template: Template,
     /// The Dockerfile that builds from the base image, as it is hashed.
@@ -259,7 +259,7 @@ pub struct OriginalHashes {
 /// The untruncated hashes, 32 hexadecimal digits each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hashes {
-    /// Base image, system packages, toolchain.
+    /// Base image, system packages, toolchain, and whatever else needs a build from scratch when it changes.
     pub system: String,
     /// That and all dependencies.
     pub lock: String,
@@ -282,7 +282,7 @@ impl Project {
             // The builder dates all files.
             system.field("reproducible", "");
         }
-        self.toolchain.iter().for_each(|file| file.hash_into(&mut system));
+        self.system.iter().for_each(|file| file.hash_into(&mut system));
         let system = system.finish();
         if let Some(OriginalHashes { lock, source, .. }) = &self.original {
             return Hashes { system, lock: lock.clone(), source: source.clone() };

@@ -138,7 +138,7 @@ impl Tree {
             code,
             locked: lock_files.into_iter().map(|(file, _)| file).collect(),
             deps: Vec::new(),
-            toolchain: Vec::new(),
+            system: Vec::new(),
             hashed: Parts { system: template.hashed(&options.pinned_base_image().to_string())?, ..Parts::default() },
             has_deps_stage: false,
             dependency_args: options.extra_build_args.clone(),
