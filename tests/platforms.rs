@@ -216,15 +216,20 @@ fn attestations_are_part_of_the_name_and_of_the_image_and_no_platform() {
     }
     let (report, _) = project.json(&["--push", "--provenance=max"]);
     assert_eq!(report["confirmed"]["platforms"].as_array().map(Vec::len), Some(1));
-    let image = in_registry(report["image"].as_str().unwrap());
-    let kinds: Vec<&Value> = image["manifest"]["manifests"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|manifest| &manifest["annotations"]["vnd.docker.reference.type"])
-        .collect();
-    assert!(kinds.contains(&&json!("attestation-manifest")), "{image}");
+    let attestations = || {
+        let image = in_registry(report["image"].as_str().unwrap());
+        let listed = image["manifest"]["manifests"].as_array().unwrap().iter();
+        let kinds = listed.map(|manifest| manifest["annotations"]["vnd.docker.reference.type"].clone());
+        kinds.filter(|kind: &Value| kind == "attestation-manifest").count()
+    };
+    assert_eq!(attestations(), 1);
     assert_eq!(project.json(&["--push", "--provenance=max"]).0["action"], "reuse");
+
+    let [own, other] = platforms();
+    project.ok(&["--push", "--provenance=max", "--platform", other]);
+    assert_eq!(attestations(), 2);
+    project.ok(&["--push", "--provenance=max", "--platform", own, "--force-rebuild"]);
+    assert_eq!(attestations(), 2, "that of the platform that stayed is gone");
 }
 
 #[test]
