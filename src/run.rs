@@ -288,7 +288,7 @@ impl<'a> Run<'a> {
         let states = names.iter().zip(&found).map(|(name, image)| {
             let tag = name.name.tag().unwrap_or_default();
             match image {
-                Some(image) if !name.is_of_same_content(image) => format!("`{tag}` still is another image"),
+                Some(image) if !name.is_of_same_content(image) => format!("`{tag}` is another image"),
                 Some(image) if image.holds(&request.platforms) => format!("`{tag}` is there"),
                 Some(image) => format!("`{tag}` is there for {} only", joined(&image.platforms)),
                 None => format!("`{tag}` is not there"),

@@ -7,7 +7,11 @@ mod support;
 
 use serde_json::{Value, json};
 use support::bridge::RemoteBuilder;
-use support::{Project, Run, docker, docker_with, image_id, manifests, platforms, registry_digest};
+use support::proxy::Request;
+use support::registry_digest;
+use support::{
+    Project, Run, docker, docker_with, image_id, manifests, platforms, push_one_platform_while_the_other_is_pushed,
+};
 
 fn run(project: &Project, builder: &RemoteBuilder, arguments: &[&str]) -> Run {
     let mut command = project.command(arguments);
@@ -74,25 +78,8 @@ fn one_platform_is_pushed_by_digest_and_added_to_the_index_under_the_name() {
 #[test]
 fn machines_that_push_the_same_name_at_the_same_time_do_not_take_it_from_each_other() {
     let builder = RemoteBuilder::new();
-    let project = Project::small().in_registry();
-    let image = project.name(&project.tags(&[])[0]);
-    std::thread::scope(|scope| {
-        let pushes = platforms().map(|platform| {
-            let (project, builder) = (&project, &builder);
-            scope.spawn(move || {
-                // Another machine: neither this one's lock nor its build folder.
-                let folder = tempfile::tempdir().unwrap();
-                let mut command = project.command(&["--push", "--platform", platform, "--build-folder"]);
-                command.arg(folder.path().join("context")).env("TMPDIR", folder.path());
-                Run::from(command.envs(builder.environment()).output().unwrap())
-            })
-        });
-        for push in pushes {
-            let run = push.join().unwrap();
-            assert_eq!(run.code, Some(0), "{}", run.stderr);
-        }
-    });
-    assert_eq!(manifests(&image).len(), 2);
+    let on_its_way = |request: &Request| request.method == "PUT" && request.path.contains("/manifests/sha256:");
+    push_one_platform_while_the_other_is_pushed(on_its_way, &builder.environment());
 }
 
 #[test]

@@ -6,6 +6,8 @@
 mod support;
 
 use serde_json::{Value, json};
+use support::proxy::Request;
+use support::push_one_platform_while_the_other_is_pushed;
 use support::{Project, containerd_store, docker, image_id, in_registry, manifests, platforms, registry_digest};
 
 /// What the image prints on this platform.
@@ -116,6 +118,12 @@ fn pushing_one_platform_adds_to_what_the_name_holds_for_another() {
 
     let (forced, _) = project.json(&["--push", "--platform", own, "--force-rebuild"]);
     assert_eq!(forced["confirmed"]["platforms"], json!(["linux/amd64", "linux/arm64"]), "the other one stays");
+}
+
+#[test]
+fn engines_that_push_the_same_name_at_the_same_time_do_not_take_it_from_each_other() {
+    let on_its_way = |request: &Request| request.method == "PUT" && request.path.contains("_linux-");
+    push_one_platform_while_the_other_is_pushed(on_its_way, &[]);
 }
 
 /// One platform of a pushed index is pulled, and known under a local name too. An engine with a containerd store that has

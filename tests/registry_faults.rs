@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 use serde_json::Value;
 use support::proxy::{Answer, Proxy, Request};
-use support::{HELLO, Project, Run, docker, kill, processes_naming, registry, run_image};
+use support::{HELLO, Project, Run, docker, kill, processes_naming, registry, registry_digest, run_image};
 
 /// What the error says, and what the hint: each outcome has words that no other has.
 const UNAUTHORIZED: (&str, &str) = ("it wants to know who asks (401)", "`docker login ");
@@ -250,6 +250,23 @@ fn a_push_that_the_registry_ends_half_way_is_finished_by_the_next_run() {
     let (reused, _) = project.json(&["--push"]);
     assert_eq!((&reused["action"], &reused["confirmed"]), (&"reuse".into(), &finished["confirmed"]));
     assert_only_described(image, &proxy.seen());
+}
+
+#[test]
+fn a_name_that_is_taken_while_its_image_is_built_is_not_overwritten() {
+    let proxy = proxy(|_, _| Answer::Forward);
+    let project = project_at(&proxy.address);
+    let source = project.name(&project.tags(&[])[0]);
+    let (taken, other) = (source.replace(&proxy.address, &registry()), project.base_image.clone());
+    let pushed = format!("/manifests/{}_linux-", source.rsplit_once(':').unwrap().1);
+    proxy.follow(move |request, _| {
+        if request.method == "PUT" && request.path.contains(&pushed) {
+            docker(&["buildx", "imagetools", "create", "--tag", &taken, &other]);
+        }
+        Answer::Forward
+    });
+    project.run(&["--push"]).fails_with(1, &["was taken by an image of other content", "` is another image"]);
+    assert_eq!(registry_digest(&source), registry_digest(&project.base_image));
 }
 
 #[test]

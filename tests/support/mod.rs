@@ -279,6 +279,38 @@ pub fn manifests(image: &str) -> Vec<(String, String)> {
     found
 }
 
+/// Pushes one platform, and the other by another machine while the first is on its way to the registry: with neither the
+/// first one's lock nor its build folder. Not side by side, because an engine that pushes the same
+/// layer twice at once may push a manifest before it.
+pub fn push_one_platform_while_the_other_is_pushed(
+    on_its_way: impl Fn(&proxy::Request) -> bool + Send + Sync + 'static,
+    environment: &[(&'static str, String)],
+) {
+    let proxy = proxy::Proxy::new(&registry(), |_, _| proxy::Answer::Forward);
+    let mut project = Project::small();
+    project.repository = format!("{}/{}", proxy.address, project.repository.trim_start_matches("localhost/"));
+    let project = std::sync::Arc::new(project);
+    let [own, other] = platforms();
+    let is_first = std::sync::atomic::AtomicBool::new(true);
+    let (second, variables) = (project.clone(), environment.to_vec());
+    proxy.follow(move |request, _| {
+        if on_its_way(request) && is_first.swap(false, Ordering::SeqCst) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut command = second.command(&["--push", "--platform", other, "--build-folder"]);
+            command.arg(folder.path().join("context")).env("TMPDIR", folder.path());
+            let run = Run::from(command.envs(variables.clone()).output().unwrap());
+            assert_eq!(run.code, Some(0), "{}", run.stderr);
+        }
+        proxy::Answer::Forward
+    });
+    let mut command = project.command(&["--push", "--platform", own]);
+    let run = Run::from(command.envs(environment.to_vec()).output().unwrap());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    for tag in project.tags(&[]) {
+        assert_eq!(manifests(&project.name(&tag)).len(), 2, "{tag}:\n{}", run.stderr);
+    }
+}
+
 /// Whether the engine has the containerd image store.
 pub fn containerd_store() -> bool {
     docker(&["info", "--format", "{{json .DriverStatus}}"]).contains("io.containerd.snapshotter")
