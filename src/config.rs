@@ -788,8 +788,10 @@ impl Options {
             }
         }
         if let Some(argument) = self.buildx_args.iter().find(|argument| is_ours(argument)) {
-            return Err(Error::usage(format!("`{argument}` cannot be passed on to buildx: this tool sets it, or no image or another one would come of it"))
-                .hint("see `cargo runtime-image --help` for the options that set it"));
+            return Err(Error::usage(format!(
+                "`{argument}` cannot be passed on to buildx: the result would not be what its name says"
+            ))
+            .hint("see `cargo runtime-image --help` for the options that set it"));
         }
         if let Some(name) = self.env.keys().find(|name| !is_variable_name(name)) {
             return Err(Error::usage(format!("invalid variable name {name:?} in `env`"))
