@@ -768,8 +768,9 @@ impl Options {
     pub fn attests(&self) -> bool {
         let further = self.buildx_args.iter().filter(|argument| is_about_attestations(argument));
         let off = |argument: &&String| {
-            let value = argument.split_once('=').map_or("", |(_, value)| value);
-            ["false", "0"].contains(&value) || value.split(',').any(|field| field == "disabled=true")
+            let value = argument.split_once('=').map_or(String::new(), |(_, value)| value.to_lowercase());
+            let disabled = ["disabled=true", "disabled=t", "disabled=1"];
+            ["false", "f", "0"].contains(&value.as_str()) || value.split(',').any(|field| disabled.contains(&field))
         };
         self.attestations().next().is_some() || !further.clone().all(|argument| off(&argument))
     }
@@ -786,6 +787,11 @@ impl Options {
                 return Err(Error::usage(format!("invalid build argument {argument:?}"))
                     .hint("a build argument reads `KEY=VALUE`, `KEY` being letters, digits and `_`"));
             }
+        }
+        // A word of its own would be another build context.
+        if let Some(argument) = self.buildx_args.iter().find(|argument| !argument.starts_with("--")) {
+            return Err(Error::usage(format!("`{argument}` cannot be passed on to buildx: it is no option"))
+                .hint("what follows `--` are long options, such as `--network=host`"));
         }
         if let Some(argument) = self.buildx_args.iter().find(|argument| is_ours(argument)) {
             return Err(Error::usage(format!(
@@ -845,6 +851,11 @@ impl Options {
             )
             .hint("an attestation says when it was made, which is never the same again"));
         }
+        let inline = |cache: &String| cache.split(',').any(|field| field.trim() == "type=inline");
+        if self.reproducible && (self.cache == Cache::Inline || self.cache_to.iter().any(inline)) {
+            return Err(Error::usage("`--reproducible` and an inline cache exclude each other")
+                .hint("a cache in the image says when each step was made; `--cache registry` is beside it"));
+        }
         if let Some(bundle) = self.ca_bundle.as_ref().filter(|bundle| !bundle.is_file()) {
             return Err(Error::usage(format!("the CA bundle `{bundle}` is not a file")));
         }
@@ -876,8 +887,13 @@ fn with_joined_values(arguments: Vec<String>) -> Vec<String> {
     joined
 }
 
+/// Whether an argument for buildx turns provenance on or off.
+pub(crate) fn is_about_provenance(argument: &str) -> bool {
+    argument.starts_with("--provenance") || (argument.starts_with("--attest") && argument.contains("type=provenance"))
+}
+
 /// Whether an argument for buildx turns an attestation on or off.
-pub(crate) fn is_about_attestations(argument: &str) -> bool {
+fn is_about_attestations(argument: &str) -> bool {
     ["--provenance", "--sbom", "--attest"].iter().any(|flag| argument.starts_with(flag))
 }
 
@@ -900,11 +916,11 @@ fn is_ours(argument: &str) -> bool {
             | "--build-context"
             | "--call"
             | "--check"
+            | "--invoke"
             | "--print"
             | "--quiet"
             | "--help"
-    ) || (name == "--label" && value.starts_with(labels::OWN))
-        || ["-t", "-f", "-o", "-q", "-h"].iter().any(|short| name.starts_with(short))
+    ) || (name == "--label" && [labels::OWN, labels::BASE].iter().any(|prefix| value.starts_with(prefix)))
 }
 
 #[cfg(test)]
@@ -955,6 +971,7 @@ mod tests {
     #[case(&["--sbom"], true)]
     #[case(&["--provenance", "false"], false)]
     #[case(&["--provenance=0"], false)]
+    #[case(&["--provenance=False"], false)]
     #[case(&["--attest", "type=provenance,disabled=true"], false)]
     #[case(&["--pull"], false)]
     fn attestations_of_the_users_own_are_known(#[case] arguments: &[&str], #[case] expected: bool) -> Result<()> {
@@ -968,8 +985,12 @@ mod tests {
     #[case(&["--build-context=assets=../assets"])]
     #[case(&["--build-context", "deps=docker-image://x"])]
     #[case(&["--label", "dev.runtime-image.lock-hash=x"])]
+    #[case(&["--label=org.opencontainers.image.base.digest=x"])]
     #[case(&["--check"])]
     #[case(&["--call=lint"])]
+    #[case(&["../other", "--label"])]
+    #[case(&["-Dt", "x"])]
+    #[case(&["-tx"])]
     fn what_would_make_a_name_lie_is_not_passed_on(#[case] arguments: &[&str]) {
         assert_eq!(with_arguments(arguments).expect_err("it was allowed").exit_code(), 2);
         assert!(with_arguments(&["--label", "team=x"]).is_ok());

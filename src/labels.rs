@@ -7,6 +7,8 @@ use crate::project::{Hashes, Project};
 
 /// What the names of this tool's own labels start with.
 pub const OWN: &str = "dev.runtime-image.";
+/// What the names of the labels about the base image start with.
+pub const BASE: &str = "org.opencontainers.image.base.";
 /// The kind of project.
 pub const KIND: &str = "dev.runtime-image.kind";
 /// The untruncated hash of base image, system packages, toolchain and the like.

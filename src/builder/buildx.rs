@@ -11,7 +11,7 @@ use super::capabilities::{Driver, ImageStore, Instance, Wanted, check, too_old};
 use super::engine;
 use super::registry::{Registry, may_be_passed_over};
 use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, ResultName, RuntimeBuilder, Store, StoredImage};
-use crate::config::{Options, Output, is_about_attestations};
+use crate::config::{Options, Output, is_about_provenance};
 use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
 use crate::platform::{Platform, joined};
@@ -574,8 +574,7 @@ pub fn build_arguments(
         ),
     }
     // Provenance holds times: with it the digest is another one at every build.
-    let decided = |argument: &String| argument.starts_with("--provenance");
-    if !attestations.iter().any(decided) && !extra.iter().any(|argument| is_about_attestations(argument)) {
+    if !attestations.iter().chain(extra).any(|argument| is_about_provenance(argument)) {
         arguments.push("--provenance=false".to_owned());
     }
     arguments.extend(attestations.iter().cloned());

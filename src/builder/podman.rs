@@ -124,11 +124,15 @@ fn is_ours(argument: &str) -> bool {
             | "--arch"
             | "--cache-from"
             | "--cache-to"
+            | "--env"
+            | "--from"
+            | "--ignorefile"
             | "--layers"
             | "--manifest"
             | "--os"
             | "--timestamp"
             | "--variant"
+            | "--volume"
     )
 }
 

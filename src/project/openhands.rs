@@ -285,6 +285,7 @@ fn variant(context: &TemplateContext, options: &Options) -> Option<String> {
         .chain(context.channel_alias.iter().map(|alias| ("channel alias", alias.clone())))
         .chain(digest.map(|digest| ("base digest", digest.clone())))
         .chain(options.attestations().map(|argument| ("attestation", argument)))
+        .chain(options.reproducible.then(|| ("reproducible", String::new())))
         .collect();
     (!fields.is_empty()).then(|| {
         let mut hasher = FieldHasher::new("variant");
