@@ -91,6 +91,11 @@ impl Cache {
     }
 }
 
+/// Whether a value of `--cache-to` puts the cache into the image itself.
+pub(crate) fn is_inline(export: &str) -> bool {
+    export.split(',').any(|field| field.trim() == "type=inline")
+}
+
 /// What the names of caches are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachePlace<'a> {

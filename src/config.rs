@@ -10,7 +10,7 @@ use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use crate::builder::RuntimeBuilder;
-use crate::cache::Cache;
+use crate::cache::{Cache, is_inline};
 use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
 use crate::labels;
@@ -766,13 +766,14 @@ impl Options {
 
     /// Whether anything is attached, be it by an argument of the user's own.
     pub fn attests(&self) -> bool {
-        let further = self.buildx_args.iter().filter(|argument| is_about_attestations(argument));
-        let off = |argument: &&String| {
-            let value = argument.split_once('=').map_or(String::new(), |(_, value)| value.to_lowercase());
-            let disabled = ["disabled=true", "disabled=t", "disabled=1"];
-            ["false", "f", "0"].contains(&value.as_str()) || value.split(',').any(|field| disabled.contains(&field))
-        };
-        self.attestations().next().is_some() || !further.clone().all(|argument| off(&argument))
+        let further = |argument: &String| is_about_attestations(argument) && !turns_off(argument);
+        self.attestations().next().is_some() || self.buildx_args.iter().any(further)
+    }
+
+    /// Values of `--cache-to`, those after `--` among them.
+    pub fn cache_exports(&self) -> impl Iterator<Item = &str> {
+        let further = self.buildx_args.iter().filter_map(|argument| argument.strip_prefix("--cache-to="));
+        self.cache_to.iter().map(String::as_str).chain(further)
     }
 
     /// The names of the build arguments.
@@ -851,8 +852,7 @@ impl Options {
             )
             .hint("an attestation says when it was made, which is never the same again"));
         }
-        let inline = |cache: &String| cache.split(',').any(|field| field.trim() == "type=inline");
-        if self.reproducible && (self.cache == Cache::Inline || self.cache_to.iter().any(inline)) {
+        if self.reproducible && (self.cache == Cache::Inline || self.cache_exports().any(is_inline)) {
             return Err(Error::usage("`--reproducible` and an inline cache exclude each other")
                 .hint("a cache in the image says when each step was made; `--cache registry` is beside it"));
         }
@@ -890,6 +890,13 @@ fn with_joined_values(arguments: Vec<String>) -> Vec<String> {
 /// Whether an argument for buildx turns provenance on or off.
 pub(crate) fn is_about_provenance(argument: &str) -> bool {
     argument.starts_with("--provenance") || (argument.starts_with("--attest") && argument.contains("type=provenance"))
+}
+
+/// Whether the value of an attestation's argument says that it is not to be made.
+fn turns_off(argument: &str) -> bool {
+    let value = argument.split_once('=').map_or(String::new(), |(_, value)| value.to_lowercase());
+    let disabled = ["disabled=true", "disabled=t", "disabled=1"];
+    ["false", "f", "0"].contains(&value.as_str()) || value.split(',').any(|field| disabled.contains(&field))
 }
 
 /// Whether an argument for buildx turns an attestation on or off.

@@ -11,6 +11,7 @@ use super::capabilities::{Driver, ImageStore, Instance, Wanted, check, too_old};
 use super::engine;
 use super::registry::{Registry, may_be_passed_over};
 use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, ResultName, RuntimeBuilder, Store, StoredImage};
+use crate::cache::is_inline;
 use crate::config::{Options, Output, is_about_provenance};
 use crate::error::{Context as _, Error, Result};
 use crate::image_name::ImageName;
@@ -81,9 +82,6 @@ impl BuildxSettings {
     fn new(options: &Options, quiet: bool) -> Self {
         let bundle = options.ca_bundle.iter().map(|path| format!("id={CA_BUNDLE_SECRET},src={path}"));
         let proxies = PROXY_VARIABLES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
-        let is_exported = |cache: &str| !cache.split(',').any(|field| field.trim() == "type=inline");
-        let further = options.buildx_args.iter().filter_map(|argument| argument.strip_prefix("--cache-to="));
-        let mut exports = options.cache_to.iter().map(String::as_str).chain(further);
         Self {
             outputs: options.outputs.clone(),
             builder: options.builder.clone(),
@@ -98,7 +96,7 @@ impl BuildxSettings {
             // Templates of the kind `cargo` date back what they make, whoever builds them.
             rewrite: options.reproducible && options.kind != Some(ProjectKind::Cargo),
             extra: options.buildx_args.clone(),
-            cache_export: options.cache.is_exported() || exports.any(is_exported),
+            cache_export: options.cache.is_exported() || options.cache_exports().any(|export| !is_inline(export)),
             ask_registry: options.names_a_registry(),
             registry_optional: options.registry_optional && !options.pushes(),
             registry_timeout: options.registry_timeout,
