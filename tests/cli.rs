@@ -25,8 +25,13 @@ fn the_readme_shows_the_help_as_it_is() {
 #[test]
 fn the_readme_knows_every_key_and_every_exit_code() {
     let readme = include_str!("../README.md");
-    let keys =
-        include_str!("../src/config.rs").split("pub struct Settings {").nth(1).unwrap().split("\n}\n").next().unwrap();
+    let keys = include_str!("../src/config/settings.rs")
+        .split("pub struct Settings {")
+        .nth(1)
+        .unwrap()
+        .split("\n}\n")
+        .next()
+        .unwrap();
     let keys = keys.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next());
     let mut count = 0;
     for key in keys {
