@@ -1,6 +1,6 @@
 //! From a project to a confirmed, ready-to-run container image, rebuilding as little as is right.
 //!
-//! The way goes in one direction: [`config::Options`] and a project on disk give [`tags::Tags`] (hashes only); the tags
+//! The way goes in one direction: [`Options`] and a project on disk give [`Tags`] (hashes only); the tags
 //! and a [`RuntimeBuilder`] give a [`plan::Plan`] with its reasons; the plan gives a build folder on disk; the builder
 //! makes an image of it, and is asked back before the image's name is reported.
 //!
