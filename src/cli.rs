@@ -1,11 +1,16 @@
-//! The command line: clap definitions only.
+//! The command line: the list of subcommands, and the flags that all of them have.
 
-use camino::Utf8PathBuf;
-use clap::{ArgAction, Parser, ValueEnum};
+use std::time::Instant;
 
-use crate::config::settings::Settings;
-use crate::system::cargo::CargoCall;
-use crate::system::terminal::{ColorChoice, Verbosity};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::commands::completions::Completions;
+use crate::commands::man::Man;
+use crate::commands::project_arguments::ProjectArguments;
+use crate::commands::{build, plan, tags};
+use crate::config::settings::{with_forms, without_what_names_do_not_need};
+use crate::error::Result;
+use crate::system::terminal::{ColorChoice, Terminal, Verbosity};
 
 /// Make the ready-to-run container image of a project, rebuilding as little as is right
 ///
@@ -19,93 +24,56 @@ use crate::system::terminal::{ColorChoice, Verbosity};
     version,
     styles = clap_cargo::style::CLAP_STYLING,
     max_term_width = 100,
-    after_help = "Every option but the last group is also a key of [workspace.metadata.runtime-image], \
+    subcommand_help_heading = "Commands",
+    override_usage = "cargo runtime-image [build|plan|tags] [OPTIONS] [-- <BUILDX_ARGS>...]\n       \
+        cargo runtime-image <COMMAND>",
+    after_help = "Every option but those of the group `This run` is also a key of [workspace.metadata.runtime-image], \
         [package.metadata.runtime-image] and runtime-image.toml, and an environment variable \
         RUNTIME_IMAGE_<NAME>.\n\n\
         Exit codes: 0 done, 1 failed, 2 wrong usage, 101 the build failed, 130/143/129 interrupted by INT/TERM/HUP."
 )]
 pub struct Arguments {
-    /// What to do
-    #[arg(value_enum, default_value_t = Action::Build, hide_default_value = true)]
-    pub action: Action,
+    #[command(subcommand)]
+    command: Option<Commands>,
 
-    /// What is also found in the environment and in configuration files.
     #[command(flatten)]
-    pub settings: Settings,
-
-    /// How to call Cargo and how to speak.
-    #[command(flatten)]
-    pub surroundings: Surroundings,
-
-    /// OpenHands: leave the browser out of the image
-    #[arg(long, alias = "no_enable_browser", conflicts_with = "enable_browser", help_heading = "Image")]
-    pub no_enable_browser: bool,
-
-    /// Further arguments for `docker buildx build`; they become part of the image's name
-    #[arg(last = true, value_name = "BUILDX_ARGS")]
-    pub buildx_args: Vec<String>,
-}
-
-/// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Action {
-    /// Make the image exist and print its name (default)
-    Build,
-    /// Decide and explain; write and build nothing
-    Plan,
-    /// Print the names alone; no engine is asked
-    Tags,
-}
-
-/// Options that are about this run, not about the image.
-#[derive(Debug, clap::Args)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
-#[command(next_help_heading = "This run")]
-pub struct Surroundings {
-    /// Folder of the project [default: the one around the current folder]
-    #[arg(long, value_name = "DIR", conflicts_with = "manifest_path")]
-    pub project_root: Option<Utf8PathBuf>,
-
-    /// Path to `Cargo.toml`
-    #[arg(long, value_name = "PATH")]
-    pub manifest_path: Option<Utf8PathBuf>,
-
-    /// Assert that `Cargo.lock` will remain unchanged
-    #[arg(long)]
-    pub locked: bool,
-
-    /// Run Cargo here without accessing the network
-    #[arg(long)]
-    pub offline: bool,
-
-    /// Equivalent to `--locked` and `--offline`
-    #[arg(long)]
-    pub frozen: bool,
-
-    /// What to print on stdout: the image's name, or one JSON object
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = MessageFormat::Human)]
-    pub message_format: MessageFormat,
+    project: ProjectArguments,
 
     /// Also show the commands that are run
-    #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
-    pub verbose: u8,
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet", global = true, help_heading = "This run")]
+    verbose: u8,
 
     /// Show warnings and errors only
-    #[arg(short, long)]
-    pub quiet: bool,
+    #[arg(short, long, global = true, help_heading = "This run")]
+    quiet: bool,
 
     /// When to use colour
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
-    pub color: ColorChoice,
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto, global = true, help_heading = "This run")]
+    color: ColorChoice,
 }
 
-/// The form of the result on stdout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum MessageFormat {
-    /// The image's name on one line.
-    Human,
-    /// One JSON object.
-    Json,
+/// The subcommands, one file each in `commands/`.
+#[derive(Debug, Subcommand)]
+enum Commands {
+    /// Make the image exist and print its name (what is done when no command is named)
+    Build(ProjectArguments),
+    /// Decide and explain; write and build nothing
+    Plan(ProjectArguments),
+    /// Print the names alone; no engine is asked
+    Tags(ProjectArguments),
+    /// Print a script that completes this command in a shell
+    Completions(Completions),
+    /// Print the manual page, or write one for each command
+    Man(Man),
+}
+
+/// The command line as clap knows it.
+pub fn command() -> clap::Command {
+    let mut command = with_forms(Arguments::command());
+    for name in ["build", "plan", "tags"] {
+        command = command.mut_subcommand(name, with_forms);
+    }
+    command.mut_subcommand("tags", without_what_names_do_not_need)
 }
 
 impl Arguments {
@@ -116,31 +84,49 @@ impl Arguments {
         if words.get(1).is_some_and(|word| word == "runtime-image") {
             words.remove(1);
         }
-        let mut arguments = Self::parse_from(words);
-        if arguments.no_enable_browser {
-            arguments.settings.enable_browser = Some(false);
-        }
-        arguments
-    }
-}
-
-impl Surroundings {
-    /// How to call Cargo.
-    pub fn cargo_call(&self) -> CargoCall {
-        CargoCall {
-            folder: self.project_root.clone(),
-            manifest_path: self.manifest_path.clone(),
-            locked: self.locked || self.frozen,
-            offline: self.offline || self.frozen,
-        }
+        let matches = command().get_matches_from(words);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 
-    /// How much to say.
-    pub fn verbosity(&self) -> Verbosity {
-        match (self.quiet, self.verbose) {
+    /// How this run speaks.
+    pub fn terminal(&self) -> Terminal {
+        let verbosity = match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
             (false, 0) => Verbosity::Normal,
             (false, _) => Verbosity::Verbose,
+        };
+        Terminal::new(verbosity, self.color)
+    }
+
+    /// Does what is asked for, and gives what goes to stdout.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    pub fn run(self, terminal: &Terminal, started: Instant) -> Result<String> {
+        let Self { command: subcommand, project: before, .. } = self;
+        match subcommand {
+            None => build::run(before, terminal, started),
+            Some(Commands::Build(after)) => build::run(after.over(before), terminal, started),
+            Some(Commands::Plan(after)) => plan::run(after.over(before), terminal, started),
+            Some(Commands::Tags(after)) => tags::run(after.over(before), terminal, started),
+            Some(Commands::Completions(completions)) => {
+                before.refuse_any("completions")?;
+                completions.run(command())
+            }
+            Some(Commands::Man(man)) => {
+                before.refuse_any("man")?;
+                man.run(command())
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
     }
 }

@@ -30,6 +30,11 @@ pub mod system;
 
 use std::time::Instant;
 
+use crate::project::find::Found;
+use crate::run::Run;
+use crate::system::interrupt::Interrupt;
+use crate::system::terminal::Terminal;
+
 pub use builder::docker::builder::BuildxBuilder;
 pub use builder::podman::PodmanBuilder;
 pub use builder::promise::BuildxMetadata;
@@ -62,9 +67,8 @@ pub mod process {
 /// When `base_image` is no image reference, the project cannot be read, or the builder fails; see [`ErrorKind`].
 pub fn build_runtime_image(base_image: &str, builder: &dyn RuntimeBuilder, options: Options) -> Result<Report> {
     let options = Options { base_image: base_image.parse()?, ..options };
-    let options = builder::choose::with_base_digest(options, builder)?;
-    let (terminal, interrupt) = (system::terminal::Terminal::silent(), system::interrupt::Interrupt::default());
+    let (terminal, interrupt) = (Terminal::silent(), Interrupt::default());
     let started = Instant::now();
-    let found = project::find::Found::find(options.kind, options.cargo.clone(), &interrupt)?;
-    run::Run::new(&found, &options, &terminal, &interrupt, started)?.build(builder)
+    let found = Found::find(options.kind, options.cargo.clone(), &interrupt)?;
+    Run::new(&found, options, builder, &terminal, &interrupt, started)?.build()
 }

@@ -8,6 +8,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
 use crate::image::stored::{Confirmed, Purpose, StoredImage};
 use crate::image::tags::{BuildFromImageType, Hashes, Tags, Tiers};
+use crate::staging::template::FileDates;
 
 /// What is to be done, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,17 +59,27 @@ impl Plan {
 const OTHER_SYSTEM: &str = "has other system packages, extra dependencies, environment, toolchain, \
                             Cargo configuration, vendored crates or template";
 
-/// Decides how to come to the image named by `tags.source`.
+/// What a plan is made of, besides what the builder answers.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanInputs<'a> {
+    /// The names.
+    pub tags: &'a Tags,
+    /// The hashes behind them.
+    pub hashes: &'a Hashes,
+    /// On what the project's images can be built.
+    pub tiers: Tiers,
+    /// Who gives the files of the image their dates.
+    pub dates: FileDates,
+    /// What was asked for.
+    pub options: &'a Options,
+}
+
+/// Decides how to come to the image named by `inputs.tags.source`.
 ///
 /// # Errors
 /// When the builder cannot be asked, or when a name is taken by an image of other content.
-pub fn plan(
-    tags: &Tags,
-    hashes: &Hashes,
-    tiers: Tiers,
-    options: &Options,
-    builder: &dyn RuntimeBuilder,
-) -> Result<Plan> {
+pub fn plan(inputs: &PlanInputs<'_>, builder: &dyn RuntimeBuilder) -> Result<Plan> {
+    let PlanInputs { tags, options, .. } = inputs;
     // A forced dry run asks no engine, so that it needs none.
     let forced_dry_run = options.force_rebuild && options.dry_run;
     let platforms = match (options.platforms.is_empty(), forced_dry_run) {
@@ -76,40 +87,24 @@ pub fn plan(
         (true, true) => vec![Platform::of_this_machine()],
         (true, false) => vec![builder.default_platform()?],
     };
-    let scratch = |reason: String, platforms| Plan {
-        decision: Decision::Build { from: BuildFromImageType::Scratch, image: options.pinned_base_image() },
-        reason,
-        platforms,
-        lacks_versioned: false,
-    };
     if options.force_rebuild {
         if !options.dry_run {
-            builder.ready(&platforms)?;
+            builder.ready(&platforms, inputs.dates)?;
         }
-        return Ok(scratch("a rebuild was asked for".to_owned(), platforms));
+        return Ok(inputs.scratch("a rebuild was asked for".to_owned(), platforms));
     }
     // Alone, because that is the usual case and each name costs the engine as much as a process.
     let [source] = found(builder, [&tags.source], &platforms, Purpose::Run)?;
-
     let mut reasons = Vec::new();
     if let Some(source) = source {
-        expect_label(&tags.source, &source, labels::SOURCE_HASH, &hashes.source, tiers)?;
-        expect_label(&tags.source, &source, labels::LOCK_HASH, &hashes.lock, tiers)?;
-        match lacking(&source, &platforms) {
-            None => {
-                return Ok(Plan {
-                    decision: Decision::Reuse(Confirmed::from(&source)),
-                    reason: "the image with exactly these sources and dependencies".to_owned(),
-                    platforms,
-                    lacks_versioned: false,
-                });
-            }
-            Some(lacking) => reasons.push(format!("`{}` {lacking}", tags.source)),
+        match inputs.reuse(&source, &platforms)? {
+            Ok(plan) => return Ok(plan),
+            Err(why) => reasons.push(why),
         }
     }
     // What the builder is like takes as long to tell as what it has, and both will be needed.
     let (ready, found) = std::thread::scope(|scope| {
-        let ready = scope.spawn(|| builder.ready(&platforms));
+        let ready = scope.spawn(|| builder.ready(&platforms, inputs.dates));
         let found = found(builder, [&tags.lock, &tags.versioned], &platforms, Purpose::BuildUpon);
         (ready.join().unwrap_or_else(|_| Err(Error::failed("asking the builder panicked"))), found)
     });
@@ -117,64 +112,110 @@ pub fn plan(
     if !options.dry_run {
         ready?;
     }
-    if let Some(lock) = &lock {
-        expect_label(&tags.lock, lock, labels::LOCK_HASH, &hashes.lock, tiers)?;
-    }
-    if let Some(versioned) = &versioned {
-        expect_own(&tags.versioned, versioned, tiers)?;
-    }
-    if !tiers.lock {
+    inputs.expect_own_images(lock.as_ref(), versioned.as_ref())?;
+    if !inputs.tiers.lock {
         reasons.push("the template starts from the base image only".to_owned());
     }
-    if let Some(lock) = lock.filter(|_| tiers.lock) {
-        // The original's lock hash does not know of the template that made the image.
-        let other_system = lock.labels.get(labels::SYSTEM_HASH).is_some_and(|system| *system != hashes.system);
-        let why_not = if other_system { Some(OTHER_SYSTEM.to_owned()) } else { unusable(&lock, &platforms, builder)? };
-        match why_not {
-            None => {
-                return Ok(Plan {
-                    decision: Decision::Build {
-                        from: BuildFromImageType::Lock,
-                        image: lock.name_for_builds(&tags.lock),
-                    },
-                    reason: "an image has exactly these dependencies".to_owned(),
-                    lacks_versioned: tiers.versioned && versioned.is_none_or(|image| !image.holds(&platforms)),
-                    platforms,
-                });
-            }
-            Some(why) => reasons.push(format!("`{}` {why}", tags.lock)),
+    if let Some(lock) = lock.filter(|_| inputs.tiers.lock) {
+        match inputs.build_on_lock(&lock, versioned.as_ref(), &platforms, builder)? {
+            Ok(plan) => return Ok(plan),
+            Err(why) => reasons.push(why),
         }
     }
-    if let Some(versioned) = versioned.filter(|_| tiers.versioned) {
-        let same_system =
-            versioned.labels.get(labels::SYSTEM_HASH).map_or(tiers.unlabelled, |system| *system == hashes.system);
-        let why_not = if same_system {
-            unusable(&versioned, &platforms, builder)?
-        } else {
-            Some(moved_base(&versioned, options).unwrap_or_else(|| OTHER_SYSTEM.to_owned()))
-        };
-        match why_not {
-            None => {
-                return Ok(Plan {
-                    decision: Decision::Build {
-                        from: BuildFromImageType::Versioned,
-                        image: versioned.name_for_builds(&tags.versioned),
-                    },
-                    reason: "the dependencies changed; an image has this base image and version".to_owned(),
-                    platforms,
-                    lacks_versioned: false,
-                });
-            }
-            Some(why) => reasons.push(format!("`{}` {why}", tags.versioned)),
+    if let Some(versioned) = versioned.filter(|_| inputs.tiers.versioned) {
+        match inputs.build_on_versioned(&versioned, &platforms, builder)? {
+            Ok(plan) => return Ok(plan),
+            Err(why) => reasons.push(why),
         }
     }
     if reasons.is_empty() {
         reasons.push("no earlier image has these dependencies, or this base image and version".to_owned());
     }
-    Ok(scratch(reasons.join("; "), platforms))
+    Ok(inputs.scratch(reasons.join("; "), platforms))
 }
 
-pub(crate) fn found<const N: usize>(
+/// A plan, or why the image cannot be used for one.
+type PlanOrReason = std::result::Result<Plan, String>;
+
+impl PlanInputs<'_> {
+    fn scratch(&self, reason: String, platforms: Vec<Platform>) -> Plan {
+        let decision = Decision::Build { from: BuildFromImageType::Scratch, image: self.options.pinned_base_image() };
+        Plan { decision, reason, platforms, lacks_versioned: false }
+    }
+
+    fn reuse(&self, source: &StoredImage, platforms: &[Platform]) -> Result<PlanOrReason> {
+        let Self { tags, hashes, tiers, .. } = self;
+        expect_label(&tags.source, source, labels::SOURCE_HASH, &hashes.source, *tiers)?;
+        expect_label(&tags.source, source, labels::LOCK_HASH, &hashes.lock, *tiers)?;
+        if let Some(lacking) = lacking(source, platforms) {
+            return Ok(Err(format!("`{}` {lacking}", tags.source)));
+        }
+        Ok(Ok(Plan {
+            decision: Decision::Reuse(Confirmed::from(source)),
+            reason: "the image with exactly these sources and dependencies".to_owned(),
+            platforms: platforms.to_vec(),
+            lacks_versioned: false,
+        }))
+    }
+
+    /// Whoever else gave an image one of the names would have it built upon, or lose it.
+    fn expect_own_images(&self, lock: Option<&StoredImage>, versioned: Option<&StoredImage>) -> Result<()> {
+        let Self { tags, hashes, tiers, .. } = self;
+        if let Some(lock) = lock {
+            expect_label(&tags.lock, lock, labels::LOCK_HASH, &hashes.lock, *tiers)?;
+        }
+        versioned.map_or(Ok(()), |versioned| expect_own(&tags.versioned, versioned, *tiers))
+    }
+
+    fn build_on_lock(
+        &self,
+        lock: &StoredImage,
+        versioned: Option<&StoredImage>,
+        platforms: &[Platform],
+        builder: &dyn RuntimeBuilder,
+    ) -> Result<PlanOrReason> {
+        let name = &self.tags.lock;
+        // The original's lock hash does not know of the template that made the image.
+        let other_system = lock.labels.get(labels::SYSTEM_HASH).is_some_and(|system| *system != self.hashes.system);
+        let why_not = if other_system { Some(OTHER_SYSTEM.to_owned()) } else { unusable(lock, platforms, builder)? };
+        if let Some(why) = why_not {
+            return Ok(Err(format!("`{name}` {why}")));
+        }
+        Ok(Ok(Plan {
+            decision: Decision::Build { from: BuildFromImageType::Lock, image: lock.name_for_builds(name) },
+            reason: "an image has exactly these dependencies".to_owned(),
+            platforms: platforms.to_vec(),
+            lacks_versioned: self.tiers.versioned && versioned.is_none_or(|image| !image.holds(platforms)),
+        }))
+    }
+
+    fn build_on_versioned(
+        &self,
+        versioned: &StoredImage,
+        platforms: &[Platform],
+        builder: &dyn RuntimeBuilder,
+    ) -> Result<PlanOrReason> {
+        let name = &self.tags.versioned;
+        let system = versioned.labels.get(labels::SYSTEM_HASH);
+        let same_system = system.map_or(self.tiers.unlabelled, |system| *system == self.hashes.system);
+        let why_not = if same_system {
+            unusable(versioned, platforms, builder)?
+        } else {
+            Some(moved_base(versioned, self.options).unwrap_or_else(|| OTHER_SYSTEM.to_owned()))
+        };
+        if let Some(why) = why_not {
+            return Ok(Err(format!("`{name}` {why}")));
+        }
+        Ok(Ok(Plan {
+            decision: Decision::Build { from: BuildFromImageType::Versioned, image: versioned.name_for_builds(name) },
+            reason: "the dependencies changed; an image has this base image and version".to_owned(),
+            platforms: platforms.to_vec(),
+            lacks_versioned: false,
+        }))
+    }
+}
+
+fn found<const N: usize>(
     builder: &dyn RuntimeBuilder,
     names: [&ImageName; N],
     platforms: &[Platform],
@@ -283,7 +324,9 @@ mod tests {
         }
 
         fn plan(&self) -> Result<Plan> {
-            plan(&self.tags, &self.hashes, self.tiers, &self.options, &self.builder)
+            let Self { tags, hashes, tiers, options, builder } = self;
+            let dates = FileDates::Constant;
+            plan(&PlanInputs { tags, hashes, tiers: *tiers, dates, options }, builder)
         }
     }
 

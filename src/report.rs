@@ -162,3 +162,19 @@ pub struct Seconds {
     /// Asking back.
     pub confirm: f64,
 }
+
+impl Seconds {
+    /// To thousandths.
+    #[must_use]
+    pub fn rounded(self) -> Self {
+        let thousandths = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
+        let Self { hash, plan, stage, build, confirm } = self;
+        Self {
+            hash: thousandths(hash),
+            plan: thousandths(plan),
+            stage: thousandths(stage),
+            build: thousandths(build),
+            confirm: thousandths(confirm),
+        }
+    }
+}

@@ -1,38 +1,40 @@
 //! The way from options to a confirmed image, one step after the other.
 
+mod build_cache;
+mod builds;
 mod labels;
 
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::builder::cache::{CacheArguments, CachePlace};
+use crate::builder::choose::with_base_digest;
 use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
-use crate::config::cache::Cache;
 use crate::config::options::Options;
 use crate::config::values::Output;
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::labels::{ImageLabels, LOCK_HASH, Labels, OF_ONE_BUILD, SOURCE_HASH, SYSTEM_HASH};
+use crate::image::labels::{ImageLabels, LOCK_HASH, OF_ONE_BUILD, SOURCE_HASH, SYSTEM_HASH};
 use crate::image::name::ImageName;
 use crate::image::platform::joined;
-use crate::image::stored::{Confirmed, Purpose, ResultName};
+use crate::image::stored::{Confirmed, ContentKey, Purpose, ResultName};
 use crate::image::tags::{BuildFromImageType, Hashes, Tags};
-use crate::plan::{Decision, Plan, plan};
+use crate::plan::{Decision, Plan, PlanInputs, plan};
 use crate::project::find::Found;
 use crate::project::read::Project;
 use crate::report::{Action, Names, Report, SCHEMA, Seconds};
+use crate::run::build_cache::BuildCache;
+use crate::run::builds::Builds;
 use crate::staging::build_folder::{BuildFolder, Staged};
 use crate::staging::config_sh::write_config;
-use crate::system::environment::user_caches;
 use crate::system::git::WorkTree;
 use crate::system::interrupt::Interrupt;
 use crate::system::lock::Lock;
 use crate::system::terminal::Terminal;
 
 /// A project with its names: all that can be known without an engine.
-#[derive(Debug)]
 pub struct Run<'a> {
-    options: &'a Options,
+    options: Options,
+    builder: &'a dyn RuntimeBuilder,
     terminal: &'a Terminal,
     interrupt: &'a Interrupt,
     project: Project,
@@ -41,23 +43,33 @@ pub struct Run<'a> {
     seconds: Seconds,
 }
 
+/// What a run leaves: the image where others find it, and, if it went to a registry and into the engine, the engine's.
+#[derive(Debug, Default)]
+struct Made {
+    confirmed: Option<Confirmed>,
+    loaded: Option<Confirmed>,
+}
+
 impl<'a> Run<'a> {
-    /// Reads the project and computes the names. `started` is when the search for the project began.
+    /// Reads the project and computes the names. `started` is when the search for the project began. Only where the base
+    /// image's digest is part of the names is the builder asked, for that.
     ///
     /// # Errors
     /// When the project cannot be read or named.
     pub fn new(
         found: &Found,
-        options: &'a Options,
+        options: Options,
+        builder: &'a dyn RuntimeBuilder,
         terminal: &'a Terminal,
         interrupt: &'a Interrupt,
         started: Instant,
     ) -> Result<Self> {
-        let project = found.read(options, terminal, interrupt)?;
-        let hashes = project.hashes(options);
-        let tags = project.tags(options, &hashes)?;
+        let options = with_base_digest(Options { kind: Some(found.kind()), ..options }, builder)?;
+        let project = found.read(&options, terminal, interrupt)?;
+        let hashes = project.hashes(&options);
+        let tags = project.tags(&options, &hashes)?;
         let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
-        Ok(Self { options, terminal, interrupt, project, hashes, tags, seconds })
+        Ok(Self { options, builder, terminal, interrupt, project, hashes, tags, seconds })
     }
 
     /// The names.
@@ -69,17 +81,17 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// When the builder cannot be asked.
-    pub fn plan(mut self, builder: &dyn RuntimeBuilder) -> Result<Report> {
-        let plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
-        Ok(self.report(&plan, None, Vec::new()))
+    pub fn plan(mut self) -> Result<Report> {
+        let plan = self.decide()?;
+        Ok(self.report(&plan, None, Made::default()))
     }
 
     /// Makes the image exist. A dry run stops when the build folder is ready.
     ///
     /// # Errors
     /// When a step fails; nothing half-done keeps a name.
-    pub fn build(mut self, builder: &dyn RuntimeBuilder) -> Result<Report> {
-        let mut plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
+    pub fn build(mut self) -> Result<Report> {
+        let mut plan = self.decide()?;
         let destination = self.build_folder();
         let mut locks = Vec::new();
         if plan.reused().is_none() {
@@ -87,36 +99,39 @@ impl<'a> Run<'a> {
             locks.push(Lock::of_build_folder(&destination, self.terminal, self.interrupt)?);
             if locks.iter().any(|lock| lock.waited) {
                 // Whoever was first may have made the image, or a better one to build from.
-                plan = self.timed(|seconds| &mut seconds.plan, |run| run.decide(builder))?;
+                plan = self.decide()?;
             }
         }
-        let config = self.project.config(self.options, &self.tags)?;
-        if let Some(reused) = plan.reused().cloned() {
-            self.terminal.status("Reusing", &plan.reason);
-            if let Some(config) = config.filter(|_| destination.is_dir()) {
-                write_config(&destination, &config)?;
-            }
-            let mut confirmed = vec![reused];
-            if self.options.outputs == [Output::Push, Output::Load] && !self.options.dry_run {
-                let [.., source] = self.result_names();
-                confirmed.push(builder.load(&source, &confirmed[0], &plan.platforms)?);
-            }
-            return Ok(self.report(&plan, None, confirmed));
+        match plan.decision.clone() {
+            Decision::Reuse(reused) => self.reuse(&plan, &reused, &destination),
+            Decision::Build { from, image } => self.build_from(&plan, from, &image, &destination),
         }
-        let Decision::Build { from, image } = plan.decision.clone() else {
-            unreachable!("a plan without a reused image builds one")
-        };
+    }
+
+    fn reuse(&self, plan: &Plan, reused: &Confirmed, destination: &Utf8Path) -> Result<Report> {
+        self.terminal.status("Reusing", &plan.reason);
+        let config = self.project.config(&self.options, &self.tags)?;
+        if let Some(config) = config.filter(|_| destination.is_dir()) {
+            write_config(destination, &config)?;
+        }
+        let mut made = Made { confirmed: Some(reused.clone()), loaded: None };
+        if self.options.outputs == [Output::Push, Output::Load] && !self.options.dry_run {
+            let [.., source] = self.result_names();
+            made.loaded = Some(self.builder.load(&source, reused, &plan.platforms)?);
+        }
+        Ok(self.report(plan, None, made))
+    }
+
+    fn build_from(
+        mut self,
+        plan: &Plan,
+        from: BuildFromImageType,
+        image: &ImageName,
+        destination: &Utf8Path,
+    ) -> Result<Report> {
         self.terminal.status("Planning", format!("a build from {from}: {}", plan.reason));
-        let labels = self.labels(&plan, from);
-        let staged = self.timed(
-            |seconds| &mut seconds.stage,
-            |run| {
-                let Project { template, code, deps, .. } = &run.project;
-                let dockerfile = template.render(from, &image.to_string(), &labels)?;
-                let config = config.as_deref();
-                BuildFolder { dockerfile, code, deps, config }.stage(&destination, run.interrupt)
-            },
-        )?;
+        let labels = self.labels(plan, from);
+        let staged = self.stage(from, image, &labels, destination)?;
         self.terminal.status(
             "Staging",
             format!("{} files, {} in {}", staged.files, size_text(staged.size), shown_path(&staged.path)),
@@ -124,20 +139,27 @@ impl<'a> Run<'a> {
         if self.options.dry_run {
             self.terminal
                 .status("Stopping", "the build folder is ready, and nothing is built (`--dry-run=false` builds)");
-            return Ok(self.report(&plan, Some(staged.path), Vec::new()));
+            return Ok(self.report(plan, Some(staged.path), Made::default()));
         }
-        let confirmed = self.make(builder, &plan, (from, &image), &staged, labels)?;
-        for confirmed in &confirmed {
+        let made = self.make(plan, from, image, &staged, &labels)?;
+        for confirmed in [&made.confirmed, &made.loaded].into_iter().flatten() {
             self.terminal.status(
                 "Confirmed",
                 format!("{:.19} in the {}, for {}", confirmed.digest, confirmed.store, joined(&confirmed.platforms)),
             );
         }
-        Ok(self.report(&plan, Some(staged.path), confirmed))
+        Ok(self.report(plan, Some(staged.path), made))
     }
 
-    fn decide(&self, builder: &dyn RuntimeBuilder) -> Result<Plan> {
-        plan(&self.tags, &self.hashes, self.project.tiers, self.options, builder)
+    fn decide(&mut self) -> Result<Plan> {
+        let inputs = PlanInputs {
+            tags: &self.tags,
+            hashes: &self.hashes,
+            tiers: self.project.tiers,
+            dates: self.project.dates,
+            options: &self.options,
+        };
+        timed(&mut self.seconds.plan, || plan(&inputs, self.builder))
     }
 
     /// The folder's base name stays the same from build to build, so that BuildKit is sent only what changed.
@@ -146,15 +168,30 @@ impl<'a> Run<'a> {
         self.options.build_folder.clone().unwrap_or_else(|| self.project.build_folders.join(name))
     }
 
+    fn stage(
+        &mut self,
+        from: BuildFromImageType,
+        image: &ImageName,
+        labels: &ImageLabels,
+        destination: &Utf8Path,
+    ) -> Result<Staged> {
+        let Project { template, code, deps, .. } = &self.project;
+        timed(&mut self.seconds.stage, || {
+            let dockerfile = template.render(from, &image.to_string(), labels)?;
+            let config = self.project.config(&self.options, &self.tags)?;
+            BuildFolder { dockerfile, code, deps, config: config.as_deref() }.stage(destination, self.interrupt)
+        })
+    }
+
     fn labels(&self, plan: &Plan, from: BuildFromImageType) -> ImageLabels {
         let dependencies = labels::of_dependencies(
             &self.project,
             &self.hashes,
-            self.options,
+            &self.options,
             &from.to_string(),
             &joined(&plan.platforms),
         );
-        let git = self.work_tree();
+        let git = WorkTree { folder: &self.project.root, interrupt: self.interrupt };
         // Other commits, and other ways to fetch them, can have the same sources.
         let (revision, origin) = if self.options.reproducible { (None, None) } else { (git.revision(), git.origin()) };
         let mut finished = labels::of_sources(&dependencies, &self.hashes, revision, origin);
@@ -168,87 +205,54 @@ impl<'a> Run<'a> {
     /// The dependency image first, where it does not exist; the source tag last: its presence means that all is there.
     fn make(
         &mut self,
-        builder: &dyn RuntimeBuilder,
         plan: &Plan,
-        (from, image): (BuildFromImageType, &ImageName),
+        from: BuildFromImageType,
+        image: &ImageName,
         staged: &Staged,
-        labels: ImageLabels,
-    ) -> Result<Vec<Confirmed>> {
-        let ImageLabels { dependencies, mut finished } = labels;
-        // buildx gives those that the template does not write.
-        let written = self.project.template.variables()?;
-        let (cache, _locks) = self.cache()?;
-        let request = BuildRequest {
-            context: staged.path.clone(),
-            platforms: plan.platforms.clone(),
-            no_cache: self.options.force_rebuild,
-            cache: CacheArguments { to: Vec::new(), ..cache.clone() },
-            ..BuildRequest::default()
-        };
+        labels: &ImageLabels,
+    ) -> Result<Made> {
+        let cache = BuildCache::open(&self.project, &self.options, &self.tags, self.terminal, self.interrupt)?;
         let [lock, versioned, source] = self.result_names();
-        let mut names = Vec::new();
-        if from != BuildFromImageType::Lock {
-            names.push(lock);
-        }
-        if from == BuildFromImageType::Scratch || (plan.lacks_versioned && self.project.has_deps_stage) {
-            names.push(versioned);
-        }
-        let mut deps_image = None;
-        if self.project.has_deps_stage {
-            // Started from by name, the image cannot be another one than the confirmed; where the builder does not see
-            // it, its cache has to do.
-            if from == BuildFromImageType::Lock {
-                deps_image = Some(image.clone());
-            }
-            if let Some(first) = names.first() {
-                let tag = first.name.tag().unwrap_or_default();
-                self.terminal.status("Building", format!("the dependencies, {tag}"));
-                let deps = BuildRequest {
-                    target: Some("deps".to_owned()),
-                    names: std::mem::take(&mut names),
-                    labels: if written.contains("deps_labels") { Labels::new() } else { dependencies.clone() },
-                    build_args: self.project.dependency_args.clone(),
-                    cache: cache.clone(),
-                    ..request.clone()
-                };
-                for confirmed in self.build_confirmed(builder, &deps)? {
-                    if deps_image.is_none() && builder.can_build_from(confirmed.store)? {
-                        deps_image = Some(confirmed.name_for_builds(&self.tags.lock));
-                    }
+        let builds = Builds {
+            project: &self.project,
+            options: &self.options,
+            plan,
+            from,
+            staged,
+            labels,
+            written: self.project.template.variables()?,
+            cache: &cache.arguments,
+            lock,
+            versioned,
+            source,
+        };
+        // An image that the build starts from by name is the confirmed one. Where the builder does not see it, the
+        // builder's own cache has to do.
+        let is_there = from == BuildFromImageType::Lock && self.project.has_deps_stage;
+        let mut deps_image = is_there.then(|| image.clone());
+        let mut seconds = self.seconds;
+        if let Some(request) = builds.of_dependencies() {
+            let name = request.names.first().and_then(|name| name.name.tag()).unwrap_or_default();
+            self.terminal.status("Building", format!("the dependencies, {name}"));
+            let made = self.build_confirmed(&request, &cache, &mut seconds)?;
+            for confirmed in [made.confirmed, made.loaded].into_iter().flatten() {
+                if deps_image.is_none() && self.builder.can_build_from(confirmed.store)? {
+                    deps_image = Some(confirmed.name_for_builds(&self.tags.lock));
                 }
             }
         }
         let what = if self.project.has_deps_stage { "the sources" } else { "the image" };
         self.terminal.status("Building", format!("{what}, {}", self.tags.source.tag().unwrap_or_default()));
-        names.push(source);
-        if written.contains("labels") {
-            finished.clear();
-        }
-        if deps_image.is_none() {
-            let of_one_build = OF_ONE_BUILD.iter().filter_map(|label| dependencies.get_key_value(label));
-            finished.extend(of_one_build.map(|(label, value)| (*label, value.clone())));
-        }
-        let finished = BuildRequest {
-            names,
-            labels: finished,
-            build_args: self.options.extra_build_args.clone(),
-            cache: match (self.project.has_deps_stage, &deps_image) {
-                (false, _) => cache,
-                (true, None) => request.cache.clone(),
-                (true, Some(_)) => CacheArguments::default(),
-            },
-            deps_image,
-            ..request
-        };
-        self.build_confirmed(builder, &finished)
+        let made = self.build_confirmed(&builds.of_sources(deps_image), &cache, &mut seconds)?;
+        self.seconds = seconds;
+        Ok(made)
     }
 
     /// Lock, versioned and source name, and by what an image of the same content is known.
     fn result_names(&self) -> [ResultName; 3] {
         let named = |name: &ImageName, label: &'static str, hash: &str| ResultName {
             name: name.clone(),
-            key: (label, hash.to_owned()),
-            unlabelled: self.project.tiers.unlabelled,
+            key: ContentKey { label, value: hash.to_owned(), unlabelled: self.project.tiers.unlabelled },
             moves: self.options.force_rebuild,
         };
         let versioned = named(&self.tags.versioned, SYSTEM_HASH, &self.hashes.system);
@@ -259,44 +263,37 @@ impl<'a> Run<'a> {
         ]
     }
 
-    /// Builds and confirms for each output. Where several builds make one result, only the first can find anything new.
-    fn build_confirmed(&mut self, builder: &dyn RuntimeBuilder, request: &BuildRequest) -> Result<Vec<Confirmed>> {
-        let mut confirmed = Vec::new();
-        for output in self.options.outputs.clone() {
-            let mut request = BuildRequest { output, ..request.clone() };
-            if !confirmed.is_empty() {
-                (request.no_cache, request.cache) = (false, CacheArguments::default());
-            }
-            let result = self
-                .timed(|seconds| &mut seconds.build, |_| builder.build(&request))
-                .and_then(|metadata| {
-                    self.timed(|seconds| &mut seconds.confirm, |_| builder.confirm(&request, &metadata))
-                })
-                .map_err(|error| {
-                    if output == Output::Push { self.with_what_is_there(builder, &request, error) } else { error }
+    /// Builds and confirms for each output.
+    fn build_confirmed(&self, request: &BuildRequest, cache: &BuildCache<'_>, seconds: &mut Seconds) -> Result<Made> {
+        let mut made = Made::default();
+        for request in builds::for_each_output(request, &self.options.outputs) {
+            let result = timed(&mut seconds.build, || self.builder.build(&request))
+                .and_then(|promise| timed(&mut seconds.confirm, || self.builder.confirm(&request, &promise)))
+                .map_err(|error| match request.output {
+                    Output::Push => self.with_what_is_there(&request, error),
+                    Output::Load => error,
                 })?;
-            if let Err(error) = request.cache.finish() {
-                self.warn_of_the_cache(&error);
-            }
-            confirmed.push(result);
+            cache.keep(&request.cache);
+            if made.confirmed.is_none() { made.confirmed = Some(result) } else { made.loaded = Some(result) }
         }
-        Ok(confirmed)
+        Ok(made)
     }
 
     /// The error of a push, with what the registry holds now: some of the names may be there.
-    fn with_what_is_there(&self, builder: &dyn RuntimeBuilder, request: &BuildRequest, error: Error) -> Error {
+    fn with_what_is_there(&self, request: &BuildRequest, error: Error) -> Error {
         if matches!(error.kind(), ErrorKind::Interrupted(_)) {
             return error;
         }
         let names = self.result_names();
-        let found = match builder.find(&names.each_ref().map(|name| &name.name), &request.platforms, Purpose::Run) {
+        let asked = names.each_ref().map(|name| &name.name);
+        let found = match self.builder.find(&asked, &request.platforms, Purpose::Run) {
             Ok(found) => found,
             Err(problem) => return error.note(format!("what is in the registry is not known: {problem}")),
         };
         let states = names.iter().zip(&found).map(|(name, image)| {
             let tag = name.name.tag().unwrap_or_default();
             match image {
-                Some(image) if !name.is_of_same_content(image) => format!("`{tag}` is another image"),
+                Some(image) if !name.key.is_of(image) => format!("`{tag}` is another image"),
                 Some(image) if image.holds(&request.platforms) => format!("`{tag}` is there"),
                 Some(image) => format!("`{tag}` is there for {} only", joined(&image.platforms)),
                 None => format!("`{tag}` is not there"),
@@ -310,73 +307,12 @@ impl<'a> Run<'a> {
         ))
     }
 
-    fn work_tree(&self) -> WorkTree<'_> {
-        WorkTree { folder: &self.project.root, interrupt: self.interrupt }
-    }
-
-    /// The build cache, with what keeps other runs from it until the end. One that cannot be used fails no build.
-    fn cache(&self) -> Result<(CacheArguments, Vec<Lock>)> {
-        let cache = &self.options.cache;
-        if *cache == Cache::Off {
-            return Ok(Default::default());
-        }
-        let git = self.work_tree();
-        let (branch, default_branch) = (git.branch(), git.default_branch());
-        let mut arguments = CachePlace {
-            repository: &self.names().repository.parse()?,
-            prefix: self.options.tag_prefix.as_deref().unwrap_or(self.project.kind.default_prefix()),
-            base_image: &self.options.base_image.to_string(),
-            branch: branch.as_deref(),
-            default_branch: Some(&default_branch),
-            versioned: &self.tags.versioned,
-            caches: &user_caches(&self.project.root),
-        }
-        .arguments(cache)?;
-        let locked = self.locks_of(&arguments).and_then(|locks| arguments.prepare().map(|()| locks));
-        match locked {
-            Ok(locks) => Ok((arguments, locks)),
-            Err(error) if matches!(error.kind(), ErrorKind::Interrupted(_)) => Err(error),
-            Err(error) => {
-                self.warn_of_the_cache(&error);
-                Ok(Default::default())
-            }
-        }
-    }
-
-    /// In the order of their names, so that no two runs wait for each other.
-    fn locks_of(&self, cache: &CacheArguments) -> Result<Vec<Lock>> {
-        let local = cache.local.iter();
-        let mut folders: Vec<_> =
-            local.flat_map(|local| [Some(&local.folder), local.default.as_ref()]).flatten().collect();
-        folders.sort();
-        folders.iter().map(|folder| Lock::of_cache(folder, self.terminal, self.interrupt)).collect()
-    }
-
-    fn warn_of_the_cache(&self, error: &Error) {
-        let cause = std::error::Error::source(error).map(|cause| format!(" ({cause})")).unwrap_or_default();
-        self.terminal.warning(format!("{error}{cause}; this build goes on without it"));
-    }
-
-    fn timed<T>(
-        &mut self,
-        step: impl Fn(&mut Seconds) -> &mut f64,
-        action: impl FnOnce(&Self) -> Result<T>,
-    ) -> Result<T> {
-        let started = Instant::now();
-        let result = action(self);
-        *step(&mut self.seconds) += started.elapsed().as_secs_f64();
-        result
-    }
-
-    fn report(&self, plan: &Plan, build_folder: Option<Utf8PathBuf>, confirmed: Vec<Confirmed>) -> Report {
-        let mut confirmed = confirmed.into_iter();
+    fn report(&self, plan: &Plan, build_folder: Option<Utf8PathBuf>, made: Made) -> Report {
         let Names { image, repository, tags, .. } = self.names();
         let (action, from_image) = match &plan.decision {
             Decision::Reuse(_) => (Action::Reuse, None),
             Decision::Build { image, .. } => (Action::Build, Some(image.to_string())),
         };
-        let thousandths = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
-        let Seconds { hash, plan: planning, stage, build, confirm } = self.seconds;
         Report {
             schema: SCHEMA,
             action,
@@ -392,17 +328,19 @@ impl<'a> Run<'a> {
             reason: plan.reason.clone(),
             platforms: plan.platforms.clone(),
             build_folder,
-            confirmed: confirmed.next(),
-            loaded: confirmed.next(),
-            seconds: Seconds {
-                hash: thousandths(hash),
-                plan: thousandths(planning),
-                stage: thousandths(stage),
-                build: thousandths(build),
-                confirm: thousandths(confirm),
-            },
+            confirmed: made.confirmed,
+            loaded: made.loaded,
+            seconds: self.seconds.rounded(),
         }
     }
+}
+
+/// Adds the time that `action` takes to `seconds`.
+fn timed<T>(seconds: &mut f64, action: impl FnOnce() -> Result<T>) -> Result<T> {
+    let started = Instant::now();
+    let result = action();
+    *seconds += started.elapsed().as_secs_f64();
+    result
 }
 
 /// A path as seen from the current folder, where it is below it.

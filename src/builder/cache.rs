@@ -276,14 +276,14 @@ mod tests {
         #[case] names_a_registry: bool,
         #[case] allowed: bool,
     ) -> Result<()> {
-        assert_eq!(cache.parse::<Cache>()?.check(pushes, names_a_registry, false).is_ok(), allowed);
+        assert_eq!(cache.parse::<Cache>()?.refuse_unkept(pushes, names_a_registry, false).is_ok(), allowed);
         Ok(())
     }
 
     #[test]
     fn a_cache_of_github_actions_needs_its_token() {
-        assert_eq!(Cache::Gha.check(true, true, false).expect_err("it was allowed").exit_code(), 2);
-        assert!(Cache::Gha.check(false, false, true).is_ok());
+        assert_eq!(Cache::Gha.refuse_unkept(true, true, false).expect_err("it was allowed").exit_code(), 2);
+        assert!(Cache::Gha.refuse_unkept(false, false, true).is_ok());
     }
 
     #[rstest]

@@ -48,7 +48,7 @@ mod tests {
     use crate::image::name::ImageName;
     use crate::image::platform::Platform;
     use crate::image::stored::PlatformManifest;
-    use crate::image::stored::ResultName;
+    use crate::image::stored::{ContentKey, ResultName};
     use rstest::rstest;
 
     /// The files as buildx wrote them, and under which of its keys the store's own answer is. With a classic store and
@@ -168,8 +168,7 @@ mod tests {
     fn request_for(names: &[ImageName]) -> BuildRequest {
         let with_key = |name: &ImageName| ResultName {
             name: name.clone(),
-            key: ("key", String::new()),
-            unlabelled: false,
+            key: ContentKey { label: "key", value: String::new(), unlabelled: false },
             moves: false,
         };
         BuildRequest {

@@ -12,7 +12,7 @@ use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
 use crate::config::cache::Cache;
 use crate::config::options::Options;
-use crate::config::values::ProjectKind;
+use crate::config::values::{Secret, Ssh};
 use crate::error::{Context as _, Error, Result};
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
@@ -20,6 +20,7 @@ use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
 use crate::staging::build_folder::DOCKERFILE;
 use crate::staging::dockerfile::{bases, is_short};
 use crate::staging::steps::CA_BUNDLE_SECRET;
+use crate::staging::template::FileDates;
 use crate::system::command::{Capture, Command, CommandOutput};
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::{Terminal, Verbosity};
@@ -51,11 +52,11 @@ pub struct PodmanBuilder {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct PodmanSettings {
     /// Secrets, the CA bundle among them.
-    secrets: Vec<String>,
+    secrets: Vec<Secret>,
     /// SSH sockets or keys.
-    ssh: Vec<String>,
+    ssh: Vec<Ssh>,
     /// What a finished image and its files are dated to, in seconds since 1970, where dating does no harm.
-    epoch: Option<String>,
+    epoch: String,
     /// Further arguments.
     extra: Vec<String>,
     /// The registry that the user names and that is not asked.
@@ -64,15 +65,13 @@ struct PodmanSettings {
 
 impl PodmanSettings {
     fn new(options: &Options) -> Self {
-        let bundle = options.ca_bundle.iter().map(|path| format!("id={CA_BUNDLE_SECRET},src={path}"));
+        let bundle = options.ca_bundle.iter().map(|path| Secret::of_file(CA_BUNDLE_SECRET, path));
         let epoch = std::env::var(EPOCH_VARIABLE).ok().filter(|value| !value.is_empty());
         let names_a_registry = options.names_a_registry() && !options.registry_optional;
         Self {
             secrets: options.secrets.iter().cloned().chain(bundle).collect(),
             ssh: options.ssh.clone(),
-            // podman dates all files of a layer. Cargo takes what has one date for fresh; for what another template
-            // makes, such as Python's compiled modules, the dates may matter.
-            epoch: (options.kind == Some(ProjectKind::Cargo)).then(|| epoch.unwrap_or_else(|| "0".to_owned())),
+            epoch: epoch.unwrap_or_else(|| "0".to_owned()),
             extra: options.buildx_args.clone(),
             registry: options.repository.clone().filter(|_| names_a_registry),
         }
@@ -257,7 +256,7 @@ impl RuntimeBuilder for PodmanBuilder {
         Ok(store == Store::Engine)
     }
 
-    fn ready(&self, platforms: &[Platform]) -> Result<()> {
+    fn ready(&self, platforms: &[Platform], _: FileDates) -> Result<()> {
         check(&self.options, platforms)?;
         self.podman_path()?;
         let native = self.default_platform()?;
@@ -339,6 +338,7 @@ fn build_arguments(
         output: _,
         labels,
         platforms,
+        dates,
         cache: _,
         no_cache: _,
         build_args,
@@ -357,19 +357,19 @@ fn build_arguments(
     deps_image
         .iter()
         .for_each(|image| add("--build-context", &format!("{DEPS_STAGE}=docker-image://{}", image.canonical())));
-    build_args.iter().for_each(|argument| add("--build-arg", argument));
-    secrets.iter().for_each(|secret| add("--secret", secret));
-    ssh.iter().for_each(|ssh| add("--ssh", ssh));
+    build_args.iter().for_each(|argument| add("--build-arg", &argument.to_string()));
+    secrets.iter().for_each(|secret| add("--secret", &secret.to_string()));
+    ssh.iter().for_each(|ssh| add("--ssh", &ssh.to_string()));
     add("--iidfile", id_file.as_str());
-    match epoch {
-        // What is built upon must look older than every source, whatever date was asked for. With the form of OCI and no
+    match dates {
+        // podman dates all files of a layer, which does no harm where they have constant dates anyway. What is built upon must look older than every source, whatever date was asked for. With the form of OCI and no
         // date of its own, the same inputs have the same ID.
-        Some(epoch) => {
+        FileDates::Constant => {
             add("--timestamp", if target.as_deref() == Some(DEPS_STAGE) { "0" } else { epoch });
             add("--format", "oci");
         }
         // All that a Dockerfile can say: an OCI image has no health check, no shell and no trigger.
-        None => add("--format", "docker"),
+        FileDates::OfTheirMaking => add("--format", "docker"),
     }
     // buildah takes a step with `--mount=type=bind` from its cache whatever the mounted files are by now (seen with 1.28):
     // an image of the old sources under the name of the new ones.
@@ -478,7 +478,7 @@ mod tests {
 
     #[test]
     fn a_dependency_image_is_dated_1970_and_nothing_is_taken_from_a_cache() -> Result<()> {
-        let settings = PodmanSettings { epoch: Some("1700000000".to_owned()), ..PodmanSettings::default() };
+        let settings = PodmanSettings { epoch: "1700000000".to_owned(), ..PodmanSettings::default() };
         let request = BuildRequest { target: Some("deps".to_owned()), ..request() };
         assert_eq!(
             line(&request, &settings, &["rust:1"]),
@@ -496,20 +496,26 @@ mod tests {
     }
 
     #[test]
-    fn everything_asked_for_is_passed_on() {
+    fn everything_asked_for_is_passed_on() -> Result<()> {
         let one = |text: &str| vec![text.to_owned()];
         let settings = PodmanSettings {
-            secrets: one("id=token"),
-            ssh: one("default"),
+            secrets: vec!["id=token".parse()?],
+            ssh: vec!["default".parse()?],
             extra: one("--network=host"),
             ..PodmanSettings::default()
         };
-        let request = BuildRequest { build_args: one("A=b c"), no_cache: true, ..request() };
+        let request = BuildRequest {
+            dates: FileDates::OfTheirMaking,
+            build_args: vec!["A=b c".parse()?],
+            no_cache: true,
+            ..request()
+        };
         assert_eq!(
             line(&request, &settings, &[]),
             "podman build --platform linux/amd64 --build-arg 'A=b c' --secret id=token --ssh default --iidfile /tmp/id \
              --format docker --layers=false --identity-label=false --network=host /build/context"
         );
+        Ok(())
     }
 
     #[test]

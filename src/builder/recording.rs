@@ -10,6 +10,7 @@ use crate::hash::md5_hex;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
+use crate::staging::template::FileDates;
 
 /// Answers from the images it was given and those it was asked to build.
 #[derive(Debug, Default)]
@@ -54,7 +55,7 @@ impl RuntimeBuilder for RecordingBuilder {
         Ok(true)
     }
 
-    fn ready(&self, _: &[Platform]) -> Result<()> {
+    fn ready(&self, _: &[Platform], _: FileDates) -> Result<()> {
         Ok(())
     }
 

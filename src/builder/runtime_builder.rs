@@ -4,12 +4,13 @@ use camino::Utf8PathBuf;
 
 use crate::builder::cache::CacheArguments;
 use crate::builder::promise::BuildxMetadata;
-use crate::config::values::Output;
+use crate::config::values::{BuildArg, Output};
 use crate::error::Result;
 use crate::image::labels::Labels;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
+use crate::staging::template::FileDates;
 
 /// One call of `docker buildx build` or `podman build`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,12 +29,14 @@ pub struct BuildRequest {
     pub labels: Labels,
     /// What to build for; never empty.
     pub platforms: Vec<Platform>,
+    /// Who gives the files of the result their dates.
+    pub dates: FileDates,
     /// The build cache, besides what is the same for every build of a run.
     pub cache: CacheArguments,
     /// Whether results of earlier builds are ignored.
     pub no_cache: bool,
-    /// `KEY=VALUE`, or `KEY` for a value from the environment.
-    pub build_args: Vec<String>,
+    /// The build arguments that the stage declares.
+    pub build_args: Vec<BuildArg>,
 }
 
 /// What builds images and knows which exist.
@@ -61,11 +64,11 @@ pub trait RuntimeBuilder: Sync {
     /// When the builder cannot be asked.
     fn can_build_from(&self, store: Store) -> Result<bool>;
 
-    /// Whether a build for these platforms can be started at all. What is learnt is kept.
+    /// Whether a build for these platforms, of files with such dates, can be started at all. What is learnt is kept.
     ///
     /// # Errors
     /// When something is missing, or what is asked for cannot be done here, with what to do about it.
-    fn ready(&self, platforms: &[Platform]) -> Result<()>;
+    fn ready(&self, platforms: &[Platform], dates: FileDates) -> Result<()>;
 
     /// The digest, `sha256:...`, that the registry has for `image`: an index's, where it is one.
     ///

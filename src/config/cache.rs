@@ -67,7 +67,7 @@ impl Cache {
     ///
     /// # Errors
     /// A usage error with what is missing.
-    pub fn check(&self, pushes: bool, names_a_registry: bool, in_github_actions: bool) -> Result<()> {
+    pub fn refuse_unkept(&self, pushes: bool, names_a_registry: bool, in_github_actions: bool) -> Result<()> {
         match self {
             Self::Inline if !pushes => Err(Error::usage("`--cache inline` is kept in the images that are pushed")
                 .hint("add `--push`, or choose another cache, such as `--cache local`")),

@@ -4,5 +4,6 @@
 pub mod cache;
 pub mod options;
 pub mod passed_on;
+mod resolve;
 pub mod settings;
 pub mod values;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
-use crate::config::cache::{Cache, is_inline};
-use crate::config::passed_on::{is_about_attestations, is_ours, turns_off};
-use crate::config::values::{Cmd, Engine, Output, ProjectKind, TagScheme, Version};
-use crate::error::{Error, Result};
+use crate::config::cache::Cache;
+use crate::config::passed_on::{is_about_attestations, is_turned_off};
+use crate::config::values::{
+    BuildArg, Cmd, Engine, Output, Progress, ProjectKind, Provenance, Sbom, Secret, Ssh, TagScheme, Version,
+};
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::system::cargo::CargoCall;
@@ -29,8 +30,8 @@ pub struct Options {
     pub platforms: Vec<Platform>,
     /// A shell command for further dependencies.
     pub extra_deps: Option<String>,
-    /// `KEY=VALUE` build arguments for the runtime stage.
-    pub extra_build_args: Vec<String>,
+    /// Build arguments for the runtime stage.
+    pub extra_build_args: Vec<BuildArg>,
     /// Further arguments for `docker buildx build`.
     pub buildx_args: Vec<String>,
     /// The repository, if one was configured.
@@ -63,10 +64,10 @@ pub struct Options {
     pub outputs: Vec<Output>,
     /// Whether what cannot be reproduced is refused.
     pub reproducible: bool,
-    /// The provenance to attach: buildx's word for it.
-    pub provenance: Option<String>,
-    /// The bill of materials to attach: buildx's word for it.
-    pub sbom: Option<String>,
+    /// The provenance to attach.
+    pub provenance: Option<Provenance>,
+    /// The bill of materials to attach.
+    pub sbom: Option<Sbom>,
     /// How long a registry has to answer.
     pub registry_timeout: Duration,
     /// Where a build cache is kept.
@@ -75,18 +76,18 @@ pub struct Options {
     pub cache_from: Vec<String>,
     /// Cache destinations for buildx.
     pub cache_to: Vec<String>,
-    /// Secrets for buildx.
-    pub secrets: Vec<String>,
-    /// SSH sockets or keys for buildx.
-    pub ssh: Vec<String>,
+    /// What the steps that fetch may read.
+    pub secrets: Vec<Secret>,
+    /// The SSH agents and keys that the steps that fetch may use.
+    pub ssh: Vec<Ssh>,
     /// A file of certificates for the steps that fetch.
     pub ca_bundle: Option<Utf8PathBuf>,
     /// What builds, if it is not to be found out.
     pub engine: Option<Engine>,
     /// The builder instance of buildx.
     pub builder: Option<String>,
-    /// The progress output of buildx.
-    pub progress: Option<String>,
+    /// How the progress of the build is shown.
+    pub progress: Option<Progress>,
     /// Debian packages.
     pub apt_packages: Vec<String>,
     /// Commands that build the project, if not what is usual for the kind.
@@ -127,16 +128,13 @@ impl Options {
 
     /// What is attached to the image besides what it runs.
     pub fn attestations(&self) -> impl Iterator<Item = String> {
-        let provenance = self.provenance.iter().map(|mode| match mode.as_str() {
-            "min" | "max" => format!("--provenance=mode={mode}"),
-            mode => format!("--provenance={mode}"),
-        });
-        provenance.chain(self.sbom.iter().map(|mode| format!("--sbom={mode}")))
+        let provenance = self.provenance.iter().map(|value| format!("--provenance={value}"));
+        provenance.chain(self.sbom.iter().map(|value| format!("--sbom={value}")))
     }
 
     /// Whether anything is attached, be it by an argument of the user's own.
     pub fn attests(&self) -> bool {
-        let further = |argument: &String| is_about_attestations(argument) && !turns_off(argument);
+        let further = |argument: &String| is_about_attestations(argument) && !is_turned_off(argument);
         self.attestations().next().is_some() || self.buildx_args.iter().any(further)
     }
 
@@ -148,92 +146,6 @@ impl Options {
 
     /// The names of the build arguments.
     pub fn build_argument_names(&self) -> Vec<String> {
-        let name = |argument: &String| argument.split_once('=').map(|(name, _)| name.to_owned());
-        self.extra_build_args.iter().filter_map(name).collect()
+        self.extra_build_args.iter().map(|argument| argument.name.clone()).collect()
     }
-
-    pub(super) fn check(&self) -> Result<()> {
-        for argument in &self.extra_build_args {
-            if !argument.split_once('=').is_some_and(|(name, _)| is_variable_name(name)) {
-                return Err(Error::usage(format!("invalid build argument {argument:?}"))
-                    .hint("a build argument reads `KEY=VALUE`, `KEY` being letters, digits and `_`"));
-            }
-        }
-        // A word of its own would be another build context.
-        if let Some(argument) = self.buildx_args.iter().find(|argument| !argument.starts_with("--")) {
-            return Err(Error::usage(format!("`{argument}` cannot be passed on to buildx: it is no option"))
-                .hint("what follows `--` are long options, such as `--network=host`"));
-        }
-        if let Some(argument) = self.buildx_args.iter().find(|argument| is_ours(argument)) {
-            return Err(Error::usage(format!(
-                "`{argument}` cannot be passed on to buildx: the result would not be what its name says"
-            ))
-            .hint("see `cargo runtime-image --help` for the options that set it"));
-        }
-        if let Some(name) = self.env.keys().find(|name| !is_variable_name(name)) {
-            return Err(Error::usage(format!("invalid variable name {name:?} in `env`"))
-                .hint("a name is letters, digits and `_`, not starting with a digit"));
-        }
-        if let Some((name, value)) = self.env.iter().find(|(_, value)| value.contains('\n')) {
-            return Err(Error::usage(format!("`env.{name}` has more than one line: {value:?}")));
-        }
-        for package in &self.apt_packages {
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:=~/*_".contains(&byte);
-            if package.starts_with('-') || package.is_empty() || !package.bytes().all(allowed) {
-                return Err(Error::usage(format!("invalid package name {package:?} in `apt-packages`")));
-            }
-        }
-        for command in self.prebuild.iter().flatten() {
-            if command.trim().is_empty() || command.contains('\n') {
-                return Err(Error::usage(format!("invalid command {command:?} in `prebuild`"))
-                    .hint("a command is one line, for Cargo without the word `cargo`, such as \"build --release\""));
-            }
-        }
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
-        if !self.workdir.starts_with('/')
-            || self.workdir.trim_end_matches('/').is_empty()
-            || !self.workdir.bytes().all(plain)
-        {
-            return Err(Error::usage(format!("invalid `workdir` {:?}", self.workdir))
-                .hint("it is an absolute path below `/`, of letters, digits and `/ _ - .`"));
-        }
-        if let Some(user) = &self.user
-            && (user.is_empty() || !user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte)))
-        {
-            return Err(Error::usage(format!("invalid `user` {user:?}"))
-                .hint("it is a name or number, optionally with `:group`"));
-        }
-        if let Some(stages) = self.stages.filter(|stages| !(1..=2).contains(stages)) {
-            return Err(Error::usage(format!("invalid `stages` {stages}"))
-                .hint("2 for a template with a stage `deps` that holds no sources, 1 for any other"));
-        }
-        if self.pushes() && !self.names_a_registry() {
-            return Err(Error::usage("`--push` needs a repository that names a registry")
-                .hint("for example `--repository registry.example.com/team/app-runtime`"));
-        }
-        let in_github_actions = std::env::var_os("ACTIONS_RUNTIME_TOKEN").is_some();
-        self.cache.check(self.pushes(), self.names_a_registry(), in_github_actions)?;
-        if self.registry_timeout.is_zero() {
-            return Err(Error::usage("invalid `registry-timeout` 0").hint("it is a number of seconds, 1 or more"));
-        }
-        if self.reproducible && self.attests() {
-            return Err(Error::usage(
-                "`--reproducible` and attestations (`--provenance`, `--sbom`) exclude each other",
-            )
-            .hint("an attestation says when it was made, which is never the same again"));
-        }
-        if self.reproducible && (self.cache == Cache::Inline || self.cache_exports().any(is_inline)) {
-            return Err(Error::usage("`--reproducible` and an inline cache exclude each other")
-                .hint("a cache in the image says when each step was made; `--cache registry` is beside it"));
-        }
-        if let Some(bundle) = self.ca_bundle.as_ref().filter(|bundle| !bundle.is_file()) {
-            return Err(Error::usage(format!("the CA bundle `{bundle}` is not a file")));
-        }
-        Ok(())
-    }
-}
-
-fn is_variable_name(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
 }

@@ -1,5 +1,6 @@
 //! Arguments after `--`: which of them are passed on to the builder, and what they are about.
 
+use crate::config::values::turns_off;
 use crate::image::labels;
 
 /// Arguments with their values, `--flag=value`, however they were written.
@@ -26,11 +27,12 @@ pub(crate) fn is_about_provenance(argument: &str) -> bool {
     argument.starts_with("--provenance") || (argument.starts_with("--attest") && argument.contains("type=provenance"))
 }
 
-/// Whether the value of an attestation's argument says that it is not to be made.
-pub(crate) fn turns_off(argument: &str) -> bool {
-    let value = argument.split_once('=').map_or(String::new(), |(_, value)| value.to_lowercase());
-    let disabled = ["disabled=true", "disabled=t", "disabled=1"];
-    ["false", "f", "0"].contains(&value.as_str()) || value.split(',').any(|field| disabled.contains(&field))
+/// Whether an argument about attestations says that none is to be made.
+pub(crate) fn is_turned_off(argument: &str) -> bool {
+    let value = argument.split_once('=').map_or("", |(_, value)| value);
+    let disables =
+        |field: &str| field.split_once('=').is_some_and(|(name, value)| name == "disabled" && !turns_off(value));
+    turns_off(value) || value.split(',').any(disables)
 }
 
 /// Whether an argument for buildx turns an attestation on or off.

@@ -1,344 +1,385 @@
-//! What one source of configuration says, and how sources are laid over each other.
+//! Every key of the configuration, said once: what one source of configuration says, and how sources are laid over each
+//! other.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::builder::BoolishValueParser;
+use clap::{Args, FromArgMatches};
 use serde::Deserialize;
 
 use crate::config::cache::Cache;
-use crate::config::options::Options;
-use crate::config::passed_on::with_joined_values;
-use crate::config::values::{Cmd, Engine, Output, ProjectKind, TagScheme, Version};
+use crate::config::values::{Cmd, Engine, Progress, ProjectKind, TagScheme, Variable, Version, variables};
 use crate::error::{Context as _, Error, Result};
-use crate::image::platform::Platform;
-use crate::system::cargo::CargoCall;
 use crate::system::terminal::Terminal;
 
 /// The table's name in `Cargo.toml` metadata.
 pub const METADATA_KEY: &str = "runtime-image";
-
 /// The configuration file in the project root.
 pub const CONFIG_FILE: &str = "runtime-image.toml";
+/// What the names of all variables start with.
+const VARIABLE_PREFIX: &str = "RUNTIME_IMAGE_";
 
-const REGISTRY_TIMEOUT: Duration = Duration::from_secs(30);
+const IMAGE: &str = "Image";
+const NAMES: &str = "Names";
+const BUILD: &str = "Build";
+const OTHER: &str = "Other kinds of project";
 
-const DEFAULT_BASE_IMAGE: &str = "rust:1-bookworm";
+const ANY: &[ProjectKind] = &[ProjectKind::Cargo, ProjectKind::Openhands, ProjectKind::Custom];
+const CARGO: &[ProjectKind] = &[ProjectKind::Cargo];
+const CARGO_OR_CUSTOM: &[ProjectKind] = &[ProjectKind::Cargo, ProjectKind::Custom];
+const CUSTOM: &[ProjectKind] = &[ProjectKind::Custom];
+const OPENHANDS: &[ProjectKind] = &[ProjectKind::Openhands];
+const OPENHANDS_OR_CUSTOM: &[ProjectKind] = &[ProjectKind::Openhands, ProjectKind::Custom];
 
-/// What one source of configuration says; everything is optional. The same fields are flags, `RUNTIME_IMAGE_*`
-/// variables and kebab-case keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, clap::Args)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct Settings {
-    /// What the project is [default: what its files say]
-    #[arg(long, env = "RUNTIME_IMAGE_KIND", hide_env = true, value_name = "KIND", help_heading = "Image")]
-    pub kind: Option<ProjectKind>,
+/// What a key is called, where it may stand, and how it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// The field of [`Settings`].
+    pub field: &'static str,
+    /// In `Cargo.toml` and `runtime-image.toml`.
+    pub name: &'static str,
+    /// On the command line, without `--`. Files know this name as well.
+    pub flag: &'static str,
+    /// How it is written.
+    pub form: Form,
+    /// The kinds of project that it means something for.
+    pub kinds: &'static [ProjectKind],
+    /// How sources are laid over each other.
+    pub layers: Layers,
+    /// Who looks for it.
+    pub shown: Shown,
+    /// What holds where no source says anything, in words; empty for nothing.
+    pub default: &'static str,
+}
 
-    /// Image to start from [default: rust:1-bookworm, or what an OpenHands tree says]
-    #[arg(
-        long,
-        alias = "base_image",
-        env = "RUNTIME_IMAGE_BASE_IMAGE",
-        hide_env = true,
-        value_name = "IMAGE",
-        help_heading = "Image"
-    )]
-    pub base_image: Option<String>,
+/// How the values of a key are written in flags and variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One value.
+    One,
+    /// `true`, `false`, or nothing for `true`.
+    Switch,
+    /// A value, or nothing for `true`.
+    Mode,
+    /// A value each time, in a variable one a line.
+    Lines,
+    /// Values separated by commas.
+    Commas,
+}
 
-    /// Name the base image by its digest, so that a base image that changed gives another name
-    #[arg(long, env = "RUNTIME_IMAGE_PIN_BASE", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Image")]
-    pub pin_base: Option<bool>,
+/// How a higher source is laid over a lower one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layers {
+    /// It takes the place of the lower one, whole lists too.
+    Replace,
+    /// Names that it does not hold are taken from the lower one.
+    Merge,
+}
 
-    /// Platforms to build for, such as linux/amd64,linux/arm64 [default: the engine's own]
-    #[arg(
-        long,
-        env = "RUNTIME_IMAGE_PLATFORM",
-        hide_env = true,
-        value_name = "PLATFORM",
-        value_delimiter = ',',
-        help_heading = "Image"
-    )]
-    pub platform: Option<Vec<String>>,
+/// Where a flag is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// By `-h` and by `--help`.
+    Often,
+    /// By `--help`.
+    Seldom,
+    /// By `--help`, and hidden from `tags`, whose result it does not change.
+    NotByTags,
+    /// By `-h` and by `--help`, and hidden from `tags`.
+    OftenNotByTags,
+    /// Nowhere: another flag stands for it.
+    Never,
+}
+
+macro_rules! layered {
+    (Replace, $higher:expr, $lower:expr) => {
+        $higher.or($lower)
+    };
+    (Merge, $higher:expr, $lower:expr) => {
+        merged($higher, $lower)
+    };
+}
+
+/// A row for each key: its help and field, its type; its name in files, its flag and what the flag's value is called; its
+/// form, heading, kinds and layers, where it is shown, its default, and further spellings of the flag.
+macro_rules! keys {
+    ($(
+        $(#[$help:meta])*
+        $field:ident: $type:ty = $name:literal, $flag:literal $value:literal, $form:ident, $heading:ident, $kinds:ident,
+        $layers:ident, $shown:ident, $default:literal $(, $alias:literal)*;
+    )+) => {
+        /// What one source of configuration says; everything is optional. The fields are flags, `RUNTIME_IMAGE_*` variables
+        /// and keys of files: [`KEYS`].
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Args)]
+        #[serde(default)]
+        pub struct Settings {
+            $(
+                $(#[$help])*
+                #[serde(rename = $name, alias = $flag)]
+                #[arg(long = $flag, value_name = $value, help_heading = $heading $(, alias = $alias)*)]
+                pub $field: Option<$type>,
+            )+
+        }
+
+        /// All keys, in the order in which they are shown.
+        pub const KEYS: &[Key] = &[$(Key {
+            field: stringify!($field),
+            name: $name,
+            flag: $flag,
+            form: Form::$form,
+            kinds: $kinds,
+            layers: Layers::$layers,
+            shown: Shown::$shown,
+            default: $default,
+        }),+];
+
+        impl Settings {
+            /// These settings, with `lower` wherever they say nothing.
+            #[must_use]
+            pub fn over(self, lower: Self) -> Self {
+                Self { $($field: layered!($layers, self.$field, lower.$field)),+ }
+            }
+
+            /// The keys that have a value.
+            pub fn given(&self) -> impl Iterator<Item = &'static Key> {
+                KEYS.iter().zip([$(self.$field.is_some()),+]).filter(|(_, is_given)| *is_given).map(|(key, _)| key)
+            }
+        }
+    };
+}
+
+keys! {
+    /// What the project is
+    kind: ProjectKind = "kind", "kind" "KIND", One, IMAGE, ANY, Replace, Often, "what its files say";
+
+    /// Image to start from
+    base_image: String = "base-image", "base-image" "IMAGE", One, IMAGE, ANY, Replace, Often,
+        "rust:1-bookworm, or what an OpenHands tree says", "base_image";
+
+    /// Platforms to build for, such as linux/amd64,linux/arm64
+    platform: Vec<String> = "platform", "platform" "PLATFORM", Commas, IMAGE, ANY, Replace, Often, "the engine's own";
+
+    /// Debian package for building and running (repeatable)
+    ///
+    /// Installed before the dependencies are built.
+    apt_packages: Vec<String> = "apt-packages", "apt-package" "PACKAGE", Lines, IMAGE, CARGO_OR_CUSTOM, Replace, Often,
+        "", "apt-packages";
 
     /// Shell command that installs further dependencies, run once in the dependency stage
-    #[arg(long, env = "RUNTIME_IMAGE_EXTRA_DEPS", hide_env = true, value_name = "TEXT", help_heading = "Image")]
-    pub extra_deps: Option<String>,
+    extra_deps: String = "extra-deps", "extra-deps" "TEXT", One, IMAGE, ANY, Replace, Often, "";
+
+    /// Command that builds the project (repeatable)
+    ///
+    /// For kind cargo a command of Cargo without the word `cargo`, run for the dependencies and then for the workspace. For
+    /// kind custom a line for a shell, run in `workdir` when the sources are there.
+    prebuild: Vec<String> = "prebuild", "prebuild" "COMMAND", Lines, IMAGE, CARGO_OR_CUSTOM, Replace, Often,
+        "build --release";
 
     /// Build argument for the stage that builds the sources (repeatable)
-    #[arg(
-        long,
-        env = "RUNTIME_IMAGE_BUILD_ARG",
-        hide_env = true,
-        value_name = "KEY=VALUE",
-        value_delimiter = '\n',
-        help_heading = "Image"
-    )]
-    pub build_arg: Option<Vec<String>>,
+    build_arg: Vec<String> = "build-arg", "build-arg" "KEY=VALUE", Lines, IMAGE, ANY, Replace, Often, "";
 
-    /// Repository of the image [default: localhost/NAME-runtime, which is never looked up elsewhere]
-    #[arg(long, env = "RUNTIME_IMAGE_REPOSITORY", hide_env = true, value_name = "REPOSITORY", help_heading = "Image")]
-    pub repository: Option<String>,
+    /// Variable of the build and of the image (repeatable)
+    ///
+    /// In a file `env` is a table. In a value, `$NAME` refers to a variable of the base image.
+    #[serde(deserialize_with = "variables")]
+    env: Vec<Variable> = "env", "env" "NAME=VALUE", Lines, IMAGE, CARGO_OR_CUSTOM, Merge, Often, "";
 
-    /// What every tag starts with [default: rt; oh for OpenHands]
-    #[arg(long, env = "RUNTIME_IMAGE_TAG_PREFIX", hide_env = true, value_name = "PREFIX", help_heading = "Image")]
-    pub tag_prefix: Option<String>,
+    /// What the image runs: a line for a shell, or a JSON list of words
+    cmd: Cmd = "cmd", "cmd" "COMMAND", One, IMAGE, CARGO_OR_CUSTOM, Replace, Often, "the default or only binary";
+
+    /// User that builds and runs, created if it is a name that the image lacks
+    user: String = "user", "user" "USER", One, IMAGE, CARGO_OR_CUSTOM, Replace, Seldom, "root";
+
+    /// Folder of the project in the image
+    workdir: String = "workdir", "workdir" "DIR", One, IMAGE, CARGO_OR_CUSTOM, Replace, Seldom, "/workspace";
+
+    /// Copy the workspace's binaries to /usr/local/bin
+    ///
+    /// A binary of any other profile wins over one of a `debug` profile.
+    install_binaries: bool = "install-binaries", "install-binaries" "BOOL", Switch, IMAGE, CARGO, Replace, Seldom, "true";
+
+    /// Repository of the image; `localhost/` is never looked up elsewhere
+    repository: String = "repository", "repository" "REPOSITORY", One, NAMES, ANY, Replace, Often,
+        "localhost/NAME-runtime";
+
+    /// What every tag starts with
+    tag_prefix: String = "tag-prefix", "tag-prefix" "PREFIX", One, NAMES, ANY, Replace, Seldom, "rt; oh for OpenHands";
+
+    /// Name the base image by its digest, so that a base image that changed gives another name
+    pin_base: bool = "pin-base", "pin-base" "BOOL", Switch, NAMES, ANY, Replace, Often, "false";
 
     /// The project's version, instead of what its files say
-    #[arg(
-        long,
-        env = "RUNTIME_IMAGE_PROJECT_VERSION",
-        hide_env = true,
-        value_name = "VERSION",
-        help_heading = "Image"
-    )]
-    #[serde(rename = "version", alias = "project-version")]
-    pub project_version: Option<Version>,
-
-    /// OpenHands: names as its own build makes them, or of all that is in the image [default: original]
-    #[arg(long, env = "RUNTIME_IMAGE_TAG_SCHEME", hide_env = true, value_name = "SCHEME", help_heading = "Image")]
-    pub tag_scheme: Option<TagScheme>,
-
-    /// Whether an OpenHands image gets a browser; see `--no-enable-browser`.
-    #[arg(long, alias = "enable_browser", hide = true, env = "RUNTIME_IMAGE_ENABLE_BROWSER", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new())]
-    pub enable_browser: Option<bool>,
+    ///
+    /// In a file it can be a table as well: `{ file = "pyproject.toml", key = "project.version" }` names a value in a TOML or
+    /// JSON file; without `key`, a file that holds nothing else.
+    project_version: Version = "version", "project-version" "VERSION", One, NAMES, ANY, Replace, Seldom,
+        "what its files say";
 
     /// Build from the base image whatever exists, and move all tags to the new image
-    #[arg(long, alias = "force_rebuild", env = "RUNTIME_IMAGE_FORCE_REBUILD", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
-    pub force_rebuild: Option<bool>,
+    force_rebuild: bool = "force-rebuild", "force-rebuild" "BOOL", Switch, BUILD, ANY, Replace, OftenNotByTags, "false",
+        "force_rebuild";
 
     /// Make the build folder ready and stop there
-    #[arg(long, env = "RUNTIME_IMAGE_DRY_RUN", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
-    pub dry_run: Option<bool>,
+    dry_run: bool = "dry-run", "dry-run" "BOOL", Switch, BUILD, ANY, Replace, OftenNotByTags, "false";
 
-    /// Folder to stage into [default: below the target folder, or the user's cache folder]
-    #[arg(
-        long,
-        alias = "build_folder",
-        env = "RUNTIME_IMAGE_BUILD_FOLDER",
-        hide_env = true,
-        value_name = "DIR",
-        help_heading = "Build"
-    )]
-    pub build_folder: Option<Utf8PathBuf>,
-
-    /// Refuse to build what would not have the same digest again from the same sources, base image and dependencies
-    #[arg(long, env = "RUNTIME_IMAGE_REPRODUCIBLE", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
-    pub reproducible: Option<bool>,
-
-    /// Attach how the image was built: `true`, `min` or `max` [default: false]
-    #[arg(
-        long,
-        env = "RUNTIME_IMAGE_PROVENANCE",
-        hide_env = true,
-        num_args = 0..=1,
-        default_missing_value = "true",
-        require_equals = true,
-        value_name = "MODE",
-        help_heading = "Build"
-    )]
-    pub provenance: Option<String>,
-
-    /// Attach a list of what is in the image: `true`, or `generator=IMAGE` [default: false]
-    #[arg(
-        long,
-        env = "RUNTIME_IMAGE_SBOM",
-        hide_env = true,
-        num_args = 0..=1,
-        default_missing_value = "true",
-        require_equals = true,
-        value_name = "MODE",
-        help_heading = "Build"
-    )]
-    pub sbom: Option<String>,
-
-    /// Load the image into the engine (default)
-    #[arg(long, env = "RUNTIME_IMAGE_LOAD", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
-    pub load: Option<bool>,
+    /// Load the image into the engine
+    load: bool = "load", "load" "BOOL", Switch, BUILD, ANY, Replace, OftenNotByTags, "true without `--push`";
 
     /// Push the image to its registry, and look for earlier images there
-    #[arg(long, env = "RUNTIME_IMAGE_PUSH", hide_env = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Build")]
-    pub push: Option<bool>,
+    push: bool = "push", "push" "BOOL", Switch, BUILD, ANY, Replace, OftenNotByTags, "false";
 
-    /// Seconds that a registry has to answer [default: 30]
-    #[arg(
-        long,
-        env = "RUNTIME_IMAGE_REGISTRY_TIMEOUT",
-        hide_env = true,
-        value_name = "SECONDS",
-        help_heading = "Build"
-    )]
-    pub registry_timeout: Option<u32>,
-
-    /// Where to keep a build cache: registry[=REF], local[=DIR], gha, inline or off [default: off]
-    #[arg(long, env = "RUNTIME_IMAGE_CACHE", hide_env = true, value_name = "CACHE", help_heading = "Build")]
-    pub cache: Option<Cache>,
-
-    /// Cache source, passed on to buildx (repeatable)
-    #[arg(
-        long,
-        env = "RUNTIME_IMAGE_CACHE_FROM",
-        hide_env = true,
-        value_name = "CACHE",
-        value_delimiter = '\n',
-        help_heading = "Build"
-    )]
-    pub cache_from: Option<Vec<String>>,
-
-    /// Cache destination, passed on to buildx (repeatable)
-    #[arg(
-        long,
-        env = "RUNTIME_IMAGE_CACHE_TO",
-        hide_env = true,
-        value_name = "CACHE",
-        value_delimiter = '\n',
-        help_heading = "Build"
-    )]
-    pub cache_to: Option<Vec<String>>,
+    /// Where to keep a build cache: registry[=REF], local[=DIR], gha, inline or off
+    cache: Cache = "cache", "cache" "CACHE", One, BUILD, ANY, Replace, OftenNotByTags, "off";
 
     /// Secret for the steps that fetch, as `id=NAME[,src=PATH|,env=NAME]`; not part of any name (repeatable)
-    #[arg(
-        long,
-        env = "RUNTIME_IMAGE_SECRET",
-        hide_env = true,
-        value_name = "SECRET",
-        value_delimiter = '\n',
-        help_heading = "Build"
-    )]
-    pub secret: Option<Vec<String>>,
+    secret: Vec<String> = "secret", "secret" "SECRET", Lines, BUILD, ANY, Replace, OftenNotByTags, "";
 
     /// SSH agent socket or key for the steps that fetch; not part of any name (repeatable)
-    #[arg(
-        long,
-        env = "RUNTIME_IMAGE_SSH",
-        hide_env = true,
-        value_name = "SSH",
-        value_delimiter = '\n',
-        help_heading = "Build"
-    )]
-    pub ssh: Option<Vec<String>>,
+    ssh: Vec<String> = "ssh", "ssh" "SSH", Lines, BUILD, ANY, Replace, NotByTags, "";
 
     /// File of certificates that the steps that fetch trust; not in the image, not part of any name
-    #[arg(long, env = "RUNTIME_IMAGE_CA_BUNDLE", hide_env = true, value_name = "FILE", help_heading = "Build")]
-    pub ca_bundle: Option<Utf8PathBuf>,
+    ca_bundle: Utf8PathBuf = "ca-bundle", "ca-bundle" "FILE", One, BUILD, CARGO_OR_CUSTOM, Replace, NotByTags, "";
 
-    /// What builds: docker or podman [default: what is there, docker first]
-    #[arg(
-        long,
-        env = "RUNTIME_IMAGE_ENGINE",
-        hide_env = true,
-        value_name = "ENGINE",
-        hide_possible_values = true,
-        help_heading = "Build"
-    )]
-    pub engine: Option<Engine>,
+    /// Refuse to build what would not have the same digest again from the same sources, base image and dependencies
+    reproducible: bool = "reproducible", "reproducible" "BOOL", Switch, BUILD, ANY, Replace, Seldom, "false";
+
+    /// Attach how the image was built: `true`, `min` or `max`
+    provenance: String = "provenance", "provenance" "MODE", Mode, BUILD, ANY, Replace, Seldom, "false";
+
+    /// Attach a list of what is in the image: `true`, or `generator=IMAGE`
+    sbom: String = "sbom", "sbom" "MODE", Mode, BUILD, ANY, Replace, Seldom, "false";
+
+    /// Folder to stage into
+    build_folder: Utf8PathBuf = "build-folder", "build-folder" "DIR", One, BUILD, ANY, Replace, Seldom,
+        "below the target folder, or the user's cache folder", "build_folder";
+
+    /// Seconds that a registry has to answer
+    registry_timeout: u32 = "registry-timeout", "registry-timeout" "SECONDS", One, BUILD, ANY, Replace, NotByTags, "30";
+
+    /// Cache source, passed on to buildx (repeatable)
+    cache_from: Vec<String> = "cache-from", "cache-from" "CACHE", Lines, BUILD, ANY, Replace, NotByTags, "";
+
+    /// Cache destination, passed on to buildx (repeatable)
+    cache_to: Vec<String> = "cache-to", "cache-to" "CACHE", Lines, BUILD, ANY, Replace, NotByTags, "";
+
+    /// What builds: docker or podman
+    engine: Engine = "engine", "engine" "ENGINE", One, BUILD, ANY, Replace, NotByTags, "what is there, docker first";
 
     /// Builder instance of buildx to use
-    #[arg(long, env = "RUNTIME_IMAGE_BUILDER", hide_env = true, value_name = "NAME", help_heading = "Build")]
-    pub builder: Option<String>,
+    builder: String = "builder", "builder" "NAME", One, BUILD, ANY, Replace, NotByTags, "";
 
-    /// Progress output of buildx: auto, plain, tty, quiet or rawjson
-    #[arg(long, env = "RUNTIME_IMAGE_PROGRESS", hide_env = true, value_name = "TYPE", help_heading = "Build")]
-    pub progress: Option<String>,
+    /// Progress output of the build
+    progress: Progress = "progress", "progress" "TYPE", One, BUILD, ANY, Replace, NotByTags, "auto";
 
-    /// Custom: the files that decide about the dependencies; paths or globs.
-    #[arg(skip)]
-    pub lock_files: Option<Vec<String>>,
+    /// Custom: file that decides about the dependencies; a path or glob (repeatable)
+    lock_files: Vec<String> = "lock-files", "lock-file" "PATH", Lines, OTHER, CUSTOM, Replace, Seldom, "", "lock-files";
 
-    /// Custom: the files that go into the image; paths or globs, `!` before one leaves out.
-    #[arg(skip)]
-    pub source: Option<Vec<String>>,
+    /// Custom: file that goes into the image; a path or glob, `!` before one leaves out (repeatable)
+    source: Vec<String> = "source", "source" "PATH", Lines, OTHER, CUSTOM, Replace, Seldom, "everything";
 
-    /// Custom: the Jinja template of the Dockerfile.
-    #[arg(skip)]
-    pub template: Option<Utf8PathBuf>,
+    /// Custom: Jinja template of the Dockerfile
+    template: Utf8PathBuf = "template", "template" "FILE", One, OTHER, CUSTOM, Replace, Seldom, "built in";
 
-    /// Custom: 2 where the template has a stage `deps` without sources, 1 where it has not.
-    #[arg(skip)]
-    pub stages: Option<u8>,
+    /// Custom: 2 where the template has a stage `deps` without sources, 1 where it has not
+    stages: u8 = "stages", "stages" "NUMBER", One, OTHER, CUSTOM, Replace, Seldom, "what the template says";
 
-    /// Debian packages to install before the dependencies are built.
-    #[arg(skip)]
-    pub apt_packages: Option<Vec<String>>,
+    /// OpenHands: names as its own build makes them, or of all that is in the image
+    tag_scheme: TagScheme = "tag-scheme", "tag-scheme" "SCHEME", One, OTHER, OPENHANDS, Replace, Seldom, "original";
 
-    /// Cargo commands that build the dependencies and then the workspace.
-    #[arg(skip)]
-    pub prebuild: Option<Vec<String>>,
+    /// Whether an OpenHands image gets a browser; see `--no-enable-browser`
+    enable_browser: bool = "enable-browser", "enable-browser" "BOOL", Switch, OTHER, OPENHANDS_OR_CUSTOM, Replace, Never,
+        "true", "enable_browser";
+}
 
-    /// Whether binaries are copied to `/usr/local/bin`.
-    #[arg(skip)]
-    pub install_binaries: Option<bool>,
+impl Key {
+    /// The environment variable that holds the key.
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.flag.to_uppercase().replace('-', "_"))
+    }
+}
 
-    /// Folder of the project in the image.
-    #[arg(skip)]
-    pub workdir: Option<String>,
+/// A clap command that has the flags of [`Settings`], with all that [`KEYS`] says of them.
+pub fn with_forms(mut command: clap::Command) -> clap::Command {
+    // clap shows what was changed after what was not: the others are touched at the end, and stay there.
+    let known = |argument: &clap::Arg| KEYS.iter().any(|key| argument.get_id() == key.field);
+    let others: Vec<clap::Id> =
+        command.get_arguments().filter(|other| !known(other)).map(|other| other.get_id().clone()).collect();
+    for key in KEYS {
+        command = command.mut_arg(key.field, |argument| {
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            let longer = argument.get_long_help().map(ToString::to_string);
+            let default = match (key.form, key.default) {
+                (_, "") | (Form::Switch, "false") => String::new(),
+                (_, default) => format!(" [default: {default}]"),
+            };
+            let argument = argument
+                .hide(key.shown == Shown::Never)
+                .hide_short_help(matches!(key.shown, Shown::Seldom | Shown::NotByTags))
+                .help(format!("{help}{default}"));
+            let argument = match longer {
+                Some(text) => argument.long_help(format!("{text}{default}")),
+                None => argument,
+            };
+            match key.form {
+                Form::One => argument,
+                Form::Switch => argument
+                    .num_args(0..=1)
+                    .default_missing_value("true")
+                    .require_equals(true)
+                    .value_parser(BoolishValueParser::new())
+                    .hide_possible_values(true),
+                Form::Mode => argument.num_args(0..=1).default_missing_value("true").require_equals(true),
+                Form::Lines => argument.value_delimiter('\n').allow_hyphen_values(true),
+                Form::Commas => argument.value_delimiter(','),
+            }
+        });
+    }
+    others.into_iter().fold(command, |command, other| command.mut_arg(other, |argument| argument))
+}
 
-    /// Environment variables of the image and of the build.
-    #[arg(skip)]
-    pub env: Option<BTreeMap<String, String>>,
-
-    /// User that builds and runs.
-    #[arg(skip)]
-    pub user: Option<String>,
-
-    /// What the image runs by default.
-    #[arg(skip)]
-    pub cmd: Option<Cmd>,
+/// The same without the flags that change no name: they are understood, and not shown.
+pub fn without_what_names_do_not_need(command: clap::Command) -> clap::Command {
+    let needless = KEYS.iter().filter(|key| matches!(key.shown, Shown::NotByTags | Shown::OftenNotByTags));
+    needless.fold(command, |command, key| command.mut_arg(key.field, |argument| argument.hide(true)))
 }
 
 impl Settings {
-    /// These settings, with `lower` wherever they say nothing. A list replaces a lower list.
-    #[must_use]
-    pub fn over(self, lower: Self) -> Self {
-        macro_rules! first_of_each {
-            ($($field:ident),+ $(,)?) => {{
-                // Destructured, so that a new field cannot be forgotten.
-                let Self { $($field),+ } = self;
-                Self { $($field: $field.or(lower.$field)),+ }
-            }};
+    /// What the environment says. An empty variable says nothing; one that looks like ours and is none is warned of.
+    ///
+    /// # Errors
+    /// When a value is wrong.
+    pub fn from_environment(
+        variables: impl Iterator<Item = (OsString, OsString)>,
+        terminal: &Terminal,
+    ) -> Result<Self> {
+        let mut settings = Self::default();
+        for (name, value) in variables {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else { continue };
+            let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
+                terminal.warning(format!("the variable `{name}` means nothing: there is no such option"));
+                continue;
+            };
+            if !value.is_empty() {
+                settings = Self::from_flag(key, &value)
+                    .map_err(|error| Error::usage(format!("wrong value in the variable `{name}`")).because(error))?
+                    .over(settings);
+            }
         }
-        first_of_each!(
-            kind,
-            base_image,
-            pin_base,
-            platform,
-            extra_deps,
-            build_arg,
-            repository,
-            tag_prefix,
-            project_version,
-            tag_scheme,
-            enable_browser,
-            force_rebuild,
-            dry_run,
-            build_folder,
-            reproducible,
-            provenance,
-            sbom,
-            load,
-            push,
-            registry_timeout,
-            cache,
-            cache_from,
-            cache_to,
-            secret,
-            ssh,
-            ca_bundle,
-            engine,
-            builder,
-            progress,
-            lock_files,
-            source,
-            template,
-            stages,
-            apt_packages,
-            prebuild,
-            install_binaries,
-            workdir,
-            env,
-            user,
-            cmd,
-        )
+        Ok(settings)
+    }
+
+    /// What a flag with this value says; the error is clap's own sentence.
+    fn from_flag(key: &Key, value: &std::ffi::OsStr) -> std::result::Result<Self, String> {
+        let mut flag = OsString::from(format!("--{}=", key.flag));
+        flag.push(value);
+        let command = with_forms(Self::augment_args(clap::Command::new("variable").no_binary_name(true)));
+        let parsed = command.try_get_matches_from([flag]).and_then(|matches| Self::from_arg_matches(&matches));
+        parsed.map_err(|error| {
+            let text = error.render().to_string();
+            text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        })
     }
 
     /// With the paths made absolute, seen from `folder`.
@@ -359,7 +400,7 @@ impl Settings {
     /// When a key has the wrong type.
     pub fn from_metadata(metadata: &serde_json::Value, table: &str, terminal: &Terminal) -> Result<Self> {
         match metadata.get(METADATA_KEY) {
-            Some(value) => Self::checked(value, &format!("[{table}.{METADATA_KEY}]"), terminal),
+            Some(value) => Self::from_table(value, &format!("[{table}.{METADATA_KEY}]"), terminal),
             None => Ok(Self::default()),
         }
     }
@@ -370,18 +411,18 @@ impl Settings {
     /// When it cannot be read or parsed, or a key has the wrong type.
     pub fn from_file(root: &Utf8Path, terminal: &Terminal) -> Result<Self> {
         match table_in(root)? {
-            Some(table) => Self::checked(table, root.join(CONFIG_FILE).as_str(), terminal),
+            Some(table) => Self::from_table(table, root.join(CONFIG_FILE).as_str(), terminal),
             None => Ok(Self::default()),
         }
     }
 
-    fn checked<'de, D>(value: D, place: &str, terminal: &Terminal) -> Result<Self>
+    fn from_table<'de, D>(table: D, place: &str, terminal: &Terminal) -> Result<Self>
     where
         D: serde::Deserializer<'de>,
         D::Error: Send + Sync + 'static,
     {
         let mut unknown = BTreeSet::new();
-        let settings = serde_ignored::deserialize(value, |key| {
+        let settings = serde_ignored::deserialize(table, |key| {
             unknown.insert(key.to_string());
         })
         .map_err(|error| wrong(place, error))?;
@@ -404,149 +445,23 @@ impl Settings {
     ///
     /// # Errors
     /// A usage error that names the key.
-    pub fn check_applies_to(&self, kind: ProjectKind) -> Result<()> {
-        use ProjectKind::{Cargo, Custom, Openhands};
-        let keys: [(&str, bool, &[ProjectKind]); 14] = [
-            ("tag-scheme", self.tag_scheme.is_some(), &[Openhands]),
-            ("enable-browser", self.enable_browser.is_some(), &[Openhands, Custom]),
-            ("lock-files", self.lock_files.is_some(), &[Custom]),
-            ("source", self.source.is_some(), &[Custom]),
-            ("template", self.template.is_some(), &[Custom]),
-            ("stages", self.stages.is_some(), &[Custom]),
-            ("apt-packages", self.apt_packages.is_some(), &[Cargo, Custom]),
-            ("prebuild", self.prebuild.is_some(), &[Cargo, Custom]),
-            ("install-binaries", self.install_binaries.is_some(), &[Cargo]),
-            ("workdir", self.workdir.is_some(), &[Cargo, Custom]),
-            ("env", self.env.is_some(), &[Cargo, Custom]),
-            ("user", self.user.is_some(), &[Cargo, Custom]),
-            ("cmd", self.cmd.is_some(), &[Cargo, Custom]),
-            ("ca-bundle", self.ca_bundle.is_some(), &[Cargo, Custom]),
-        ];
-        match keys.into_iter().find(|(_, given, kinds)| *given && !kinds.contains(&kind)) {
-            None => Ok(()),
-            Some((key, _, kinds)) => {
-                let kinds: Vec<String> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
-                Err(Error::usage(format!("`{key}` means nothing for a project of kind `{kind}`"))
-                    .hint(format!("it is for projects of kind {}; take it out, or set `kind`", kinds.join(" or "))))
-            }
-        }
-    }
-
-    /// The options that these settings and the defaults give, checked.
-    ///
-    /// # Errors
-    /// A usage error that names the flag and the value.
-    pub fn options(self, buildx_args: Vec<String>) -> Result<Options> {
-        let Self {
-            kind,
-            base_image,
-            pin_base,
-            platform,
-            extra_deps,
-            build_arg,
-            repository,
-            tag_prefix,
-            project_version,
-            tag_scheme,
-            enable_browser,
-            force_rebuild,
-            dry_run,
-            build_folder,
-            reproducible,
-            provenance,
-            sbom,
-            load,
-            push,
-            registry_timeout,
-            cache,
-            cache_from,
-            cache_to,
-            secret,
-            ssh,
-            ca_bundle,
-            engine,
-            builder,
-            progress,
-            lock_files,
-            source,
-            template,
-            stages,
-            apt_packages,
-            prebuild,
-            install_binaries,
-            workdir,
-            env,
-            user,
-            cmd,
-        } = self;
-        let outputs = outputs(load, push)?;
-        let reproducible = reproducible.unwrap_or(false);
-        let platforms: BTreeSet<Platform> =
-            platform.unwrap_or_default().iter().map(|text| text.parse()).collect::<Result<_>>()?;
-        let options = Options {
-            kind,
-            base_image: base_image.as_deref().unwrap_or(DEFAULT_BASE_IMAGE).parse()?,
-            base_digest: None,
-            // Another base image is another image: what is to be the same again starts from the same one.
-            pin_base: pin_base.unwrap_or(false) || reproducible,
-            platforms: platforms.into_iter().collect(),
-            extra_deps: extra_deps.filter(|text| !text.trim().is_empty()),
-            extra_build_args: build_arg.unwrap_or_default(),
-            buildx_args: with_joined_values(buildx_args),
-            repository,
-            registry_optional: false,
-            tag_prefix,
-            project_version,
-            tag_scheme: tag_scheme.unwrap_or(TagScheme::Original),
-            enable_browser: enable_browser.unwrap_or(true),
-            lock_files: lock_files.unwrap_or_default(),
-            source: source.unwrap_or_default(),
-            template,
-            stages,
-            force_rebuild: force_rebuild.unwrap_or(false),
-            dry_run: dry_run.unwrap_or(false),
-            build_folder,
-            outputs,
-            reproducible,
-            provenance: provenance.filter(|mode| mode != "false"),
-            sbom: sbom.filter(|mode| mode != "false"),
-            registry_timeout: registry_timeout.map_or(REGISTRY_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
-            cache: cache.unwrap_or_default(),
-            cache_from: cache_from.unwrap_or_default(),
-            cache_to: cache_to.unwrap_or_default(),
-            secrets: secret.unwrap_or_default(),
-            ssh: ssh.unwrap_or_default(),
-            ca_bundle,
-            engine,
-            builder,
-            progress,
-            apt_packages: apt_packages.unwrap_or_default(),
-            prebuild,
-            install_binaries: install_binaries.unwrap_or(true),
-            workdir: workdir.unwrap_or_else(|| "/workspace".to_owned()),
-            env: env.unwrap_or_default(),
-            user,
-            cmd,
-            cargo: CargoCall::default(),
-        };
-        options.check()?;
-        Ok(options)
+    pub fn refuse_keys_of_other_kinds(&self, kind: ProjectKind) -> Result<()> {
+        let Some(key) = self.given().find(|key| !key.kinds.contains(&kind)) else { return Ok(()) };
+        let kinds: Vec<String> = key.kinds.iter().map(|kind| format!("`{kind}`")).collect();
+        Err(Error::usage(format!("`{}` means nothing for a project of kind `{kind}`", key.name))
+            .hint(format!("it is for projects of kind {}; take it out, or set `kind`", kinds.join(" or "))))
     }
 }
 
-/// The registry first: what it holds, every later build can start from.
-fn outputs(load: Option<bool>, push: Option<bool>) -> Result<Vec<Output>> {
-    let push = push.unwrap_or(false);
-    let outputs = [push.then_some(Output::Push), load.unwrap_or(!push).then_some(Output::Load)];
-    let outputs: Vec<Output> = outputs.into_iter().flatten().collect();
-    if outputs.is_empty() {
-        return Err(Error::usage("with `--load=false` and no `--push` the image would be nowhere")
-            .hint("leave `--load=false` out, or add `--push`"));
-    }
-    Ok(outputs)
+fn merged(higher: Option<Vec<Variable>>, lower: Option<Vec<Variable>>) -> Option<Vec<Variable>> {
+    let (Some(mut all), Some(lower)) = (higher.clone(), lower.clone()) else { return higher.or(lower) };
+    let is_new = |variable: &Variable| !all.iter().any(|known| known.name == variable.name);
+    let missing: Vec<Variable> = lower.into_iter().filter(is_new).collect();
+    all.extend(missing);
+    Some(all)
 }
 
-pub(crate) fn wrong(place: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+fn wrong(place: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::usage(format!("wrong configuration in {place}")).because(error)
 }
 
@@ -562,120 +477,77 @@ fn table_in(root: &Utf8Path) -> Result<Option<toml::Table>> {
     Ok(Some(table))
 }
 
-impl Default for Options {
-    /// The defaults, with no project and no environment looked at.
-    fn default() -> Self {
-        Settings::default().options(Vec::new()).unwrap_or_else(|_| unreachable!("the defaults are valid"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rstest::rstest;
+
+    fn settings(toml: &str) -> Settings {
+        toml::from_str(toml).expect("the test's TOML is valid")
+    }
+
+    fn from_environment(variables: &[(&str, &str)]) -> Result<Settings> {
+        let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        Settings::from_environment(variables, &Terminal::silent())
+    }
 
     #[test]
     fn a_higher_source_wins_and_lists_replace() {
-        let high = Settings { base_image: Some("a".into()), prebuild: Some(vec!["test".into()]), ..Default::default() };
-        let low = Settings {
-            base_image: Some("b".into()),
-            prebuild: Some(vec!["build".into(), "doc".into()]),
-            user: Some("app".into()),
-            ..Default::default()
-        };
-        let merged = high.over(low);
-        assert_eq!(merged.base_image.as_deref(), Some("a"));
-        assert_eq!(merged.prebuild, Some(vec!["test".to_owned()]));
-        assert_eq!(merged.user.as_deref(), Some("app"));
+        let merged = settings("base-image = 'a'\nprebuild = ['test']")
+            .over(settings("base-image = 'b'\nprebuild = ['build', 'doc']\nuser = 'app'"));
+        assert_eq!(merged, settings("base-image = 'a'\nprebuild = ['test']\nuser = 'app'"));
     }
 
     #[test]
-    fn defaults_are_the_documented_ones() {
-        let options = Options::default();
-        assert_eq!(options.base_image.to_string(), "rust:1-bookworm");
-        assert_eq!((options.workdir.as_str(), options.install_binaries), ("/workspace", true));
-        assert_eq!(options.outputs, [Output::Load]);
-    }
-
-    fn with_arguments(arguments: &[&str]) -> Result<Options> {
-        Settings::default().options(arguments.iter().map(|argument| (*argument).to_owned()).collect())
+    fn variables_of_the_image_are_merged_by_name() {
+        let higher = settings("env = { A = '1', B = '1' }");
+        let lower = settings("env = { B = '2', C = '2' }");
+        assert_eq!(higher.clone().over(lower.clone()), settings("env = { A = '1', B = '1', C = '2' }"));
+        assert_eq!(higher.clone().over(Settings::default()), higher);
+        assert_eq!(Settings::default().over(lower.clone()), lower);
     }
 
     #[test]
-    fn further_arguments_are_the_same_however_they_are_written() -> Result<()> {
-        let joined = with_arguments(&["--cache-to=type=local,dest=x", "--pull", "--network=host"])?.buildx_args;
-        assert_eq!(
-            with_arguments(&["--cache-to", "type=local,dest=x", "--pull", "--network", "host"])?.buildx_args,
-            joined
+    fn a_variable_says_what_the_key_says() -> Result<()> {
+        let variables = [
+            ("RUNTIME_IMAGE_KIND", "custom"),
+            ("RUNTIME_IMAGE_PLATFORM", "linux/amd64,linux/arm64"),
+            ("RUNTIME_IMAGE_APT_PACKAGE", "cmake\ngit"),
+            ("RUNTIME_IMAGE_ENV", "A=b=c\nD="),
+            ("RUNTIME_IMAGE_CMD", "[\"a\", \"b c\"]"),
+            ("RUNTIME_IMAGE_PUSH", "yes"),
+            ("RUNTIME_IMAGE_PROJECT_VERSION", "1.0"),
+            ("RUNTIME_IMAGE_PREBUILD", "-v build"),
+            ("RUNTIME_IMAGE_USER", ""),
+        ];
+        let expected = settings(
+            "kind = 'custom'\nplatform = ['linux/amd64', 'linux/arm64']\napt-packages = ['cmake', 'git']\n\
+             env = { A = 'b=c', D = '' }\ncmd = ['a', 'b c']\npush = true\nversion = '1.0'\nprebuild = ['-v build']",
         );
+        assert_eq!(from_environment(&variables)?, expected);
         Ok(())
-    }
-
-    #[rstest]
-    #[case(&["--provenance", "max"], true)]
-    #[case(&["--attest=type=sbom"], true)]
-    #[case(&["--sbom"], true)]
-    #[case(&["--provenance", "false"], false)]
-    #[case(&["--provenance=0"], false)]
-    #[case(&["--provenance=False"], false)]
-    #[case(&["--attest", "type=provenance,disabled=true"], false)]
-    #[case(&["--pull"], false)]
-    fn attestations_of_the_users_own_are_known(#[case] arguments: &[&str], #[case] expected: bool) -> Result<()> {
-        let options = with_arguments(arguments)?;
-        assert_eq!(options.attests(), expected);
-        assert_eq!(Options { reproducible: true, ..options }.check().is_err(), expected);
-        Ok(())
-    }
-
-    #[rstest]
-    #[case(&["--build-context=assets=../assets"])]
-    #[case(&["--build-context", "deps=docker-image://x"])]
-    #[case(&["--label", "dev.runtime-image.lock-hash=x"])]
-    #[case(&["--label=org.opencontainers.image.base.digest=x"])]
-    #[case(&["--check"])]
-    #[case(&["--call=lint"])]
-    #[case(&["../other", "--label"])]
-    #[case(&["-Dt", "x"])]
-    #[case(&["-tx"])]
-    fn what_would_make_a_name_lie_is_not_passed_on(#[case] arguments: &[&str]) {
-        assert_eq!(with_arguments(arguments).expect_err("it was allowed").exit_code(), 2);
-        assert!(with_arguments(&["--label", "team=x"]).is_ok());
     }
 
     #[test]
-    fn platforms_are_normalised_sorted_and_deduplicated() -> Result<()> {
-        let platform = ["linux/arm64", "amd64", "linux/amd64"].map(str::to_owned).to_vec();
-        let options = Settings { platform: Some(platform), ..Default::default() }.options(Vec::new())?;
-        assert_eq!(crate::image::platform::joined(&options.platforms), "linux/amd64,linux/arm64");
-        Ok(())
+    fn a_wrong_variable_is_named() {
+        let error = from_environment(&[("RUNTIME_IMAGE_KIND", "cargoo")]).expect_err("it was taken");
+        assert_eq!(error.to_string(), "wrong value in the variable `RUNTIME_IMAGE_KIND`");
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        assert!(cause.starts_with("invalid value 'cargoo' for '--kind <KIND>'"), "{cause}");
     }
 
-    #[rstest]
-    #[case(r#"build-arg = ["novalue"]"#)]
-    #[case(r#"build-arg = ["1A=x"]"#)]
-    #[case(r#"apt-packages = ["a b"]"#)]
-    #[case(r#"apt-packages = ["-y"]"#)]
-    #[case(r#"prebuild = ["build\nrm"]"#)]
-    #[case(r#"workdir = "relative""#)]
-    #[case(r#"workdir = "/""#)]
-    #[case(r#"user = "a b""#)]
-    #[case(r#"env = { "A B" = "x" }"#)]
-    #[case(r#"ca-bundle = "/no/such/file""#)]
-    #[case("load = false")]
-    #[case("registry-timeout = 0")]
-    #[case("push = true")]
-    #[case("reproducible = true\nprovenance = \"max\"")]
-    fn a_wrong_value_is_a_usage_error(#[case] text: &str) {
-        let settings: Settings = toml::from_str(text).expect("the test's TOML is valid");
-        assert_eq!(settings.options(Vec::new()).expect_err(text).exit_code(), 2);
+    #[test]
+    fn no_two_keys_share_a_name() {
+        let mut names: Vec<&str> = KEYS.iter().flat_map(|key| [key.name, key.flag]).collect();
+        names.sort_unstable();
+        names.dedup();
+        let doubled = KEYS.iter().filter(|key| key.name == key.flag).count();
+        assert_eq!(names.len(), 2 * KEYS.len() - doubled);
     }
 
-    #[rstest]
-    #[case("--tag=x")]
-    #[case("-t")]
-    #[case("--output")]
-    fn buildx_arguments_that_would_make_the_name_a_lie_are_refused(#[case] argument: &str) {
-        let error = Settings::default().options(vec![argument.to_owned()]).expect_err(argument);
-        assert_eq!(error.exit_code(), 2);
+    #[test]
+    fn a_key_of_another_kind_is_refused_by_name() {
+        let error = settings("stages = 2").refuse_keys_of_other_kinds(ProjectKind::Cargo).expect_err("it was taken");
+        assert_eq!(error.to_string(), "`stages` means nothing for a project of kind `cargo`");
+        assert!(settings("stages = 2").refuse_keys_of_other_kinds(ProjectKind::Custom).is_ok());
     }
 }

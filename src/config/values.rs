@@ -1,10 +1,14 @@
 //! What keys of the configuration can hold, where that is more than text.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use camino::Utf8PathBuf;
 use clap::ValueEnum;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+
+use crate::error::{Error, Result};
 
 /// What a project is, which decides how its image is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -89,6 +93,250 @@ pub enum Cmd {
     Exec(Vec<String>),
 }
 
+impl From<&str> for Cmd {
+    /// As in a Dockerfile: a JSON list of words is run as it is, anything else is a line for a shell.
+    fn from(text: &str) -> Self {
+        serde_json::from_str(text).map_or_else(|_| Self::Shell(text.to_owned()), Self::Exec)
+    }
+}
+
+/// How buildx shows the progress of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Progress {
+    /// As suits where it is shown.
+    Auto,
+    /// Line by line.
+    Plain,
+    /// Redrawn on a terminal.
+    Tty,
+    /// Not at all.
+    Quiet,
+    /// As JSON objects.
+    Rawjson,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Auto => "auto",
+            Self::Plain => "plain",
+            Self::Tty => "tty",
+            Self::Quiet => "quiet",
+            Self::Rawjson => "rawjson",
+        })
+    }
+}
+
+/// Whether a word turns something off, as Go's `strconv.ParseBool` reads it, which buildx uses.
+pub fn turns_off(word: &str) -> bool {
+    matches!(word.to_ascii_lowercase().as_str(), "false" | "f" | "0")
+}
+
+fn turns_on(word: &str) -> bool {
+    matches!(word.to_ascii_lowercase().as_str(), "true" | "t" | "1")
+}
+
+/// What is attached of how an image was built: the value of buildx's `--provenance`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance(String);
+
+impl Provenance {
+    /// `true`, `min`, `max`, or fields such as `mode=max`; nothing for `false`.
+    ///
+    /// # Errors
+    /// When it is none of these.
+    pub fn parse(text: &str) -> Result<Option<Self>> {
+        let value = match text {
+            _ if turns_off(text) => return Ok(None),
+            _ if turns_on(text) => "true".to_owned(),
+            "min" | "max" => format!("mode={text}"),
+            _ if text.contains('=') => text.to_owned(),
+            _ => {
+                return Err(Error::usage(format!("invalid provenance {text:?}"))
+                    .hint("provenance is `true`, `false`, `min` or `max`"));
+            }
+        };
+        Ok(Some(Self(value)))
+    }
+}
+
+impl fmt::Display for Provenance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// What is attached of an image's content: the value of buildx's `--sbom`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sbom(String);
+
+impl Sbom {
+    /// `true`, or `generator=IMAGE`; nothing for `false`.
+    ///
+    /// # Errors
+    /// When it is none of these.
+    pub fn parse(text: &str) -> Result<Option<Self>> {
+        match text {
+            _ if turns_off(text) => Ok(None),
+            _ if turns_on(text) => Ok(Some(Self("true".to_owned()))),
+            _ if text.contains('=') => Ok(Some(Self(text.to_owned()))),
+            _ => Err(Error::usage(format!("invalid bill of materials {text:?}"))
+                .hint("`sbom` is `true`, `false` or `generator=IMAGE`")),
+        }
+    }
+}
+
+impl fmt::Display for Sbom {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Whether `name` can name a variable: letters, digits and `_`, not starting with a digit.
+fn is_variable_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
+}
+
+/// A variable of the image and of the build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// What may be no name is refused when options are made.
+    pub name: String,
+    /// One line.
+    pub value: String,
+}
+
+impl Variable {
+    /// Refuses what a Dockerfile could not set.
+    ///
+    /// # Errors
+    /// When the name is none, or the value has more than one line.
+    pub fn refuse_what_cannot_be_set(&self) -> Result<()> {
+        let Self { name, value } = self;
+        if !is_variable_name(name) {
+            return Err(Error::usage(format!("invalid variable name {name:?} in `env`"))
+                .hint("a name is letters, digits and `_`, not starting with a digit"));
+        }
+        if value.contains('\n') {
+            return Err(Error::usage(format!("`env.{name}` has more than one line: {value:?}")));
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Variable {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, value) = text.split_once('=').ok_or_else(|| Error::usage("a variable reads `NAME=VALUE`"))?;
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+    }
+}
+
+/// A table of variables, as files have it.
+pub(super) fn variables<'de, D: Deserializer<'de>>(table: D) -> Result<Option<Vec<Variable>>, D::Error> {
+    let table = BTreeMap::<String, String>::deserialize(table)?;
+    Ok(Some(table.into_iter().map(|(name, value)| Variable { name, value }).collect()))
+}
+
+/// A build argument for the Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildArg {
+    /// Letters, digits and `_`.
+    pub name: String,
+    /// Any text.
+    pub value: String,
+}
+
+impl FromStr for BuildArg {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once('=') {
+            Some((name, value)) if is_variable_name(name) => {
+                Ok(Self { name: name.to_owned(), value: value.to_owned() })
+            }
+            _ => Err(Error::usage(format!("invalid build argument {text:?}"))
+                .hint("a build argument reads `KEY=VALUE`, `KEY` being letters, digits and `_`")),
+        }
+    }
+}
+
+impl fmt::Display for BuildArg {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}={}", self.name, self.value)
+    }
+}
+
+/// A secret as buildx and podman take it: `id=NAME[,src=PATH|,env=NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// The file below `/run/secrets/` in which steps see it.
+    pub id: String,
+    text: String,
+}
+
+impl Secret {
+    /// A secret that is a file of this machine.
+    pub fn of_file(id: &str, file: &camino::Utf8Path) -> Self {
+        Self { id: id.to_owned(), text: format!("id={id},src={file}") }
+    }
+}
+
+impl FromStr for Secret {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let fields = text.split(',').map(|field| field.trim().trim_matches('"'));
+        let id = fields.filter_map(|field| field.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("id"));
+        match id {
+            Some((_, id)) if is_plain(id) => Ok(Self { id: id.to_owned(), text: text.to_owned() }),
+            _ => Err(Error::usage(format!("invalid secret {text:?}"))
+                .hint("a secret reads `id=NAME[,src=PATH|,env=NAME]`, `NAME` being letters, digits and `_ - .`")),
+        }
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+/// An SSH agent's socket or a key as buildx and podman take it: `default`, or `ID[=SOCKET|=KEY[,KEY]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ssh {
+    /// What steps call it.
+    pub id: String,
+    text: String,
+}
+
+impl FromStr for Ssh {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let id = text.split('=').next().unwrap_or_default();
+        if !is_plain(id) {
+            return Err(Error::usage(format!("invalid SSH agent or key {text:?}"))
+                .hint("it reads `default`, or `ID[=SOCKET|=KEY]`, `ID` being letters, digits and `_ - .`"));
+        }
+        Ok(Self { id: id.to_owned(), text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for Ssh {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+/// Whether a word can stand in a Dockerfile's line without a second meaning.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+}
+
 /// Where a built image goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Output {
@@ -97,4 +345,43 @@ pub enum Output {
     Load,
     /// To the registry that the repository names.
     Push,
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("false", None)]
+    #[case("0", None)]
+    #[case("F", None)]
+    #[case("true", Some("true"))]
+    #[case("1", Some("true"))]
+    #[case("max", Some("mode=max"))]
+    #[case("mode=max,builder-id=x", Some("mode=max,builder-id=x"))]
+    fn provenance_is_what_buildx_understands(#[case] text: &str, #[case] expected: Option<&str>) -> Result<()> {
+        assert_eq!(Provenance::parse(text)?.map(|provenance| provenance.to_string()).as_deref(), expected);
+        assert!(Provenance::parse("maximal").is_err() && Sbom::parse("spdx").is_err());
+        Ok(())
+    }
+
+    #[rstest]
+    #[case("id=token", Some("token"))]
+    #[case("type=env,ID=token,env=X", Some("token"))]
+    #[case("\"id=token\",src=x", Some("token"))]
+    #[case("id=tok touch /PWNED; true ", None)]
+    #[case("src=x", None)]
+    #[case("id=", None)]
+    fn a_secret_has_an_id_that_is_a_word(#[case] text: &str, #[case] id: Option<&str>) {
+        assert_eq!(text.parse::<Secret>().ok().map(|secret| secret.id).as_deref(), id);
+    }
+
+    #[test]
+    fn a_command_reads_as_in_a_dockerfile() {
+        assert_eq!(Cmd::from("a b"), Cmd::Shell("a b".to_owned()));
+        assert_eq!(Cmd::from(r#"["a", "b"]"#), Cmd::Exec(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(Cmd::from("[ -f x ] && y"), Cmd::Shell("[ -f x ] && y".to_owned()));
+    }
 }

@@ -112,39 +112,63 @@ impl From<&StoredImage> for Confirmed {
     }
 }
 
+/// By what an image of the same content is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentKey {
+    /// The label that tells.
+    pub label: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Whether an image without the label is taken for one of the same content.
+    pub unlabelled: bool,
+}
+
+impl ContentKey {
+    /// Whether `image` is of the same content.
+    pub fn is_of(&self, image: &StoredImage) -> bool {
+        image.labels.get(self.label).map_or(self.unlabelled, |value| *value == self.value)
+    }
+}
+
 /// A name for the result of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResultName {
     /// The name.
     pub name: ImageName,
-    /// The label by which an image of the same content is known, and its value.
-    pub key: (&'static str, String),
-    /// Whether an image without that label is taken for one of the same content.
-    pub unlabelled: bool,
+    /// By what an image of the same content is known.
+    pub key: ContentKey,
     /// Whether the name may be taken from an image of other content.
     pub moves: bool,
 }
 
+/// What happens to a name that an image has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The image is of the same content: its other platforms keep the name.
+    Keep,
+    /// The image is of other content, and loses the name.
+    Replace,
+    /// The image is of other content, and the name may not be taken from it.
+    Refuse,
+}
+
 impl ResultName {
-    /// Whether an image that already has the name is of the same content.
-    pub fn is_of_same_content(&self, image: &StoredImage) -> bool {
-        image.labels.get(self.key.0).map_or(self.unlabelled, |value| *value == self.key.1)
+    /// What happens to the name if `image` has it.
+    pub fn taken_by(&self, image: &StoredImage) -> Taken {
+        match (self.key.is_of(image), self.moves) {
+            (true, _) => Taken::Keep,
+            (false, true) => Taken::Replace,
+            (false, false) => Taken::Refuse,
+        }
     }
 
-    /// Whether an image that already has the name is of the same content, so that its other platforms stay.
-    ///
-    /// # Errors
-    /// When it is of other content, and the name may not be taken from it.
-    pub fn may_be_given_to_what_is_like(&self, image: &StoredImage) -> Result<bool> {
-        let same = self.is_of_same_content(image);
-        if same || self.moves {
-            return Ok(same);
-        }
-        Err(Error::failed(format!(
-            "`{self}` was taken by an image of other content while this one was built: its label `{}` is not `{}`",
-            self.key.0, self.key.1
+    /// The error of [`Taken::Refuse`].
+    pub fn refusal(&self) -> Error {
+        let ContentKey { label, value, .. } = &self.key;
+        Error::failed(format!(
+            "`{self}` was taken by an image of other content while this one was built: its label `{label}` is not `{value}`"
         ))
-        .hint("find out who made it, or replace it with `--force-rebuild`"))
+        .hint("find out who made it, or replace it with `--force-rebuild`")
     }
 }
 

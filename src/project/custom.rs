@@ -9,15 +9,17 @@ use serde::Serialize;
 
 use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
-use crate::config::values::{ProjectKind, Version};
+use crate::config::values::{BuildArg, ProjectKind, Version};
 use crate::error::{Context as _, Error, Result};
 use crate::image::platform::Platform;
+use crate::project::kind::Kind;
 use crate::project::read::{Project, below, cached_build_folders, local_repository};
 use crate::staging::dockerfile::{copies_code, declares, split_after_deps};
 use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
 use crate::staging::staged::staged_sources;
 use crate::staging::steps::{cmd_text, mounts, trust, user_to_create};
-use crate::staging::template::{Parts, Template};
+use crate::staging::template::{FileDates, Parts, Template};
+use crate::system::cargo::CargoCall;
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
 
@@ -52,108 +54,24 @@ struct TemplateContext {
 }
 
 impl Folder {
-    /// The project in `root`.
-    pub fn at(root: Utf8PathBuf) -> Self {
-        Self { root }
+    /// Whether `folder` holds the file that describes such a project.
+    pub(crate) fn is_at(folder: &Utf8Path) -> bool {
+        folder.join(CONFIG_FILE).is_file()
     }
 
-    /// The project's folder.
-    pub fn root(&self) -> &Utf8Path {
-        &self.root
-    }
-
-    /// Whether all is there that has no default.
+    /// The project at or above `start`, or else `start`: flags alone can describe it.
     ///
     /// # Errors
-    /// A usage error that names the key and shows it.
-    pub fn check(&self, settings: &Settings) -> Result<()> {
-        if settings.base_image.is_none() {
-            return Err(self.missing("base-image", "`base-image = \"debian:bookworm\"`"));
-        }
-        if settings.project_version.is_none() {
-            return Err(self.missing("version", VERSION_EXAMPLE));
-        }
-        Ok(())
+    /// None.
+    #[allow(clippy::unnecessary_wraps, reason = "as the other kinds are opened")]
+    pub(crate) fn open(start: &Utf8Path, _: CargoCall, _: &Interrupt) -> Result<Box<dyn Kind>> {
+        let root = start.ancestors().find(|folder| Self::is_at(folder)).unwrap_or(start);
+        Ok(Box::new(Self { root: root.to_owned() }))
     }
 
     fn missing(&self, key: &str, example: &str) -> Error {
         Error::usage(format!("the project in `{}` has no `{key}`", self.root))
             .hint(format!("add it to `{CONFIG_FILE}`: {example}"))
-    }
-
-    /// Reads the project.
-    ///
-    /// # Errors
-    /// When a file cannot be read or staged, a key names what is not there, or the template is wrong.
-    pub fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
-        let root = &self.root;
-        let (all, locked) = self.files(options, interrupt)?;
-        let selected = selected(&all, &options.source, "source")?;
-        warn_of_secrets(&selected, terminal);
-        let version = self.version(options)?;
-        let context = TemplateContext {
-            kind: ProjectKind::Custom.to_string(),
-            version: version.clone(),
-            platforms: options.platforms.iter().map(Platform::to_string).collect(),
-            lock_files: locked.iter().map(|file| file.path.to_string()).collect(),
-            extra_deps: options.extra_deps.clone().unwrap_or_default(),
-            enable_browser: options.enable_browser,
-            env: options.env.clone(),
-            apt_packages: options.apt_packages.clone(),
-            prebuild: options.prebuild.clone().unwrap_or_default(),
-            build_arguments: options.build_argument_names(),
-            workdir: options.workdir.clone(),
-            user: options.user.clone(),
-            user_to_create: options.user.as_deref().and_then(user_to_create),
-            cmd: options.cmd.as_ref().map(cmd_text),
-            mounts: mounts(options),
-            trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
-        };
-        let template = match &options.template {
-            None => Template::custom(&context),
-            Some(path) => {
-                let text = fs::read_to_string(path).context(|| format!("cannot read the template `{path}`"))?;
-                let name = path.strip_prefix(root).unwrap_or(path);
-                let template = Template::strict(name.as_str(), text, &context);
-                warn_of_unused(options, &template, terminal)?;
-                template
-            }
-        };
-        let dockerfile = template.hashed(&options.pinned_base_image().to_string())?;
-        let (dependencies, sources) = stages(&dockerfile, options.stages, &template)?;
-        let has_deps_stage = sources.is_some();
-        let declared = |argument: &&String| {
-            let name = argument.split('=').next().unwrap_or_default();
-            declares(dependencies, name)
-        };
-        Ok(Project {
-            kind: ProjectKind::Custom,
-            root: root.clone(),
-            name: root.file_name().unwrap_or_default().to_owned(),
-            version,
-            default_repository: local_repository(root.file_name().unwrap_or_default()),
-            build_folders: cached_build_folders(root),
-            code: staged_sources(root, &selected),
-            deps: staged_sources(root, &locked),
-            locked: staged_sources(root, &locked),
-            system: Vec::new(),
-            hashed: Parts {
-                system: format!("{}\0{dependencies}", template.text()),
-                dependencies: String::new(),
-                runtime: sources.unwrap_or_default().to_owned(),
-            },
-            has_deps_stage,
-            dependency_args: options
-                .extra_build_args
-                .iter()
-                .filter(|argument| !has_deps_stage || declared(argument))
-                .cloned()
-                .collect(),
-            tiers: template.tiers(has_deps_stage, false)?,
-            template,
-            original: None,
-            config: None,
-        })
     }
 
     /// All files of the project, and its lock files.
@@ -196,6 +114,95 @@ impl Folder {
             return Err(wrong("it is not one line".to_owned()).hint("name the value's place with `key`"));
         }
         Ok(version)
+    }
+}
+
+impl Kind for Folder {
+    fn kind(&self) -> ProjectKind {
+        ProjectKind::Custom
+    }
+
+    fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    fn refuse_incomplete(&self, settings: &Settings) -> Result<()> {
+        if settings.base_image.is_none() {
+            return Err(self.missing("base-image", "`base-image = \"debian:bookworm\"`"));
+        }
+        if settings.project_version.is_none() {
+            return Err(self.missing("version", VERSION_EXAMPLE));
+        }
+        Ok(())
+    }
+
+    fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
+        let root = &self.root;
+        let (all, locked) = self.files(options, interrupt)?;
+        let selected = selected(&all, &options.source, "source")?;
+        warn_of_secrets(&selected, terminal);
+        let version = self.version(options)?;
+        let context = TemplateContext {
+            kind: ProjectKind::Custom.to_string(),
+            version: version.clone(),
+            platforms: options.platforms.iter().map(Platform::to_string).collect(),
+            lock_files: locked.iter().map(|file| file.path.to_string()).collect(),
+            extra_deps: options.extra_deps.clone().unwrap_or_default(),
+            enable_browser: options.enable_browser,
+            env: options.env.clone(),
+            apt_packages: options.apt_packages.clone(),
+            prebuild: options.prebuild.clone().unwrap_or_default(),
+            build_arguments: options.build_argument_names(),
+            workdir: options.workdir.clone(),
+            user: options.user.clone(),
+            user_to_create: options.user.as_deref().and_then(user_to_create),
+            cmd: options.cmd.as_ref().map(cmd_text),
+            mounts: mounts(options),
+            trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
+        };
+        let template = match &options.template {
+            None => Template::custom(&context),
+            Some(path) => {
+                let text = fs::read_to_string(path).context(|| format!("cannot read the template `{path}`"))?;
+                let name = path.strip_prefix(root).unwrap_or(path);
+                let template = Template::strict(name.as_str(), text, &context);
+                warn_of_unused(options, &template, terminal)?;
+                template
+            }
+        };
+        let dockerfile = template.hashed(&options.pinned_base_image().to_string())?;
+        let (dependencies, sources) = stages(&dockerfile, options.stages, &template)?;
+        let has_deps_stage = sources.is_some();
+        let declared = |argument: &&BuildArg| declares(dependencies, &argument.name);
+        Ok(Project {
+            kind: ProjectKind::Custom,
+            root: root.clone(),
+            name: root.file_name().unwrap_or_default().to_owned(),
+            version,
+            default_repository: local_repository(root.file_name().unwrap_or_default()),
+            build_folders: cached_build_folders(root),
+            code: staged_sources(root, &selected),
+            deps: staged_sources(root, &locked),
+            locked: staged_sources(root, &locked),
+            system: Vec::new(),
+            hashed: Parts {
+                system: format!("{}\0{dependencies}", template.text()),
+                dependencies: String::new(),
+                runtime: sources.unwrap_or_default().to_owned(),
+            },
+            dates: FileDates::OfTheirMaking,
+            has_deps_stage,
+            dependency_args: options
+                .extra_build_args
+                .iter()
+                .filter(|argument| !has_deps_stage || declared(argument))
+                .cloned()
+                .collect(),
+            tiers: template.tiers(has_deps_stage, false)?,
+            template,
+            original: None,
+            config: None,
+        })
     }
 }
 

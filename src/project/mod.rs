@@ -3,5 +3,6 @@
 pub mod cargo;
 pub mod custom;
 pub mod find;
+pub mod kind;
 pub mod openhands;
 pub mod read;

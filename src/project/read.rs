@@ -3,14 +3,14 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::options::Options;
-use crate::config::values::ProjectKind;
+use crate::config::values::{BuildArg, ProjectKind};
 use crate::error::Result;
 use crate::hash::{FieldHasher, md5_hex};
 use crate::image::name::ImageName;
 use crate::image::naming::{Naming, OriginalRules, runtime_image_repo_and_tag};
 use crate::image::tags::{Hashes, Tags, Tiers};
 use crate::staging::staged::StagedFile;
-use crate::staging::template::{Parts, Template};
+use crate::staging::template::{FileDates, Parts, Template};
 use crate::system::environment::user_caches;
 
 /// A project, read from disk.
@@ -40,10 +40,12 @@ pub struct Project {
     pub template: Template,
     /// The Dockerfile that builds from the base image, as it is hashed.
     pub hashed: Parts,
+    /// Who gives the files of its images their dates.
+    pub dates: FileDates,
     /// Whether it has a stage `deps`, whose image holds no sources.
     pub has_deps_stage: bool,
     /// The build arguments that the dependencies see.
-    pub dependency_args: Vec<String>,
+    pub dependency_args: Vec<BuildArg>,
     /// On what its images can be built.
     pub tiers: Tiers,
     /// The hashes of an OpenHands tree, as the original computes them.
@@ -74,9 +76,9 @@ impl Project {
             system.field("buildx argument", argument);
         }
         for argument in &self.dependency_args {
-            system.field("build argument", argument);
+            system.field("build argument", argument.to_string());
         }
-        if options.reproducible && self.kind != ProjectKind::Cargo {
+        if options.reproducible && self.dates == FileDates::OfTheirMaking {
             // The builder dates all files.
             system.field("reproducible", "");
         }
@@ -94,7 +96,7 @@ impl Project {
         let mut source = FieldHasher::new("source");
         source.field("dockerfile", &self.hashed.runtime);
         for argument in &options.extra_build_args {
-            source.field("build argument", argument);
+            source.field("build argument", argument.to_string());
         }
         for argument in options.attestations() {
             source.field("attestation", argument);

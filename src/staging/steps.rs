@@ -15,7 +15,7 @@ pub fn user_to_create(user: &str) -> Option<String> {
 
 /// What the steps that fetch see: the secrets, readable for every user of the build, and the SSH agent.
 pub fn mounts(options: &Options) -> String {
-    let ids = options.secrets.iter().filter_map(|secret| secret.split(',').find_map(|part| part.strip_prefix("id=")));
+    let ids = options.secrets.iter().map(|secret| secret.id.as_str());
     let bundle = options.ca_bundle.iter().map(|_| CA_BUNDLE_SECRET);
     let secrets = ids.chain(bundle).map(|id| format!("--mount=type=secret,id={id},mode=0444 "));
     secrets.chain(options.ssh.first().map(|_| "--mount=type=ssh ".to_owned())).collect()

@@ -28,6 +28,16 @@ pub struct Template {
     undefined: UndefinedBehavior,
 }
 
+/// Who gives the files of an image their dates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileDates {
+    /// The template's steps: all that they leave has a date that is the same at every build.
+    #[default]
+    Constant,
+    /// Whatever command makes a file. Dates may matter, as those of Python's compiled modules.
+    OfTheirMaking,
+}
+
 /// The text of a Dockerfile, in the parts that are hashed for different names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Parts {

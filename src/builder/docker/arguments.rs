@@ -10,10 +10,11 @@ use crate::builder::runtime_builder::BuildRequest;
 use crate::config::cache::is_inline;
 use crate::config::options::Options;
 use crate::config::passed_on::is_about_provenance;
-use crate::config::values::{Output, ProjectKind};
+use crate::config::values::{Output, Progress, Secret, Ssh};
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
 use crate::staging::steps::CA_BUNDLE_SECRET;
+use crate::staging::template::FileDates;
 
 /// Passed on as build arguments by name. BuildKit predefines them, keeps them out of its cache keys and out of images.
 const PROXY_VARIABLES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
@@ -27,22 +28,23 @@ pub struct BuildxSettings {
     /// The builder instance.
     pub builder: Option<String>,
     /// The progress output.
-    pub progress: Option<String>,
+    pub progress: Option<Progress>,
     /// Cache sources.
     pub cache_from: Vec<String>,
     /// Cache destinations.
     pub cache_to: Vec<String>,
     /// Secrets, the CA bundle among them.
-    pub secrets: Vec<String>,
+    pub secrets: Vec<Secret>,
     /// SSH sockets or keys.
-    pub ssh: Vec<String>,
+    pub ssh: Vec<Ssh>,
     /// Build arguments that are passed on by name, their values being in the environment.
     pub proxies: Vec<String>,
     /// Arguments for what is attached to the image.
     pub attestations: Vec<String>,
     /// Whether anything is, by these or further arguments.
     pub attests: bool,
-    /// Whether the exporter dates all files back; what it dates them to is in the environment.
+    /// Whether files whose dates are those of their making are dated back by the exporter; what it dates them to is in the
+    /// environment.
     pub rewrite: bool,
     /// Further arguments.
     pub extra: Vec<String>,
@@ -58,12 +60,12 @@ pub struct BuildxSettings {
 
 impl BuildxSettings {
     pub(super) fn new(options: &Options, quiet: bool) -> Self {
-        let bundle = options.ca_bundle.iter().map(|path| format!("id={CA_BUNDLE_SECRET},src={path}"));
+        let bundle = options.ca_bundle.iter().map(|path| Secret::of_file(CA_BUNDLE_SECRET, path));
         let proxies = PROXY_VARIABLES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
         Self {
             outputs: options.outputs.clone(),
             builder: options.builder.clone(),
-            progress: options.progress.clone().or_else(|| quiet.then(|| "plain".to_owned())),
+            progress: options.progress.or(quiet.then_some(Progress::Plain)),
             cache_from: options.cache_from.clone(),
             cache_to: options.cache_to.clone(),
             secrets: options.secrets.iter().cloned().chain(bundle).collect(),
@@ -71,8 +73,7 @@ impl BuildxSettings {
             proxies: proxies.filter(|name| std::env::var_os(name).is_some()).collect(),
             attestations: options.attestations().collect(),
             attests: options.attests(),
-            // Templates of the kind `cargo` date back what they make, whoever builds them.
-            rewrite: options.reproducible && options.kind != Some(ProjectKind::Cargo),
+            rewrite: options.reproducible,
             extra: options.buildx_args.clone(),
             cache_export: options.cache.is_exported() || options.cache_exports().any(|export| !is_inline(export)),
             ask_registry: options.names_a_registry(),
@@ -85,13 +86,18 @@ impl BuildxSettings {
         self.outputs.contains(&Output::Push)
     }
 
-    pub(super) fn wanted<'a>(&self, platforms: &'a [Platform]) -> Wanted<'a> {
+    /// Whether the exporter has to date the files of such a result.
+    fn rewrites(&self, dates: FileDates) -> bool {
+        self.rewrite && dates == FileDates::OfTheirMaking
+    }
+
+    pub(super) fn wanted<'a>(&self, platforms: &'a [Platform], dates: FileDates) -> Wanted<'a> {
         Wanted {
             platforms,
             load: self.outputs.contains(&Output::Load),
             cache_export: self.cache_export,
             attestations: self.attests,
-            rewrite: self.rewrite,
+            rewrite: self.rewrites(dates),
         }
     }
 }
@@ -115,8 +121,19 @@ pub fn build_arguments(
     metadata_file: &Utf8Path,
 ) -> Vec<OsString> {
     // Destructured, so that a new field cannot be forgotten.
-    let BuildRequest { context, target, deps_image, names, output: _, labels, platforms, cache, no_cache, build_args } =
-        request;
+    let BuildRequest {
+        context,
+        target,
+        deps_image,
+        names,
+        output: _,
+        labels,
+        platforms,
+        dates,
+        cache,
+        no_cache,
+        build_args,
+    } = request;
     let BuildxSettings {
         outputs: _,
         builder,
@@ -128,7 +145,7 @@ pub fn build_arguments(
         proxies,
         attestations,
         attests: _,
-        rewrite,
+        rewrite: _,
         extra,
         cache_export: _,
         ask_registry: _,
@@ -147,15 +164,16 @@ pub fn build_arguments(
     labels.iter().for_each(|(name, value)| add("--label", &format!("{name}={value}")));
     target.iter().for_each(|stage| add("--target", stage));
     deps_image.iter().for_each(|image| add("--build-context", &format!("deps=docker-image://{image}")));
-    build_args.iter().for_each(|argument| add("--build-arg", argument));
+    build_args.iter().for_each(|argument| add("--build-arg", &argument.to_string()));
     proxies.iter().for_each(|name| add("--build-arg", name));
-    secrets.iter().for_each(|secret| add("--secret", secret));
-    ssh.iter().for_each(|ssh| add("--ssh", ssh));
+    secrets.iter().for_each(|secret| add("--secret", &secret.to_string()));
+    ssh.iter().for_each(|ssh| add("--ssh", &ssh.to_string()));
     cache.from.iter().chain(cache_from).for_each(|cache| add("--cache-from", cache));
     cache.to.iter().chain(cache_to).for_each(|cache| add("--cache-to", cache));
-    progress.iter().for_each(|progress| add("--progress", progress));
+    progress.iter().for_each(|progress| add("--progress", &progress.to_string()));
     add("--metadata-file", metadata_file.as_str());
-    let rewritten = if *rewrite { ",rewrite-timestamp=true" } else { "" };
+    let rewrite = settings.rewrites(*dates);
+    let rewritten = if rewrite { ",rewrite-timestamp=true" } else { "" };
     match exporter {
         Exporter::Load => arguments.push("--load".to_owned()),
         Exporter::Push(_) if !rewrite => arguments.push("--push".to_owned()),
@@ -219,17 +237,17 @@ mod tests {
             deps_image: Some("localhost/x:rt_1".parse()?),
             platforms: vec![Platform::new("linux", "amd64", None), Platform::new("linux", "arm64", None)],
             no_cache: true,
-            build_args: vec!["A=b c".to_owned()],
+            build_args: vec!["A=b c".parse()?],
             cache: CacheArguments { from: one("type=local,src=x"), ..CacheArguments::default() },
             ..request()
         };
         let settings = BuildxSettings {
             builder: Some("team".to_owned()),
-            progress: Some("plain".to_owned()),
+            progress: Some(Progress::Plain),
             cache_from: one("type=gha"),
             cache_to: one("type=gha,mode=max"),
-            secrets: one("id=token"),
-            ssh: one("default"),
+            secrets: vec!["id=token".parse()?],
+            ssh: vec!["default".parse()?],
             proxies: one("http_proxy"),
             attestations: one("--sbom=true"),
             extra: one("--network=host"),
@@ -248,10 +266,11 @@ mod tests {
 
     #[test]
     fn an_image_is_pushed_without_a_name_and_with_all_its_times_the_same() {
+        let request = BuildRequest { dates: FileDates::OfTheirMaking, ..request() };
         let settings =
             BuildxSettings { rewrite: true, attestations: vec!["--provenance=mode=max".into()], ..settings() };
         assert_eq!(
-            line(&request(), &Exporter::ByDigest("r:1/x".to_owned()), &settings),
+            line(&request, &Exporter::ByDigest("r:1/x".to_owned()), &settings),
             "docker buildx build --platform linux/amd64 --metadata-file /tmp/m.json --output \
              type=image,name=r:1/x,push-by-digest=true,name-canonical=true,push=true,rewrite-timestamp=true \
              --provenance=mode=max /build/context"

@@ -20,7 +20,8 @@ use crate::config::values::Output;
 use crate::error::{Context as _, Error, Result};
 use crate::image::name::{ImageName, fitting_tag};
 use crate::image::platform::{Platform, joined};
-use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
+use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage, Taken};
+use crate::staging::template::FileDates;
 use crate::system::command::{Capture, Command, CommandOutput};
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::{Terminal, Verbosity};
@@ -109,7 +110,9 @@ impl BuildxBuilder {
     fn find_to_replace(&self, names: &[ResultName], platforms: &[Platform]) -> Result<Vec<Option<StoredImage>>> {
         let found = self.find_in_engine(&names.iter().map(|name| &name.name).collect::<Vec<_>>(), platforms)?;
         for (name, image) in names.iter().zip(&found) {
-            image.iter().try_for_each(|image| name.may_be_given_to_what_is_like(image).map(drop))?;
+            if image.as_ref().is_some_and(|image| name.taken_by(image) == Taken::Refuse) {
+                return Err(name.refusal());
+            }
         }
         Ok(found)
     }
@@ -312,8 +315,8 @@ impl RuntimeBuilder for BuildxBuilder {
         Ok(store == Store::Registry || self.instance()?.driver == Driver::Docker)
     }
 
-    fn ready(&self, platforms: &[Platform]) -> Result<()> {
-        let wanted = self.settings.wanted(platforms);
+    fn ready(&self, platforms: &[Platform], dates: FileDates) -> Result<()> {
+        let wanted = self.settings.wanted(platforms, dates);
         let store = if wanted.depends_on_the_store() { Some(self.image_store()?) } else { None };
         let instance = self.instance()?;
         check(instance, store, &wanted)?;
@@ -368,7 +371,8 @@ impl RuntimeBuilder for BuildxBuilder {
     }
 
     fn load(&self, name: &ResultName, found: &Confirmed, platforms: &[Platform]) -> Result<Confirmed> {
-        self.ready(platforms)?;
+        // The times of what is pulled are as they are.
+        self.ready(platforms, FileDates::Constant)?;
         let held = |images: Vec<Option<StoredImage>>| images.into_iter().flatten().find(|image| image.holds(platforms));
         let names = std::slice::from_ref(name);
         if let Some(image) = held(self.find_to_replace(names, platforms)?) {

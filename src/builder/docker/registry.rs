@@ -13,7 +13,7 @@ use crate::builder::promise::BuildxMetadata;
 use crate::error::{Error, Result};
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
-use crate::image::stored::{PlatformManifest, ResultName, Store, StoredImage};
+use crate::image::stored::{PlatformManifest, ResultName, Store, StoredImage, Taken};
 use crate::system::command::{Capture, Command, Running};
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
@@ -236,8 +236,10 @@ fn common_labels(images: &[&Value]) -> BTreeMap<String, String> {
 /// What stays of the image that has the name: the descriptors of its manifests for other platforms than these, and of
 /// the attestations that belong to them.
 fn kept(name: &ResultName, image: &StoredImage, platforms: &[Platform]) -> Result<Vec<String>> {
-    if !name.may_be_given_to_what_is_like(image)? {
-        return Ok(Vec::new());
+    match name.taken_by(image) {
+        Taken::Keep => {}
+        Taken::Replace => return Ok(Vec::new()),
+        Taken::Refuse => return Err(name.refusal()),
     }
     let others = image.manifests.iter().filter(|manifest| !platforms.contains(&manifest.platform));
     let others: Vec<&str> = others.map(|manifest| manifest.digest.as_str()).collect();
@@ -252,6 +254,7 @@ fn kept(name: &ResultName, image: &StoredImage, platforms: &[Platform]) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::stored::ContentKey;
 
     fn image() -> ImageName {
         "r.example/x:1".parse().expect("valid")
@@ -276,11 +279,12 @@ mod tests {
         let manifests = vec![manifest("linux/amd64", "sha256:1")?, manifest("linux/arm64", "sha256:2")?];
         let labels = BTreeMap::from([("key".to_owned(), "mine".to_owned())]);
         let existing = StoredImage { manifests, descriptors: index.clone(), labels, ..StoredImage::default() };
-        let mut name = ResultName { name: image(), key: ("key", "mine".to_owned()), unlabelled: false, moves: false };
+        let key = ContentKey { label: "key", value: "mine".to_owned(), unlabelled: false };
+        let mut name = ResultName { name: image(), key, moves: false };
         let amd64 = ["linux/amd64".parse()?];
         assert_eq!(kept(&name, &existing, &amd64)?, [index[1].to_string(), index[3].to_string()]);
 
-        name.key.1 = "other".to_owned();
+        name.key.value = "other".to_owned();
         let error = kept(&name, &existing, &amd64).expect_err("an image of other content would have been replaced");
         assert!(error.to_string().contains("`key`"), "{error}");
         name.moves = true;

@@ -15,11 +15,12 @@ use crate::project::cargo::lock_file::LockFile;
 use crate::project::cargo::manifest::Manifest;
 use crate::project::cargo::toolchain::{TOOLCHAIN_FILES, Toolchain};
 use crate::project::cargo::{dates, manifest};
+use crate::project::kind::Kind;
 use crate::project::read::{Project, below, local_repository};
 use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
 use crate::staging::staged::{StagedFile, staged_sources};
 use crate::staging::steps::{cmd_text, mounts, trust, user_to_create};
-use crate::staging::template::Template;
+use crate::staging::template::{FileDates, Template};
 use crate::system::cargo::CargoCall;
 use crate::system::command::Capture;
 use crate::system::interrupt::Interrupt;
@@ -49,7 +50,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Cargo's own, when there is no manifest or it is wrong.
-    pub fn find(call: CargoCall, interrupt: &Interrupt) -> Result<Self> {
+    pub(crate) fn find(call: CargoCall, interrupt: &Interrupt) -> Result<Self> {
         let command = call.command(&["metadata", "--no-deps", "--format-version", "1"]);
         let output = command.run(Capture::Both, interrupt)?;
         if !output.success {
@@ -65,27 +66,17 @@ impl Workspace {
         Ok(Self { call, metadata })
     }
 
-    /// The workspace's folder.
-    pub fn root(&self) -> &Utf8Path {
-        &self.metadata.workspace_root
+    /// Whether `folder` holds a manifest.
+    pub(crate) fn is_at(folder: &Utf8Path) -> bool {
+        folder.join("Cargo.toml").is_file()
     }
 
-    /// What the tables of the root manifest say.
+    /// The workspace around a folder.
     ///
     /// # Errors
-    /// When a key has the wrong type, or gives another kind.
-    pub fn metadata_settings(&self, terminal: &Terminal) -> Result<Settings> {
-        let package = match self.root_package() {
-            Some(package) => Settings::from_metadata(&package.metadata, "package.metadata", terminal)?,
-            None => Settings::default(),
-        };
-        let workspace = Settings::from_metadata(&self.metadata.workspace_metadata, "workspace.metadata", terminal)?;
-        let settings = package.over(workspace);
-        match settings.kind {
-            None | Some(ProjectKind::Cargo) => Ok(settings),
-            Some(kind) => Err(Error::usage(format!("`{}/Cargo.toml` gives the kind `{kind}`", self.root()))
-                .hint(format!("say it in `{CONFIG_FILE}`, or with `--kind {kind}`"))),
-        }
+    /// As [`find`](Self::find).
+    pub(crate) fn open(_: &Utf8Path, call: CargoCall, interrupt: &Interrupt) -> Result<Box<dyn Kind>> {
+        Ok(Box::new(Self::find(call, interrupt)?))
     }
 
     fn root_package(&self) -> Option<&Package> {
@@ -113,57 +104,6 @@ impl Workspace {
             .map(|package| package.version.to_string())
             .or_else(|| root_manifest.and_then(Manifest::workspace_version))
             .unwrap_or_else(|| highest().map_or_else(|| "0.0.0".to_owned(), |version| version.to_string())))
-    }
-
-    /// Reads the workspace as a project.
-    ///
-    /// # Errors
-    /// When a file cannot be read or staged, a manifest cannot be parsed, `Cargo.lock` is missing or out of date and may
-    /// not be changed, or a path dependency lies outside the workspace.
-    pub fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
-        let root = self.root();
-        let mut sources = self.sources(options, terminal, interrupt)?;
-        warn_of_secrets(&sources, terminal);
-        let manifests = manifest::local_manifests(&sources)?;
-        let members: BTreeMap<Utf8PathBuf, &Package> = self
-            .metadata
-            .workspace_packages()
-            .into_iter()
-            .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
-            .collect::<Result<_>>()?;
-        let config_file = CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
-        let config = config_file.map(Manifest::parse).transpose()?;
-        let target = config_file.zip(config.as_ref()).map(|(file, config)| config.target_folder(&file.path));
-        let target = target.transpose()?.flatten().unwrap_or_else(|| "target".to_owned());
-        let whole = self.whole_packages(&members, &manifests, config.as_ref())?;
-        if !self.lock_file_agrees(&sources, &manifests, &whole, config.as_ref())? {
-            self.update_lock_file(&["update", "--workspace"], "is out of date", terminal, interrupt)?;
-            sources = self.sources(options, terminal, interrupt)?;
-        }
-        let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, config.as_ref())?;
-        let skeleton = self.skeleton(&members, &whole, &inputs)?;
-        let DependencyInputs { locked, system, .. } = inputs;
-        let context = self.template_context(options, &sources, target)?;
-        let template = Template::cargo(&context);
-        Ok(Project {
-            kind: ProjectKind::Cargo,
-            root: root.to_owned(),
-            name: self.name().to_owned(),
-            version: self.version(options, manifests.get(Utf8Path::new("")))?,
-            default_repository: local_repository(self.name()),
-            build_folders: self.metadata.target_directory.join("runtime-image"),
-            code: staged_sources(root, &sources),
-            deps: locked.iter().cloned().chain(skeleton).collect(),
-            locked,
-            system,
-            hashed: template.hashed_blocks(&options.pinned_base_image().to_string())?,
-            has_deps_stage: true,
-            dependency_args: Vec::new(),
-            tiers: template.tiers(true, false)?,
-            template,
-            original: None,
-            config: None,
-        })
     }
 
     fn sources(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
@@ -342,6 +282,78 @@ impl Workspace {
             built: dates::BUILT,
             mounts: mounts(options),
             trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
+        })
+    }
+}
+
+impl Kind for Workspace {
+    fn kind(&self) -> ProjectKind {
+        ProjectKind::Cargo
+    }
+
+    fn root(&self) -> &Utf8Path {
+        &self.metadata.workspace_root
+    }
+
+    /// The tables of the root manifest.
+    fn configured(&self, terminal: &Terminal) -> Result<Settings> {
+        let package = match self.root_package() {
+            Some(package) => Settings::from_metadata(&package.metadata, "package.metadata", terminal)?,
+            None => Settings::default(),
+        };
+        let workspace = Settings::from_metadata(&self.metadata.workspace_metadata, "workspace.metadata", terminal)?;
+        let settings = package.over(workspace);
+        match settings.kind {
+            None | Some(ProjectKind::Cargo) => Ok(settings),
+            Some(kind) => Err(Error::usage(format!("`{}/Cargo.toml` gives the kind `{kind}`", self.root()))
+                .hint(format!("say it in `{CONFIG_FILE}`, or with `--kind {kind}`"))),
+        }
+    }
+
+    fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
+        let root = self.root();
+        let mut sources = self.sources(options, terminal, interrupt)?;
+        warn_of_secrets(&sources, terminal);
+        let manifests = manifest::local_manifests(&sources)?;
+        let members: BTreeMap<Utf8PathBuf, &Package> = self
+            .metadata
+            .workspace_packages()
+            .into_iter()
+            .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
+            .collect::<Result<_>>()?;
+        let config_file = CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
+        let config = config_file.map(Manifest::parse).transpose()?;
+        let target = config_file.zip(config.as_ref()).map(|(file, config)| config.target_folder(&file.path));
+        let target = target.transpose()?.flatten().unwrap_or_else(|| "target".to_owned());
+        let whole = self.whole_packages(&members, &manifests, config.as_ref())?;
+        if !self.lock_file_agrees(&sources, &manifests, &whole, config.as_ref())? {
+            self.update_lock_file(&["update", "--workspace"], "is out of date", terminal, interrupt)?;
+            sources = self.sources(options, terminal, interrupt)?;
+        }
+        let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, config.as_ref())?;
+        let skeleton = self.skeleton(&members, &whole, &inputs)?;
+        let DependencyInputs { locked, system, .. } = inputs;
+        let context = self.template_context(options, &sources, target)?;
+        let template = Template::cargo(&context);
+        Ok(Project {
+            kind: ProjectKind::Cargo,
+            root: root.to_owned(),
+            name: self.name().to_owned(),
+            version: self.version(options, manifests.get(Utf8Path::new("")))?,
+            default_repository: local_repository(self.name()),
+            build_folders: self.metadata.target_directory.join("runtime-image"),
+            code: staged_sources(root, &sources),
+            deps: locked.iter().cloned().chain(skeleton).collect(),
+            locked,
+            system,
+            hashed: template.hashed_blocks(&options.pinned_base_image().to_string())?,
+            dates: FileDates::Constant,
+            has_deps_stage: true,
+            dependency_args: Vec::new(),
+            tiers: template.tiers(true, false)?,
+            template,
+            original: None,
+            config: None,
         })
     }
 }

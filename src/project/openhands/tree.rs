@@ -15,16 +15,18 @@ use crate::config::values::{ProjectKind, TagScheme, Version};
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{FieldHasher, content_digest, hex};
 use crate::image::naming::OriginalRules;
+use crate::project::kind::Kind;
 use crate::project::openhands::hashes::{no_name_ends_with, source_hash};
 use crate::project::read::{OriginalHashes, Project, cached_build_folders};
 use crate::staging::source::{copied_files, warn_of_secrets};
 use crate::staging::staged::{StagedContent, StagedFile, staged_source};
-use crate::staging::template::{Parts, Template};
+use crate::staging::template::{FileDates, Parts, Template};
+use crate::system::cargo::CargoCall;
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
 
 /// The template, by which a tree is known.
-pub const TEMPLATE: &str = "openhands/runtime/utils/runtime_templates/Dockerfile.j2";
+const TEMPLATE: &str = "openhands/runtime/utils/runtime_templates/Dockerfile.j2";
 
 const RULES: &str = "openhands/runtime/utils/runtime_build.py";
 
@@ -66,25 +68,21 @@ impl Tree {
     ///
     /// # Errors
     /// When its `runtime_build.py` cannot be read.
-    pub fn at(root: Utf8PathBuf) -> Result<Self> {
+    fn at(root: Utf8PathBuf) -> Result<Self> {
         let path = root.join(RULES);
         let rules = fs::read_to_string(&path).context(|| format!("cannot read `{path}`"))?;
         Ok(Self { root, rules })
     }
 
-    /// The tree's folder, which holds `openhands/`.
-    pub fn root(&self) -> &Utf8Path {
-        &self.root
-    }
-
-    /// What holds where neither the user nor a file says something: the tree's own defaults. With a build folder, the
-    /// original builds nothing.
-    pub fn usual(&self, given: &Settings) -> Settings {
-        Settings {
-            base_image: Some(self.first(&BASE_IMAGE).unwrap_or(DEFAULT_BASE_IMAGE).to_owned()),
-            repository: Some(self.default_repository().to_owned()),
-            dry_run: given.build_folder.as_ref().map(|_| true),
-            ..Settings::default()
+    /// The tree at or above `start`.
+    ///
+    /// # Errors
+    /// When there is none, or its `runtime_build.py` cannot be read.
+    pub(crate) fn open(start: &Utf8Path, _: CargoCall, _: &Interrupt) -> Result<Box<dyn Kind>> {
+        match start.ancestors().find(|folder| Self::is_at(folder)) {
+            Some(root) => Ok(Box::new(Self::at(root.to_owned())?)),
+            None => Err(Error::usage(format!("there is no OpenHands tree at or above `{start}`"))
+                .hint(format!("such a tree holds `{TEMPLATE}`"))),
         }
     }
 
@@ -98,67 +96,6 @@ impl Tree {
 
     fn knows(&self, word: &str) -> bool {
         self.rules.contains(word)
-    }
-
-    /// Reads the tree as a project.
-    ///
-    /// # Errors
-    /// When a file cannot be read or staged, or the tree has no version or no lock files.
-    pub fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
-        let folder = self.root.join(SOURCES);
-        let files = copied_files(&folder, interrupt)?;
-        let [manifest, lock_file] = LOCK_FILES.map(|name| self.lock_file(name));
-        let lock_files = [manifest?, lock_file?];
-        let mut code: Vec<StagedFile> = files
-            .iter()
-            .filter(|file| is_copied(&file.path))
-            .map(|file| moved_below(SOURCES, staged_source(&folder, file)))
-            .collect();
-        warn_of_secrets(&files, terminal);
-        code.extend(lock_files.iter().map(|(file, _)| file.clone()));
-        for name in FOLDERS.captures_iter(&self.rules).map(|captures| captures[1].to_owned()) {
-            code.extend(self.copied_folder(&name, terminal, interrupt)?);
-        }
-
-        let base_image = options.base_image.to_string();
-        let context = TemplateContext {
-            extra_deps: options.extra_deps.clone().unwrap_or_default(),
-            enable_browser: options.enable_browser,
-            channel_alias: set(CHANNEL_VARIABLE).filter(|_| self.knows(CHANNEL_VARIABLE)),
-        };
-        if !options.enable_browser && !self.knows("enable_browser") {
-            terminal.warning("`--no-enable-browser` changes nothing: this release always installs the browser");
-        }
-        let original = (options.tag_scheme == TagScheme::Original).then(|| OriginalHashes {
-            lock: self.lock_hash(&base_image, options.enable_browser, lock_files.iter().map(|(_, text)| text)),
-            source: source_hash(&files),
-            variant: variant(&context, options),
-            rules: OriginalRules { keeps_slashes: KEPT_SLASHES.is_match(&self.rules) },
-        });
-        let text = fs::read_to_string(self.root.join(TEMPLATE)).context(|| format!("cannot read `{TEMPLATE}`"))?;
-        let template = Template::lenient(TEMPLATE, text, &context);
-        Ok(Project {
-            kind: ProjectKind::Openhands,
-            root: self.root.clone(),
-            name: "openhands".to_owned(),
-            version: self.version(options)?,
-            default_repository: self.default_repository().to_owned(),
-            build_folders: cached_build_folders(&self.root),
-            code,
-            locked: lock_files.into_iter().map(|(file, _)| file).collect(),
-            deps: Vec::new(),
-            system: Vec::new(),
-            hashed: Parts { system: template.hashed(&options.pinned_base_image().to_string())?, ..Parts::default() },
-            has_deps_stage: false,
-            dependency_args: options.extra_build_args.clone(),
-            tiers: template.tiers(false, original.is_some())?,
-            template,
-            original,
-            config: Some([
-                "DOCKER_IMAGE_TAG",
-                if self.knows("DOCKER_IMAGE_HASH_TAG") { "DOCKER_IMAGE_HASH_TAG" } else { "DOCKER_IMAGE_SOURCE_TAG" },
-            ]),
-        })
     }
 
     /// A file that is in `openhands/` or beside it.
@@ -232,9 +169,88 @@ impl Tree {
     }
 }
 
-/// What the environment says by the names that OpenHands knows.
-pub fn environment() -> Settings {
-    Settings { repository: set(REPOSITORY_VARIABLE), ..Settings::default() }
+impl Kind for Tree {
+    fn kind(&self) -> ProjectKind {
+        ProjectKind::Openhands
+    }
+
+    /// Holds `openhands/`.
+    fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// By the names that OpenHands knows.
+    fn environment(&self) -> Settings {
+        Settings { repository: set(REPOSITORY_VARIABLE), ..Settings::default() }
+    }
+
+    /// The tree's own defaults. With a build folder, the original builds nothing.
+    fn usual(&self, given: &Settings) -> Settings {
+        Settings {
+            base_image: Some(self.first(&BASE_IMAGE).unwrap_or(DEFAULT_BASE_IMAGE).to_owned()),
+            repository: Some(self.default_repository().to_owned()),
+            dry_run: given.build_folder.as_ref().map(|_| true),
+            ..Settings::default()
+        }
+    }
+
+    fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
+        let folder = self.root.join(SOURCES);
+        let files = copied_files(&folder, interrupt)?;
+        let [manifest, lock_file] = LOCK_FILES.map(|name| self.lock_file(name));
+        let lock_files = [manifest?, lock_file?];
+        let mut code: Vec<StagedFile> = files
+            .iter()
+            .filter(|file| is_copied(&file.path))
+            .map(|file| moved_below(SOURCES, staged_source(&folder, file)))
+            .collect();
+        warn_of_secrets(&files, terminal);
+        code.extend(lock_files.iter().map(|(file, _)| file.clone()));
+        for name in FOLDERS.captures_iter(&self.rules).map(|captures| captures[1].to_owned()) {
+            code.extend(self.copied_folder(&name, terminal, interrupt)?);
+        }
+
+        let base_image = options.base_image.to_string();
+        let context = TemplateContext {
+            extra_deps: options.extra_deps.clone().unwrap_or_default(),
+            enable_browser: options.enable_browser,
+            channel_alias: set(CHANNEL_VARIABLE).filter(|_| self.knows(CHANNEL_VARIABLE)),
+        };
+        if !options.enable_browser && !self.knows("enable_browser") {
+            terminal.warning("`--no-enable-browser` changes nothing: this release always installs the browser");
+        }
+        let original = (options.tag_scheme == TagScheme::Original).then(|| OriginalHashes {
+            lock: self.lock_hash(&base_image, options.enable_browser, lock_files.iter().map(|(_, text)| text)),
+            source: source_hash(&files),
+            variant: variant(&context, options),
+            rules: OriginalRules { keeps_slashes: KEPT_SLASHES.is_match(&self.rules) },
+        });
+        let text = fs::read_to_string(self.root.join(TEMPLATE)).context(|| format!("cannot read `{TEMPLATE}`"))?;
+        let template = Template::lenient(TEMPLATE, text, &context);
+        Ok(Project {
+            kind: ProjectKind::Openhands,
+            root: self.root.clone(),
+            name: "openhands".to_owned(),
+            version: self.version(options)?,
+            default_repository: self.default_repository().to_owned(),
+            build_folders: cached_build_folders(&self.root),
+            code,
+            locked: lock_files.into_iter().map(|(file, _)| file).collect(),
+            deps: Vec::new(),
+            system: Vec::new(),
+            hashed: Parts { system: template.hashed(&options.pinned_base_image().to_string())?, ..Parts::default() },
+            dates: FileDates::OfTheirMaking,
+            has_deps_stage: false,
+            dependency_args: options.extra_build_args.clone(),
+            tiers: template.tiers(false, original.is_some())?,
+            template,
+            original,
+            config: Some([
+                "DOCKER_IMAGE_TAG",
+                if self.knows("DOCKER_IMAGE_HASH_TAG") { "DOCKER_IMAGE_HASH_TAG" } else { "DOCKER_IMAGE_SOURCE_TAG" },
+            ]),
+        })
+    }
 }
 
 static REPOSITORY: LazyLock<Regex> =
@@ -272,7 +288,7 @@ fn variant(context: &TemplateContext, options: &Options) -> Option<String> {
         .extra_deps
         .iter()
         .map(|text| ("extra-deps", text.clone()))
-        .chain(options.extra_build_args.iter().map(|argument| ("build argument", argument.clone())))
+        .chain(options.extra_build_args.iter().map(|argument| ("build argument", argument.to_string())))
         .chain(options.buildx_args.iter().map(|argument| ("buildx argument", argument.clone())))
         .chain(context.channel_alias.iter().map(|alias| ("channel alias", alias.clone())))
         .chain(digest.map(|digest| ("base digest", digest.clone())))

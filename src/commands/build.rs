@@ -1,0 +1,16 @@
+//! `build`: makes the image exist, and prints its name.
+
+use std::time::Instant;
+
+use crate::commands::project_arguments::ProjectArguments;
+use crate::error::Result;
+use crate::system::terminal::Terminal;
+
+/// What goes to stdout.
+///
+/// # Errors
+/// When a step fails; nothing half-done keeps a name.
+pub fn run(arguments: ProjectArguments, terminal: &Terminal, started: Instant) -> Result<String> {
+    let json = arguments.wants_json();
+    arguments.with_run(terminal, started, |run| Ok(if json { run.build()?.json() } else { run.build()?.image }))
+}

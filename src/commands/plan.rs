@@ -1,0 +1,16 @@
+//! `plan`: decides and explains, and writes and builds nothing.
+
+use std::time::Instant;
+
+use crate::commands::project_arguments::ProjectArguments;
+use crate::error::Result;
+use crate::system::terminal::Terminal;
+
+/// What goes to stdout.
+///
+/// # Errors
+/// When the builder cannot be asked.
+pub fn run(arguments: ProjectArguments, terminal: &Terminal, started: Instant) -> Result<String> {
+    let json = arguments.wants_json();
+    arguments.with_run(terminal, started, |run| Ok(if json { run.plan()?.json() } else { run.plan()?.lines() }))
+}

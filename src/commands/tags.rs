@@ -1,0 +1,16 @@
+//! `tags`: prints the names; no engine is asked, unless the base image is pinned.
+
+use std::time::Instant;
+
+use crate::commands::project_arguments::ProjectArguments;
+use crate::error::Result;
+use crate::system::terminal::Terminal;
+
+/// What goes to stdout.
+///
+/// # Errors
+/// When the project cannot be read or named.
+pub fn run(arguments: ProjectArguments, terminal: &Terminal, started: Instant) -> Result<String> {
+    let json = arguments.wants_json();
+    arguments.with_run(terminal, started, |run| Ok(if json { run.names().json() } else { run.names().lines() }))
+}

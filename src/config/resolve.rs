@@ -1,0 +1,332 @@
+//! From what all sources say to options: texts become values, defaults come in, and what cannot work is refused.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::config::cache::{Cache, is_inline};
+use crate::config::options::Options;
+use crate::config::passed_on::{is_ours, with_joined_values};
+use crate::config::settings::Settings;
+use crate::config::values::{Output, Provenance, Sbom, TagScheme, Variable};
+use crate::error::{Error, Result};
+use crate::image::platform::Platform;
+use crate::system::cargo::CargoCall;
+
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_BASE_IMAGE: &str = "rust:1-bookworm";
+const DEFAULT_WORKDIR: &str = "/workspace";
+
+impl Default for Options {
+    /// The defaults, with no project and no environment looked at.
+    fn default() -> Self {
+        Settings::default().options(Vec::new()).unwrap_or_else(|_| unreachable!("the defaults are valid"))
+    }
+}
+
+impl Settings {
+    /// The options that these settings and the defaults give.
+    ///
+    /// # Errors
+    /// A usage error that names the flag and the value.
+    pub fn options(self, buildx_args: Vec<String>) -> Result<Options> {
+        let options = self.with_defaults(buildx_args)?;
+        refuse_arguments(&options.buildx_args)?;
+        refuse_what_no_dockerfile_holds(&options)?;
+        refuse_unfit_outputs(&options)?;
+        refuse_what_is_not_the_same_again(&options)?;
+        let in_github_actions = std::env::var_os("ACTIONS_RUNTIME_TOKEN").is_some();
+        options.cache.refuse_unkept(options.pushes(), options.names_a_registry(), in_github_actions)?;
+        if let Some(bundle) = options.ca_bundle.as_ref().filter(|bundle| !bundle.is_file()) {
+            return Err(Error::usage(format!("the CA bundle `{bundle}` is not a file")));
+        }
+        Ok(options)
+    }
+
+    #[allow(clippy::too_many_lines, reason = "a line for each key, which the compiler asks for")]
+    fn with_defaults(self, buildx_args: Vec<String>) -> Result<Options> {
+        // Destructured, so that a new key cannot be forgotten.
+        let Self {
+            kind,
+            base_image,
+            platform,
+            apt_packages,
+            extra_deps,
+            prebuild,
+            build_arg,
+            env,
+            cmd,
+            user,
+            workdir,
+            install_binaries,
+            repository,
+            tag_prefix,
+            pin_base,
+            project_version,
+            force_rebuild,
+            dry_run,
+            load,
+            push,
+            cache,
+            secret,
+            ssh,
+            ca_bundle,
+            reproducible,
+            provenance,
+            sbom,
+            build_folder,
+            registry_timeout,
+            cache_from,
+            cache_to,
+            engine,
+            builder,
+            progress,
+            lock_files,
+            source,
+            template,
+            stages,
+            tag_scheme,
+            enable_browser,
+        } = self;
+        let reproducible = reproducible.unwrap_or(false);
+        let platforms: BTreeSet<Platform> = parsed(platform)?.into_iter().collect();
+        let env = env.unwrap_or_default();
+        env.iter().try_for_each(Variable::refuse_what_cannot_be_set)?;
+        Ok(Options {
+            kind,
+            base_image: base_image.as_deref().unwrap_or(DEFAULT_BASE_IMAGE).parse()?,
+            base_digest: None,
+            // Another base image is another image: what is to be the same again starts from the same one.
+            pin_base: pin_base.unwrap_or(false) || reproducible,
+            platforms: platforms.into_iter().collect(),
+            extra_deps: extra_deps.filter(|text| !text.trim().is_empty()),
+            extra_build_args: parsed(build_arg)?,
+            buildx_args: with_joined_values(buildx_args),
+            repository,
+            registry_optional: false,
+            tag_prefix,
+            project_version,
+            tag_scheme: tag_scheme.unwrap_or(TagScheme::Original),
+            enable_browser: enable_browser.unwrap_or(true),
+            lock_files: lock_files.unwrap_or_default(),
+            source: source.unwrap_or_default(),
+            template,
+            stages,
+            force_rebuild: force_rebuild.unwrap_or(false),
+            dry_run: dry_run.unwrap_or(false),
+            build_folder,
+            outputs: outputs(load, push)?,
+            reproducible,
+            provenance: provenance.as_deref().map(Provenance::parse).transpose()?.flatten(),
+            sbom: sbom.as_deref().map(Sbom::parse).transpose()?.flatten(),
+            registry_timeout: registry_timeout.map_or(REGISTRY_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
+            cache: cache.unwrap_or_default(),
+            cache_from: cache_from.unwrap_or_default(),
+            cache_to: cache_to.unwrap_or_default(),
+            secrets: parsed(secret)?,
+            ssh: parsed(ssh)?,
+            ca_bundle,
+            engine,
+            builder,
+            progress,
+            apt_packages: apt_packages.unwrap_or_default(),
+            prebuild,
+            install_binaries: install_binaries.unwrap_or(true),
+            workdir: workdir.unwrap_or_else(|| DEFAULT_WORKDIR.to_owned()),
+            env: env.into_iter().map(|variable| (variable.name, variable.value)).collect(),
+            user,
+            cmd,
+            cargo: CargoCall::default(),
+        })
+    }
+}
+
+fn parsed<T: std::str::FromStr<Err = Error>>(texts: Option<Vec<String>>) -> Result<Vec<T>> {
+    texts.unwrap_or_default().iter().map(|text| text.parse()).collect()
+}
+
+/// The registry first: what it holds, every later build can start from.
+fn outputs(load: Option<bool>, push: Option<bool>) -> Result<Vec<Output>> {
+    let push = push.unwrap_or(false);
+    let outputs = [push.then_some(Output::Push), load.unwrap_or(!push).then_some(Output::Load)];
+    let outputs: Vec<Output> = outputs.into_iter().flatten().collect();
+    if outputs.is_empty() {
+        return Err(Error::usage("with `--load=false` and no `--push` the image would be nowhere")
+            .hint("leave `--load=false` out, or add `--push`"));
+    }
+    Ok(outputs)
+}
+
+/// Refuses arguments after `--` that would make another image than the one that is named.
+fn refuse_arguments(arguments: &[String]) -> Result<()> {
+    // A word of its own would be another build context.
+    if let Some(argument) = arguments.iter().find(|argument| !argument.starts_with("--")) {
+        return Err(Error::usage(format!("`{argument}` cannot be passed on to buildx: it is no option"))
+            .hint("what follows `--` are long options, such as `--network=host`"));
+    }
+    if let Some(argument) = arguments.iter().find(|argument| is_ours(argument)) {
+        return Err(Error::usage(format!(
+            "`{argument}` cannot be passed on to buildx: the result would not be what its name says"
+        ))
+        .hint("see `cargo runtime-image --help` for the options that set it"));
+    }
+    Ok(())
+}
+
+/// Refuses values that a line of a Dockerfile or of a step cannot hold.
+fn refuse_what_no_dockerfile_holds(options: &Options) -> Result<()> {
+    for package in &options.apt_packages {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:=~/*_".contains(&byte);
+        if package.starts_with('-') || package.is_empty() || !package.bytes().all(allowed) {
+            return Err(Error::usage(format!("invalid package name {package:?} in `apt-packages`")));
+        }
+    }
+    for command in options.prebuild.iter().flatten() {
+        if command.trim().is_empty() || command.contains('\n') {
+            return Err(Error::usage(format!("invalid command {command:?} in `prebuild`"))
+                .hint("a command is one line, for Cargo without the word `cargo`, such as \"build --release\""));
+        }
+    }
+    let workdir = &options.workdir;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
+    if !workdir.starts_with('/') || workdir.trim_end_matches('/').is_empty() || !workdir.bytes().all(plain) {
+        return Err(Error::usage(format!("invalid `workdir` {workdir:?}"))
+            .hint("it is an absolute path below `/`, of letters, digits and `/ _ - .`"));
+    }
+    let is_user = |user: &str| {
+        !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte))
+    };
+    if let Some(user) = options.user.as_ref().filter(|user| !is_user(user)) {
+        return Err(
+            Error::usage(format!("invalid `user` {user:?}")).hint("it is a name or number, optionally with `:group`")
+        );
+    }
+    if let Some(stages) = options.stages.filter(|stages| !(1..=2).contains(stages)) {
+        return Err(Error::usage(format!("invalid `stages` {stages}"))
+            .hint("2 for a template with a stage `deps` that holds no sources, 1 for any other"));
+    }
+    Ok(())
+}
+
+fn refuse_unfit_outputs(options: &Options) -> Result<()> {
+    if options.pushes() && !options.names_a_registry() {
+        return Err(Error::usage("`--push` needs a repository that names a registry")
+            .hint("for example `--repository registry.example.com/team/app-runtime`"));
+    }
+    if options.registry_timeout.is_zero() {
+        return Err(Error::usage("invalid `registry-timeout` 0").hint("it is a number of seconds, 1 or more"));
+    }
+    Ok(())
+}
+
+fn refuse_what_is_not_the_same_again(options: &Options) -> Result<()> {
+    if !options.reproducible {
+        return Ok(());
+    }
+    if options.attests() {
+        return Err(Error::usage("`--reproducible` and attestations (`--provenance`, `--sbom`) exclude each other")
+            .hint("an attestation says when it was made, which is never the same again"));
+    }
+    if options.cache == Cache::Inline || options.cache_exports().any(is_inline) {
+        return Err(Error::usage("`--reproducible` and an inline cache exclude each other")
+            .hint("a cache in the image says when each step was made; `--cache registry` is beside it"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let options = Options::default();
+        assert_eq!(options.base_image.to_string(), "rust:1-bookworm");
+        assert_eq!((options.workdir.as_str(), options.install_binaries), ("/workspace", true));
+        assert_eq!(options.outputs, [Output::Load]);
+    }
+
+    fn with_arguments(arguments: &[&str]) -> Result<Options> {
+        Settings::default().options(arguments.iter().map(|argument| (*argument).to_owned()).collect())
+    }
+
+    #[test]
+    fn further_arguments_are_the_same_however_they_are_written() -> Result<()> {
+        let joined = with_arguments(&["--cache-to=type=local,dest=x", "--pull", "--network=host"])?.buildx_args;
+        assert_eq!(
+            with_arguments(&["--cache-to", "type=local,dest=x", "--pull", "--network", "host"])?.buildx_args,
+            joined
+        );
+        Ok(())
+    }
+
+    #[rstest]
+    #[case(&["--provenance", "max"], true)]
+    #[case(&["--attest=type=sbom"], true)]
+    #[case(&["--sbom"], true)]
+    #[case(&["--provenance", "false"], false)]
+    #[case(&["--provenance=0"], false)]
+    #[case(&["--provenance=False"], false)]
+    #[case(&["--attest", "type=provenance,disabled=true"], false)]
+    #[case(&["--pull"], false)]
+    fn attestations_of_the_users_own_are_known(#[case] arguments: &[&str], #[case] expected: bool) -> Result<()> {
+        let options = with_arguments(arguments)?;
+        assert_eq!(options.attests(), expected);
+        assert_eq!(refuse_what_is_not_the_same_again(&Options { reproducible: true, ..options }).is_err(), expected);
+        Ok(())
+    }
+
+    #[rstest]
+    #[case(&["--build-context=assets=../assets"])]
+    #[case(&["--build-context", "deps=docker-image://x"])]
+    #[case(&["--label", "dev.runtime-image.lock-hash=x"])]
+    #[case(&["--label=org.opencontainers.image.base.digest=x"])]
+    #[case(&["--check"])]
+    #[case(&["--call=lint"])]
+    #[case(&["../other", "--label"])]
+    #[case(&["-Dt", "x"])]
+    #[case(&["-tx"])]
+    fn what_would_make_a_name_lie_is_not_passed_on(#[case] arguments: &[&str]) {
+        assert_eq!(with_arguments(arguments).expect_err("it was allowed").exit_code(), 2);
+        assert!(with_arguments(&["--label", "team=x"]).is_ok());
+    }
+
+    #[test]
+    fn platforms_are_normalised_sorted_and_deduplicated() -> Result<()> {
+        let platform = ["linux/arm64", "amd64", "linux/amd64"].map(str::to_owned).to_vec();
+        let options = Settings { platform: Some(platform), ..Default::default() }.options(Vec::new())?;
+        assert_eq!(crate::image::platform::joined(&options.platforms), "linux/amd64,linux/arm64");
+        Ok(())
+    }
+
+    #[rstest]
+    #[case(r#"build-arg = ["novalue"]"#)]
+    #[case(r#"build-arg = ["1A=x"]"#)]
+    #[case(r#"apt-packages = ["a b"]"#)]
+    #[case(r#"apt-packages = ["-y"]"#)]
+    #[case(r#"prebuild = ["build\nrm"]"#)]
+    #[case(r#"workdir = "relative""#)]
+    #[case(r#"workdir = "/""#)]
+    #[case(r#"user = "a b""#)]
+    #[case(r#"env = { "A B" = "x" }"#)]
+    #[case(r#"ca-bundle = "/no/such/file""#)]
+    #[case("load = false")]
+    #[case("registry-timeout = 0")]
+    #[case("push = true")]
+    #[case("provenance = \"maximal\"")]
+    #[case("secret = [\"id=a b\"]")]
+    #[case("reproducible = true\nprovenance = \"max\"")]
+    fn a_wrong_value_is_a_usage_error(#[case] text: &str) {
+        let settings: Settings = toml::from_str(text).expect("the test's TOML is valid");
+        assert_eq!(settings.options(Vec::new()).expect_err(text).exit_code(), 2);
+    }
+
+    #[rstest]
+    #[case("--tag=x")]
+    #[case("-t")]
+    #[case("--output")]
+    fn buildx_arguments_that_would_make_the_name_a_lie_are_refused(#[case] argument: &str) {
+        let error = Settings::default().options(vec![argument.to_owned()]).expect_err(argument);
+        assert_eq!(error.exit_code(), 2);
+    }
+}
