@@ -82,13 +82,13 @@ fn every_error_has_its_remedy() {
     let explained = errors_of_the_page(&read("docs/troubleshooting.md"));
     assert!(said.len() > 80, "only {} error texts were found in src/", said.len());
     let mut report = String::new();
-    for (text, place) in &said {
+    for text in &said {
         if !explained.contains_key(text) {
-            writeln!(report, "  missing on the page: {text}    ({place})").unwrap();
+            writeln!(report, "  missing on the page: {text}").unwrap();
         }
     }
     for (text, line) in &explained {
-        if !said.contains_key(text) {
+        if !said.contains(text) {
             writeln!(report, "  not said by the program: {text}    (line {line})").unwrap();
         }
     }
@@ -122,7 +122,7 @@ fn errors_are_found_however_they_are_written() {
         mod tests { fn c() { Error::failed("in a test") } }
     "#;
     let (found, unreadable) = errors_in(&[("a.rs".to_owned(), tokens(text))]);
-    let found: Vec<&str> = found.keys().map(String::as_str).collect();
+    let found: Vec<&str> = found.iter().map(String::as_str).collect();
     let expected =
         ["* cannot be made here", "a cache cannot be kept here", "cannot read", "cannot read `*`", "wrong \"x.toml\": *"];
     assert_eq!(found, expected);
@@ -201,9 +201,9 @@ fn normal(text: &str) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The error texts of all of `src/`, with the file each is in. Not read, because they are not this program's words: the
+/// The error texts of all of `src/`. Not read, because they are not this program's words: the
 /// causes and hints below an error, and what clap says of a wrong command line.
-fn errors_of_the_program() -> BTreeMap<String, String> {
+fn errors_of_the_program() -> BTreeSet<String> {
     let files: Vec<(String, Vec<Token>)> = files_below("src", "rs")
         .iter()
         .map(|path| {
@@ -218,15 +218,12 @@ fn errors_of_the_program() -> BTreeMap<String, String> {
          test: {unreadable:#?}"
     );
     // What a registry does wrong is chosen by a method: its texts, in the place of one value.
-    let (head, place) = found
-        .iter()
-        .find(|(text, _)| text.starts_with("cannot ask the registry for"))
-        .map(|(text, place)| (text.clone(), place.clone()))
-        .expect("the error of a registry that does not answer");
+    let head = found.iter().find(|text| text.starts_with("cannot ask the registry for")).cloned();
+    let head = head.expect("the error of a registry that does not answer");
     found.remove(&head);
     let head = head.trim_end_matches('*');
     let reasons = files.iter().find_map(|(_, tokens)| strings_of_function(tokens, "what")).expect("`fn what`");
-    found.extend(reasons.iter().map(|reason| (normal(&format!("{head}{reason}")), place.clone())));
+    found.extend(reasons.iter().map(|reason| normal(&format!("{head}{reason}"))));
     found
 }
 
@@ -463,9 +460,9 @@ fn names_before_colons(tokens: &[Token], ranges: &[(usize, usize)]) -> Vec<Strin
 
 /// Reads the error texts of files that are given as tokens. Values are `*`. The second list is of errors whose text is
 /// neither a literal nor made by `format!`, nor comes as one from a caller.
-fn errors_in(files: &[(String, Vec<Token>)]) -> (BTreeMap<String, String>, Vec<String>) {
+fn errors_in(files: &[(String, Vec<Token>)]) -> (BTreeSet<String>, Vec<String>) {
     let reader = Reader::new(files);
-    let (mut found, mut unreadable) = (BTreeMap::new(), Vec::new());
+    let (mut found, mut unreadable) = (BTreeSet::new(), Vec::new());
     for (file, (name, tokens)) in files.iter().enumerate() {
         for index in 0..tokens.len() {
             let Some(open) = opens_an_error(tokens, index) else { continue };
@@ -475,7 +472,7 @@ fn errors_in(files: &[(String, Vec<Token>)]) -> (BTreeMap<String, String>, Vec<S
             if texts.is_empty() || texts.iter().any(|text| text == "*") {
                 unreadable.push(format!("{name}: {}", shown(&tokens[index..=closing(tokens, open)])));
             }
-            found.extend(texts.into_iter().map(|text| (text, name.clone())));
+            found.extend(texts);
         }
     }
     (found, unreadable)
