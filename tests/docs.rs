@@ -2,12 +2,13 @@
 //!
 //! The sources are read as text, by walking `src/`, so that a moved file changes nothing here.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends here")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const MOST_LINES_OF_THE_README: usize = 150;
 
@@ -30,6 +31,41 @@ fn the_summary_links_every_page() {
             name == "SUMMARY.md" || summary.contains(&format!("({name})")),
             "docs/SUMMARY.md has no link to docs/{name}"
         );
+    }
+}
+
+/// As the command itself lists them. A flag is in the prose, or in the help that is shown on the page.
+#[test]
+fn every_option_is_explained() {
+    let page = read("docs/reference.md") + &read("docs/openhands.md");
+    let output = Command::new(env!("CARGO_BIN_EXE_cargo-runtime-image")).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let mut count = 0;
+    for line in help.lines().map(str::trim_start).filter(|line| line.starts_with('-')) {
+        let mut words = line.split(|character: char| !(character.is_alphanumeric() || character == '-'));
+        let Some(flag) = words.find(|word| word.len() > 2 && word.starts_with("--")) else { continue };
+        count += 1;
+        let key = flag.trim_start_matches('-');
+        let is_explained = holds_word(&page, flag) || holds_word(&page, &format!("`{key}"));
+        assert!(is_explained || ["help", "version"].contains(&key), "docs/reference.md does not know `{flag}`");
+    }
+    assert!(count > 30, "the options were not found in the help");
+}
+
+fn holds_word(page: &str, word: &str) -> bool {
+    let goes_on = |character: char| character.is_alphanumeric() || character == '-';
+    page.match_indices(word).any(|(at, _)| !page[at + word.len()..].starts_with(goes_on))
+}
+
+/// What is generated is put between these lines.
+#[test]
+fn the_reference_has_room_for_the_keys_and_the_help() {
+    let page = read("docs/reference.md");
+    for what in ["keys", "help"] {
+        let [begin, end] = ["begin", "end"].map(|edge| format!("\n<!-- {what}: {edge} -->\n"));
+        let places = (page.matches(&begin).count(), page.matches(&end).count());
+        assert_eq!(places, (1, 1), "docs/reference.md needs one {begin:?} and one {end:?}");
+        assert!(page.find(&begin) < page.find(&end));
     }
 }
 
@@ -123,8 +159,13 @@ fn errors_are_found_however_they_are_written() {
     "#;
     let (found, unreadable) = errors_in(&[("a.rs".to_owned(), tokens(text))]);
     let found: Vec<&str> = found.iter().map(String::as_str).collect();
-    let expected =
-        ["* cannot be made here", "a cache cannot be kept here", "cannot read", "cannot read `*`", "wrong \"x.toml\": *"];
+    let expected = [
+        "* cannot be made here",
+        "a cache cannot be kept here",
+        "cannot read",
+        "cannot read `*`",
+        "wrong \"x.toml\": *",
+    ];
     assert_eq!(found, expected);
     assert_eq!(unreadable, ["a.rs: Error::build(concat(1))"]);
 }
@@ -449,10 +490,11 @@ fn scopes(tokens: &[Token]) -> Vec<Scope> {
 
 fn names_before_colons(tokens: &[Token], ranges: &[(usize, usize)]) -> Vec<String> {
     let name = |(start, end): &(usize, usize)| {
-        let mut words = tokens[*start..*end].iter().take_while(|token| !token.is(":")).filter_map(|token| match token {
-            Token::Word(word) if !["mut", "ref"].contains(&word.as_str()) => Some(word.clone()),
-            _ => None,
-        });
+        let mut words =
+            tokens[*start..*end].iter().take_while(|token| !token.is(":")).filter_map(|token| match token {
+                Token::Word(word) if !["mut", "ref"].contains(&word.as_str()) => Some(word.clone()),
+                _ => None,
+            });
         words.next()
     };
     ranges.iter().map(|range| name(range).unwrap_or_default()).collect()
@@ -597,16 +639,21 @@ impl<'a> Reader<'a> {
         let mut rest = format;
         while let Some(at) = rest.find(['{', '}']) {
             let (before, after) = rest.split_at(at);
-            texts.iter_mut().for_each(|text| text.push_str(before));
+            for text in &mut texts {
+                text.push_str(before);
+            }
             if after.starts_with("{{") || after.starts_with("}}") {
-                texts.iter_mut().for_each(|text| text.push_str(&after[..1]));
+                for text in &mut texts {
+                    text.push_str(&after[..1]);
+                }
                 rest = &after[2..];
                 continue;
             }
             let (inside, after) = after[1..].split_once('}').unwrap_or((&after[1..], ""));
             let (name, form) = inside.split_once(':').unwrap_or((inside, ""));
             let so_far = format.len() - rest.len() + at;
-            let is_words = form.is_empty() && format[..so_far].matches('`').count() % 2 == 0;
+            let in_backticks = format[..so_far].matches('`').fold(false, |inside, _| !inside);
+            let is_words = form.is_empty() && !in_backticks;
             let words = match self.scope_with(file, index, name) {
                 Some(scope) if is_words => self.given(file, scope, name),
                 Some(_) => Vec::new(),
@@ -620,7 +667,9 @@ impl<'a> Reader<'a> {
                 .collect();
             rest = after;
         }
-        texts.iter_mut().for_each(|text| text.push_str(rest));
+        for text in &mut texts {
+            text.push_str(rest);
+        }
         texts
     }
 }
