@@ -153,6 +153,8 @@ fn errors_are_found_however_they_are_written() {
                      be kept").because(Error::usage(format!("wrong {FILE:?}: {}", 1)));
             Error::build(concat(1))
         }
+        impl Error { pub fn refused(message: &str) -> Self { Self::new(ErrorKind::Refused, message) } }
+        fn c() { Err(Error::refused("not so")); Err(Self::new(ErrorKind::Interrupted(1), "interrupted")) }
         trait Context { fn context(self, message: impl FnOnce() -> String) { Error::failed(message()) } }
         #[cfg(test)]
         mod tests { fn c() { Error::failed("in a test") } }
@@ -263,7 +265,10 @@ fn errors_of_the_program() -> BTreeSet<String> {
     let head = head.expect("the error of a registry that does not answer");
     found.remove(&head);
     let head = head.trim_end_matches('*');
-    let reasons = files.iter().find_map(|(_, tokens)| strings_of_function(tokens, "what")).expect("`fn what`");
+    let reasons = files
+        .iter()
+        .find_map(|(_, tokens)| strings_of_function(tokens, "what"))
+        .expect("the method `what(self)` that names a registry's failures");
     found.extend(reasons.iter().map(|reason| normal(&format!("{head}{reason}"))));
     found
 }
@@ -504,10 +509,11 @@ fn names_before_colons(tokens: &[Token], ranges: &[(usize, usize)]) -> Vec<Strin
 /// neither a literal nor made by `format!`, nor comes as one from a caller.
 fn errors_in(files: &[(String, Vec<Token>)]) -> (BTreeSet<String>, Vec<String>) {
     let reader = Reader::new(files);
+    let makers = makers(files, &reader);
     let (mut found, mut unreadable) = (BTreeSet::new(), Vec::new());
     for (file, (name, tokens)) in files.iter().enumerate() {
         for index in 0..tokens.len() {
-            let Some(open) = opens_an_error(tokens, index) else { continue };
+            let Some(open) = opens_an_error(tokens, index, &makers) else { continue };
             // `Self::new(kind, message)`, or the message alone.
             let Some((start, end)) = arguments(tokens, open).pop() else { continue };
             let texts: Vec<String> = reader.texts(file, start, end).iter().map(|text| normal(text)).collect();
@@ -520,15 +526,31 @@ fn errors_in(files: &[(String, Vec<Token>)]) -> (BTreeSet<String>, Vec<String>) 
     (found, unreadable)
 }
 
+/// The functions `Error::...(message)`, one for each kind of error.
+fn makers(files: &[(String, Vec<Token>)], reader: &Reader<'_>) -> BTreeSet<String> {
+    let mut found = BTreeSet::from(["failed", "usage", "build"].map(str::to_owned));
+    for ((_, tokens), scopes) in files.iter().zip(&reader.scopes) {
+        let of_a_kind = scopes.iter().filter(|scope| {
+            let body = &tokens[scope.body.0..scope.body.1];
+            scope.params.last().is_some_and(|param| param == "message") && body.iter().any(|of| of.is("ErrorKind"))
+        });
+        found.extend(of_a_kind.map(|scope| scope.name.clone()));
+    }
+    found
+}
+
 /// The bracket after `Error::failed` and the like, or after `Self::new` if the first argument is an `ErrorKind` and the
 /// second a literal.
-fn opens_an_error(tokens: &[Token], index: usize) -> Option<usize> {
+fn opens_an_error(tokens: &[Token], index: usize, makers: &BTreeSet<String>) -> Option<usize> {
     let is = |offset: usize, text: &str| tokens.get(index + offset).is_some_and(|token| token.is(text));
     let is_call = is(1, ":") && is(2, ":") && is(4, "(");
-    let makes = ["failed", "usage", "build"].iter().any(|name| is(3, name));
+    let makes = makers.iter().any(|name| is(3, name));
     let is_new = || {
         let arguments = arguments(tokens, index + 4);
-        is(0, "Self") && is(3, "new") && is(5, "ErrorKind") && matches!(tokens[arguments[1].0], Token::Text(_))
+        is(0, "Self")
+            && is(3, "new")
+            && is(5, "ErrorKind")
+            && matches!(arguments.get(1).map(|(start, _)| &tokens[*start]), Some(Token::Text(_)))
     };
     (is_call && ((is(0, "Error") && makes) || is_new())).then_some(index + 4)
 }
