@@ -166,6 +166,8 @@ fn errors_are_found_however_they_are_written() {
         "a cache cannot be kept here",
         "cannot read",
         "cannot read `*`",
+        "interrupted",
+        "not so",
         "wrong \"x.toml\": *",
     ];
     assert_eq!(found, expected);
@@ -544,7 +546,7 @@ fn makers(files: &[(String, Vec<Token>)], reader: &Reader<'_>) -> BTreeSet<Strin
 fn opens_an_error(tokens: &[Token], index: usize, makers: &BTreeSet<String>) -> Option<usize> {
     let is = |offset: usize, text: &str| tokens.get(index + offset).is_some_and(|token| token.is(text));
     let is_call = is(1, ":") && is(2, ":") && is(4, "(");
-    let makes = makers.iter().any(|name| is(3, name));
+    let is_maker = makers.iter().any(|name| is(3, name));
     let is_new = || {
         let arguments = arguments(tokens, index + 4);
         is(0, "Self")
@@ -552,7 +554,7 @@ fn opens_an_error(tokens: &[Token], index: usize, makers: &BTreeSet<String>) -> 
             && is(5, "ErrorKind")
             && matches!(arguments.get(1).map(|(start, _)| &tokens[*start]), Some(Token::Text(_)))
     };
-    (is_call && ((is(0, "Error") && makes) || is_new())).then_some(index + 4)
+    (is_call && ((is(0, "Error") && is_maker) || is_new())).then_some(index + 4)
 }
 
 fn shown(tokens: &[Token]) -> String {
@@ -562,6 +564,11 @@ fn shown(tokens: &[Token]) -> String {
         Token::Sign(sign) => sign.to_string(),
     };
     tokens.iter().map(text).collect()
+}
+
+/// Whether the name at `index` is written as `Error::name`: then it is no function of the file.
+fn is_of_errors(tokens: &[Token], index: usize) -> bool {
+    index > 2 && tokens[index - 1].is(":") && tokens[index - 2].is(":") && tokens[index - 3].is("Error")
 }
 
 struct Reader<'a> {
@@ -642,7 +649,8 @@ impl<'a> Reader<'a> {
                 let is_call = tokens[index].is(&scope.name)
                     && tokens[index + 1].is("(")
                     && tokens[index - 1].is(".") == scope.is_method
-                    && !tokens[index - 1].is("fn");
+                    && !tokens[index - 1].is("fn")
+                    && !is_of_errors(tokens, index);
                 if !is_call {
                     continue;
                 }
