@@ -8,8 +8,11 @@ use std::fs;
 
 use super::{files_below, root};
 
-/// The error texts of all of `src/`. Not read, because they are not this program's words: the
-/// causes and hints below an error, and what clap says of a wrong command line.
+/// What stands before the reason for which a registry could not be asked.
+const ASKING: &str = "cannot ask the registry for";
+
+/// The error texts of all of `src/`. Not read, because they are not this program's words: the causes and hints below an
+/// error, and what clap says of a wrong command line.
 pub fn errors_of_the_program() -> BTreeSet<String> {
     let files: Vec<(String, Vec<Token>)> = files_below("src", "rs")
         .iter()
@@ -24,13 +27,14 @@ pub fn errors_of_the_program() -> BTreeSet<String> {
         "the text of these errors cannot be read from the source; write it as a literal or a `format!`, or teach this \
          test: {unreadable:#?}"
     );
-    // What a registry does wrong is chosen by a method: its texts, in the place of one value.
-    let head = found.iter().find(|text| text.starts_with("cannot ask the registry for")).cloned();
-    let head = head.expect("the error of a registry that does not answer");
+    // What a registry does wrong is chosen by a method beside that text: its literals, in the place of one value.
+    let head = found.iter().find(|text| text.starts_with(ASKING)).cloned().expect("the error of a silent registry");
     found.remove(&head);
     let head = head.trim_end_matches('*');
+    let is_there = |token: &Token| matches!(token, Token::Text(text) if text.starts_with(ASKING));
     let reasons = files
         .iter()
+        .filter(|(_, tokens)| tokens.iter().any(is_there))
         .find_map(|(_, tokens)| strings_of_function(tokens, "what"))
         .expect("the method `what(self)` that names a registry's failures");
     found.extend(reasons.iter().map(|reason| normal(&format!("{head}{reason}"))));
@@ -439,7 +443,9 @@ impl<'a> Reader<'a> {
         let place = scope.params.iter().position(|param| param == name).unwrap_or_default();
         let mut found = Vec::new();
         for (file, (_, tokens)) in self.files.iter().enumerate() {
-            if scope.is_private && !scope.is_method && file != of {
+            // Another file calls by that name what it has itself, if it has it.
+            let has_its_own = || self.scopes[file].iter().any(|own| own.name == scope.name && !own.is_method);
+            if file != of && !scope.is_method && (scope.is_private || has_its_own()) {
                 continue;
             }
             for index in 1..tokens.len().saturating_sub(1) {
@@ -504,7 +510,7 @@ impl<'a> Reader<'a> {
 fn errors_are_found_however_they_are_written() {
     let text = r#"
         const FILE: &str = "x.toml";
-        fn refused(what: &str) -> Error { Error::failed(format!("{what} here")) }
+        pub fn refused(what: &str) -> Error { Error::failed(format!("{what} here")) }
         fn a(path: &str) -> Result<()> {
             // Error::failed("a comment")
             let cannot = || format!("cannot read `{path}`");
@@ -524,7 +530,8 @@ fn errors_are_found_however_they_are_written() {
         #[cfg(test)]
         mod tests { fn c() { Error::failed("in a test") } }
     "#;
-    let (found, unreadable) = errors_in(&[("a.rs".to_owned(), tokens(text))]);
+    let other = r#"fn d() { let refused = |why: &str| Error::failed("other").because(why); refused("a cause") }"#;
+    let (found, unreadable) = errors_in(&[("a.rs".to_owned(), tokens(text)), ("b.rs".to_owned(), tokens(other))]);
     let found: Vec<&str> = found.iter().map(String::as_str).collect();
     let expected = [
         "* cannot be made here",
@@ -533,6 +540,7 @@ fn errors_are_found_however_they_are_written() {
         "cannot read `*`",
         "interrupted",
         "not so",
+        "other",
         "wrong \"x.toml\": *",
     ];
     assert_eq!(found, expected);
