@@ -43,6 +43,7 @@ test-matrix:
 lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	scripts/check-imports
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 	sh -n scripts/with-engine scripts/demo scripts/bench
 	bash -n scripts/engine

@@ -3,9 +3,9 @@
 use camino::Utf8PathBuf;
 use clap::{ArgAction, Parser, ValueEnum};
 
-use crate::config::Settings;
-use crate::project::cargo::CargoCall;
-use crate::term::{ColorChoice, Verbosity};
+use crate::config::settings::Settings;
+use crate::system::cargo::CargoCall;
+use crate::system::terminal::{ColorChoice, Verbosity};
 
 /// Make the ready-to-run container image of a project, rebuilding as little as is right
 ///

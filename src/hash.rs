@@ -2,9 +2,6 @@
 //!
 //! MD5 names cache entries here, nothing more; integrity is the image digest's task.
 
-use std::collections::BTreeMap;
-
-use camino::Utf8Path;
 use md5::{Digest as _, Md5};
 
 use crate::error::{Error, Result};
@@ -16,6 +13,7 @@ pub const SCHEME: &str = "runtime-image/1";
 pub type ContentDigest = [u8; 16];
 
 const BASE_36: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
+
 const TRUNCATED_LENGTH: usize = 16;
 
 /// The short form of a hash: the number written in base 36 (`0-9a-z`), least significant digit first, cut after 16
@@ -109,37 +107,6 @@ impl FieldHasher {
     pub fn finish(self) -> String {
         hex(&self.0.finalize())
     }
-}
-
-/// What [`tree_hash`] knows of one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leaf<'a> {
-    /// A file with this content.
-    Data(&'a ContentDigest),
-    /// A link that cannot be followed; `dirhash` has no word for it.
-    Link(&'a str),
-}
-
-/// The MD5 of a folder of files, by path, as version 0.5 of the Python package `dirhash` computes it with its defaults:
-/// names and contents count, times and modes do not, a folder without files does not exist.
-///
-/// An entry is described by two strings, joined by NUL: `data:<MD5>` or `dirhash:<MD5>`, and `name:<name>`. A folder's
-/// hash is the MD5 of its entries' descriptions, sorted and joined by two NULs. Gives 32 hexadecimal digits.
-pub fn tree_hash<'a>(files: impl IntoIterator<Item = (&'a Utf8Path, Leaf<'a>)>) -> String {
-    let mut entries: Vec<String> = Vec::new();
-    let mut folders: BTreeMap<&str, Vec<(&Utf8Path, Leaf<'_>)>> = BTreeMap::new();
-    for (path, leaf) in files {
-        let mut components = path.components();
-        let name = components.next().map_or("", |name| name.as_str());
-        match (components.as_path(), leaf) {
-            (below, _) if !below.as_str().is_empty() => folders.entry(name).or_default().push((below, leaf)),
-            (_, Leaf::Data(digest)) => entries.push(format!("data:{}\0name:{name}", hex(digest))),
-            (_, Leaf::Link(target)) => entries.push(format!("link:{target}\0name:{name}")),
-        }
-    }
-    entries.extend(folders.into_iter().map(|(name, files)| format!("dirhash:{}\0name:{name}", tree_hash(files))));
-    entries.sort_unstable();
-    md5_hex(entries.join("\0\0").as_bytes())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From a project to a confirmed, ready-to-run container image, rebuilding as little as is right.
 //!
-//! The way goes in one direction: [`config::Options`] and a project on disk give [`tags::Tags`] (hashes only); the tags
+//! The way goes in one direction: [`Options`] and a project on disk give [`Tags`] (hashes only); the tags
 //! and a [`RuntimeBuilder`] give a [`plan::Plan`] with its reasons; the plan gives a build folder on disk; the builder
 //! makes an image of it, and is asked back before the image's name is reported.
 //!
@@ -14,39 +14,42 @@
 //! # Ok::<(), runtime_image::Error>(())
 //! ```
 
-pub mod build_folder;
 pub mod builder;
-pub mod cache;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod error;
-pub mod git;
 pub mod hash;
-pub mod image_lock;
-pub mod image_name;
-pub mod labels;
+pub mod image;
 pub mod plan;
-pub mod platform;
-pub mod process;
 pub mod project;
 pub mod report;
 pub mod run;
-pub mod source;
-pub mod tags;
-pub mod template;
-pub mod term;
+pub mod staging;
+pub mod system;
 
 use std::time::Instant;
 
-pub use builder::{BuildxBuilder, BuildxMetadata, PodmanBuilder, RecordingBuilder, RuntimeBuilder};
-pub use config::Options;
+pub use builder::docker::builder::BuildxBuilder;
+pub use builder::podman::PodmanBuilder;
+pub use builder::promise::BuildxMetadata;
+pub use builder::recording::RecordingBuilder;
+pub use builder::runtime_builder::RuntimeBuilder;
+pub use config::options::Options;
 pub use error::{Error, ErrorKind, Result};
 pub use hash::truncate_hash;
-pub use image_name::{ImageName, runtime_image_repo_and_tag};
-pub use plan::BuildFromImageType;
-pub use platform::Platform;
+pub use image::name::ImageName;
+pub use image::naming::{Naming, runtime_image_repo_and_tag};
+pub use image::platform::Platform;
+pub use image::tags::{BuildFromImageType, Tags};
 pub use report::Report;
-pub use tags::{Naming, Tags};
+pub use system::terminal as term;
+
+/// Processes and signals.
+pub mod process {
+    pub use crate::system::command::{Capture, Command, CommandOutput, Running};
+    pub use crate::system::interrupt::Interrupt;
+}
 
 /// Makes the runtime image of the project in the current folder exist, and reports its name.
 ///
@@ -58,9 +61,10 @@ pub use tags::{Naming, Tags};
 /// # Errors
 /// When `base_image` is no image reference, the project cannot be read, or the builder fails; see [`ErrorKind`].
 pub fn build_runtime_image(base_image: &str, builder: &dyn RuntimeBuilder, options: Options) -> Result<Report> {
-    let options = Options { base_image: base_image.parse()?, ..options }.with_base_digest(builder)?;
-    let (terminal, interrupt) = (term::Terminal::silent(), process::Interrupt::default());
+    let options = Options { base_image: base_image.parse()?, ..options };
+    let options = builder::choose::with_base_digest(options, builder)?;
+    let (terminal, interrupt) = (system::terminal::Terminal::silent(), system::interrupt::Interrupt::default());
     let started = Instant::now();
-    let found = project::Found::find(options.kind, options.cargo.clone(), &interrupt)?;
+    let found = project::find::Found::find(options.kind, options.cargo.clone(), &interrupt)?;
     run::Run::new(&found, &options, &terminal, &interrupt, started)?.build(builder)
 }

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use runtime_image::Result;
-use runtime_image::builder::new_builder;
+use runtime_image::builder::choose::{new_builder, with_base_digest};
 use runtime_image::cli::{Action, Arguments, MessageFormat};
-use runtime_image::process::Interrupt;
-use runtime_image::project::Found;
+use runtime_image::error::Result;
+use runtime_image::project::find::Found;
 use runtime_image::run::Run;
-use runtime_image::term::Terminal;
+use runtime_image::system::interrupt::Interrupt;
+use runtime_image::system::terminal::Terminal;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_env();
@@ -30,7 +30,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<()> {
     let found = Found::find(settings.kind, surroundings.cargo_call(), &interrupt)?;
     let options = found.options(settings, buildx_args, terminal)?;
     let builder = new_builder(&options, terminal, &interrupt)?;
-    let options = options.with_base_digest(&*builder)?;
+    let options = with_base_digest(options, &*builder)?;
     let run = Run::new(&found, &options, terminal, &interrupt, started)?;
     let json = surroundings.message_format == MessageFormat::Json;
     let result = match action {

@@ -1,39 +1,13 @@
 //! The plan: everything decided before anything is written or built, with the reason for each decision.
 
-use std::fmt;
-
-use serde::Serialize;
-
-use crate::builder::{Confirmed, Purpose, RuntimeBuilder, StoredImage};
-use crate::config::Options;
+use crate::builder::runtime_builder::RuntimeBuilder;
+use crate::config::options::Options;
 use crate::error::{Error, Result};
-use crate::image_name::ImageName;
-use crate::labels;
-use crate::platform::{Platform, joined};
-use crate::project::Hashes;
-use crate::tags::Tags;
-
-/// What an image is built from: how much of an earlier image is reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BuildFromImageType {
-    /// From the base image: slowest.
-    Scratch,
-    /// From the newest image with the same base image and project version; its compiled dependencies are reused.
-    Versioned,
-    /// From an image with exactly the same dependencies: fastest.
-    Lock,
-}
-
-impl fmt::Display for BuildFromImageType {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Scratch => "scratch",
-            Self::Versioned => "versioned",
-            Self::Lock => "lock",
-        })
-    }
-}
+use crate::image::labels;
+use crate::image::name::ImageName;
+use crate::image::platform::{Platform, joined};
+use crate::image::stored::{Confirmed, Purpose, StoredImage};
+use crate::image::tags::{BuildFromImageType, Hashes, Tags, Tiers};
 
 /// What is to be done, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,17 +53,6 @@ impl Plan {
             Decision::Build { .. } => None,
         }
     }
-}
-
-/// Which earlier images a project can be built on, and which it knows as its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tiers {
-    /// Whether its template can start from an image with the same dependencies.
-    pub lock: bool,
-    /// Whether its template can start from an image with other dependencies.
-    pub versioned: bool,
-    /// Whether an image without this tool's labels counts: one that the original made.
-    pub unlabelled: bool,
 }
 
 const OTHER_SYSTEM: &str = "has other system packages, extra dependencies, environment, toolchain, \
@@ -211,7 +174,7 @@ pub fn plan(
     Ok(scratch(reasons.join("; "), platforms))
 }
 
-fn found<const N: usize>(
+pub(crate) fn found<const N: usize>(
     builder: &dyn RuntimeBuilder,
     names: [&ImageName; N],
     platforms: &[Platform],
@@ -269,8 +232,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::builder::{RecordingBuilder, Store};
-    use crate::tags::Naming;
+    use crate::builder::recording::RecordingBuilder;
+    use crate::image::naming::Naming;
+    use crate::image::stored::Store;
 
     struct Case {
         tags: Tags,

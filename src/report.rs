@@ -3,11 +3,10 @@
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
-use crate::builder::{Confirmed, as_strings};
-use crate::image_name::ImageName;
-use crate::plan::BuildFromImageType;
-use crate::platform::Platform;
-use crate::tags::Tags;
+use crate::image::name::ImageName;
+use crate::image::platform::Platform;
+use crate::image::stored::{Confirmed, as_strings};
+use crate::image::tags::{BuildFromImageType, Tags};
 
 /// The version of the JSON object's form.
 pub const SCHEMA: u32 = 1;

@@ -1,25 +1,33 @@
 //! The way from options to a confirmed image, one step after the other.
 
+mod labels;
+
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::build_folder::{BuildFolder, Staged, write_config};
-use crate::builder::{BuildRequest, Confirmed, Purpose, ResultName, RuntimeBuilder};
-use crate::cache::{Cache, CacheArguments, CachePlace};
-use crate::config::{Options, Output};
+use crate::builder::cache::{CacheArguments, CachePlace};
+use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
+use crate::config::cache::Cache;
+use crate::config::options::Options;
+use crate::config::values::Output;
 use crate::error::{Error, ErrorKind, Result};
-use crate::git::WorkTree;
-use crate::image_lock::Lock;
-use crate::image_name::ImageName;
-use crate::labels::{self, ImageLabels, Labels};
-use crate::plan::{BuildFromImageType, Decision, Plan, plan};
-use crate::platform::joined;
-use crate::process::Interrupt;
-use crate::project::{Found, Hashes, Project, user_caches};
+use crate::image::labels::{ImageLabels, LOCK_HASH, Labels, OF_ONE_BUILD, SOURCE_HASH, SYSTEM_HASH};
+use crate::image::name::ImageName;
+use crate::image::platform::joined;
+use crate::image::stored::{Confirmed, Purpose, ResultName};
+use crate::image::tags::{BuildFromImageType, Hashes, Tags};
+use crate::plan::{Decision, Plan, plan};
+use crate::project::find::Found;
+use crate::project::read::Project;
 use crate::report::{Action, Names, Report, SCHEMA, Seconds};
-use crate::tags::Tags;
-use crate::term::Terminal;
+use crate::staging::build_folder::{BuildFolder, Staged};
+use crate::staging::config_sh::write_config;
+use crate::system::environment::user_caches;
+use crate::system::git::WorkTree;
+use crate::system::interrupt::Interrupt;
+use crate::system::lock::Lock;
+use crate::system::terminal::Terminal;
 
 /// A project with its names: all that can be known without an engine.
 #[derive(Debug)]
@@ -152,7 +160,7 @@ impl<'a> Run<'a> {
         let mut finished = labels::of_sources(&dependencies, &self.hashes, revision, origin);
         if self.project.has_deps_stage {
             // Those of the image of the dependencies stay: made with it or later, it is the same image.
-            labels::OF_ONE_BUILD.iter().for_each(|label| drop(finished.remove(label)));
+            OF_ONE_BUILD.iter().for_each(|label| drop(finished.remove(label)));
         }
         ImageLabels { dependencies, finished }
     }
@@ -217,7 +225,7 @@ impl<'a> Run<'a> {
             finished.clear();
         }
         if deps_image.is_none() {
-            let of_one_build = labels::OF_ONE_BUILD.iter().filter_map(|label| dependencies.get_key_value(label));
+            let of_one_build = OF_ONE_BUILD.iter().filter_map(|label| dependencies.get_key_value(label));
             finished.extend(of_one_build.map(|(label, value)| (*label, value.clone())));
         }
         let finished = BuildRequest {
@@ -243,11 +251,11 @@ impl<'a> Run<'a> {
             unlabelled: self.project.tiers.unlabelled,
             moves: self.options.force_rebuild,
         };
-        let versioned = named(&self.tags.versioned, labels::SYSTEM_HASH, &self.hashes.system);
+        let versioned = named(&self.tags.versioned, SYSTEM_HASH, &self.hashes.system);
         [
-            named(&self.tags.lock, labels::LOCK_HASH, &self.hashes.lock),
+            named(&self.tags.lock, LOCK_HASH, &self.hashes.lock),
             ResultName { moves: true, ..versioned },
-            named(&self.tags.source, labels::SOURCE_HASH, &self.hashes.source),
+            named(&self.tags.source, SOURCE_HASH, &self.hashes.source),
         ]
     }
 

@@ -8,11 +8,11 @@ use std::fs;
 use std::path::Path;
 
 use rstest::rstest;
-use runtime_image::config::Settings;
-use runtime_image::process::Interrupt;
-use runtime_image::project::Found;
-use runtime_image::project::cargo::CargoCall;
-use runtime_image::term::Terminal;
+use runtime_image::config::settings::Settings;
+use runtime_image::project::find::Found;
+use runtime_image::system::cargo::CargoCall;
+use runtime_image::system::interrupt::Interrupt;
+use runtime_image::system::terminal::Terminal;
 use support::{Project, copy, docker, image_id, label, registry, run_image, salt};
 
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";

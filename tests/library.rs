@@ -7,8 +7,8 @@ mod support;
 use std::fs;
 
 use rstest::rstest;
-use runtime_image::builder::Confirmed;
-use runtime_image::project::cargo::CargoCall;
+use runtime_image::image::stored::Confirmed;
+use runtime_image::system::cargo::CargoCall;
 use runtime_image::{
     BuildFromImageType, Naming, Options, RecordingBuilder, build_runtime_image, runtime_image_repo_and_tag,
 };

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
-use runtime_image::tags::OriginalRules;
+use runtime_image::image::naming::OriginalRules;
 use runtime_image::{Naming, Tags, runtime_image_repo_and_tag};
 use serde_json::{Value, json};
 use support::openhands::{ask_original, listing, tree};

@@ -6,27 +6,33 @@ use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::buildx::confirmed;
-use super::capabilities::ToolVersion;
-use super::engine::{complains, inspected_images};
-use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, ResultName, RuntimeBuilder, Store, StoredImage};
-use crate::build_folder::DOCKERFILE;
-use crate::cache::Cache;
-use crate::config::Options;
+use crate::builder::confirm::confirmed;
+use crate::builder::inspect::{ToolVersion, complains, inspected_images};
+use crate::builder::promise::BuildxMetadata;
+use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
+use crate::config::cache::Cache;
+use crate::config::options::Options;
+use crate::config::values::ProjectKind;
 use crate::error::{Context as _, Error, Result};
-use crate::image_name::ImageName;
-use crate::platform::{Platform, joined};
-use crate::process::{Capture, Command, Interrupt};
-use crate::project::ProjectKind;
-use crate::project::cargo::CA_BUNDLE_SECRET;
-use crate::term::{Terminal, Verbosity};
+use crate::image::name::ImageName;
+use crate::image::platform::{Platform, joined};
+use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
+use crate::staging::build_folder::DOCKERFILE;
+use crate::staging::dockerfile::{bases, is_short};
+use crate::staging::steps::CA_BUNDLE_SECRET;
+use crate::system::command::{Capture, Command, CommandOutput};
+use crate::system::interrupt::Interrupt;
+use crate::system::terminal::{Terminal, Verbosity};
 
 /// The oldest podman that this was seen to work with.
 const OLDEST_PODMAN: ToolVersion = ToolVersion(4, 3);
+
 /// The time that an image and what is in it are dated with, in seconds since 1970.
 const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
+
 /// The stage that later builds start from.
 const DEPS_STAGE: &str = "deps";
+
 const USE_DOCKER: &str = "use docker with its buildx plug-in (`--engine docker`)";
 
 /// Drives `podman build`.
@@ -166,7 +172,7 @@ impl PodmanBuilder {
         Ok(Command::new(self.podman_path()?))
     }
 
-    fn answer(&self, arguments: &[&str]) -> Result<crate::process::Output> {
+    fn answer(&self, arguments: &[&str]) -> Result<CommandOutput> {
         let command = self.podman()?.args(arguments);
         self.terminal.verbose("Running", command.to_string());
         command.run(Capture::Both, &self.interrupt)
@@ -181,7 +187,7 @@ impl PodmanBuilder {
         if complains(&complaints) {
             return Err(podman_failure("cannot ask podman for its images", &complaints));
         }
-        inspected_images(images, &output.stdout, "")
+        inspected_images(images, &output.stdout)
     }
 
     fn asked_platform(&self) -> Result<Platform> {
@@ -223,7 +229,7 @@ impl PodmanBuilder {
         Some(format!("podman is {version}, and {OLDEST_PODMAN} is the oldest that is supported"))
     }
 
-    fn failure(&self, request: &BuildRequest, output: &crate::process::Output) -> Error {
+    fn failure(&self, request: &BuildRequest, output: &CommandOutput) -> Error {
         let name = request.names.first().map(ToString::to_string).unwrap_or_default();
         let error = Error::build(format!("the build of `{name}` failed"));
         let error = if output.stderr.is_empty() { error } else { error.because(output.stderr.trim().to_owned()) };
@@ -375,24 +381,6 @@ fn build_arguments(
     arguments.into_iter().map(OsString::from).collect()
 }
 
-/// The images that a Dockerfile's stages start from, other stages left out.
-fn bases(dockerfile: &str) -> impl Iterator<Item = &str> {
-    let mut stages: Vec<&str> = vec!["scratch"];
-    dockerfile.lines().filter_map(move |line| {
-        let mut words = line.split_whitespace();
-        words.next().filter(|word| word.eq_ignore_ascii_case("FROM"))?;
-        let base = words.by_ref().find(|word| !word.starts_with("--"))?;
-        let is_stage = stages.contains(&base);
-        stages.extend(words.nth(1));
-        (!is_stage).then_some(base)
-    })
-}
-
-/// Whether it is a name without a registry.
-fn is_short(name: &str) -> bool {
-    name.parse::<ImageName>().is_ok_and(|parsed| !parsed.names_a_registry() && !name.starts_with("localhost/"))
-}
-
 /// podman warns of its own surroundings whatever it is asked.
 fn without_warnings(stderr: &str) -> String {
     let is_warning = |line: &&str| line.contains("level=warning") || line.starts_with("WARN[");
@@ -424,12 +412,10 @@ pub(super) fn is_podman(docker: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
-    use rstest::rstest;
-
     use super::*;
-    use crate::config::Settings;
+    use crate::config::settings::Settings;
+    use rstest::rstest;
+    use std::os::unix::fs::symlink;
 
     fn options(toml: &str, arguments: &[&str]) -> Options {
         let settings: Settings = toml::from_str(toml).expect("the test's TOML is valid");
@@ -527,23 +513,13 @@ mod tests {
     }
 
     #[test]
-    fn the_images_that_stages_start_from_are_found_without_other_stages() {
-        let text = "FROM rust:1 AS deps\nRUN x\nfrom --platform=$P a/b\nFROM deps AS runtime\nFROM scratch\nFROM r.example/c\n";
-        assert_eq!(bases(text).collect::<Vec<_>>(), ["rust:1", "a/b", "r.example/c"]);
-        assert_eq!(
-            ["rust:1", "a/b", "r.example/c", "localhost/d", "$X"].map(is_short),
-            [true, true, false, false, false]
-        );
-    }
-
-    #[test]
     fn absent_images_are_an_answer_and_warnings_are_no_complaint() -> Result<()> {
         let stderr = "time=\"x\" level=warning msg=\"y\"\nError: inspecting object: localhost/a:1: image not known\n";
         assert!(!complains(&without_warnings(stderr)));
         assert!(complains(&without_warnings("Error: creating runtime: permission denied\n")));
         let stdout = r#"[{"Id":"12","RepoTags":["localhost/b:1"],"Os":"linux","Architecture":"amd64"}]"#;
         let names: [ImageName; 2] = ["localhost/a:1".parse()?, "localhost/b:1".parse()?];
-        let found = inspected_images(&[&names[0], &names[1]], stdout, "")?;
+        let found = inspected_images(&[&names[0], &names[1]], stdout)?;
         assert_eq!(found[0], None);
         assert_eq!(found[1].as_ref().map(|image| image.digest.as_str()), Some("sha256:12"));
         Ok(())

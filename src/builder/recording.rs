@@ -2,12 +2,14 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{BuildRequest, BuildxMetadata, Confirmed, Purpose, ResultName, RuntimeBuilder, Store, StoredImage};
-use crate::config::Output;
+use crate::builder::promise::BuildxMetadata;
+use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
+use crate::config::values::Output;
 use crate::error::{Error, Result};
 use crate::hash::md5_hex;
-use crate::image_name::ImageName;
-use crate::platform::Platform;
+use crate::image::name::ImageName;
+use crate::image::platform::Platform;
+use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
 
 /// Answers from the images it was given and those it was asked to build.
 #[derive(Debug, Default)]

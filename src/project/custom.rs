@@ -7,15 +7,19 @@ use camino::{Utf8Path, Utf8PathBuf};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use serde::Serialize;
 
-use super::cargo::{cmd_text, mounts, trust, user_to_create};
-use super::{Project, ProjectKind, below, cached_build_folders, local_repository, staged_sources};
-use crate::config::{CONFIG_FILE, Options, Settings, Version};
+use crate::config::options::Options;
+use crate::config::settings::{CONFIG_FILE, Settings};
+use crate::config::values::{ProjectKind, Version};
 use crate::error::{Context as _, Error, Result};
-use crate::platform::Platform;
-use crate::process::Interrupt;
-use crate::source::{SourceFile, source_files, warn_of_secrets};
-use crate::template::{Parts, Template, split_after_deps};
-use crate::term::Terminal;
+use crate::image::platform::Platform;
+use crate::project::read::{Project, below, cached_build_folders, local_repository};
+use crate::staging::dockerfile::{copies_code, declares, split_after_deps};
+use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
+use crate::staging::staged::staged_sources;
+use crate::staging::steps::{cmd_text, mounts, trust, user_to_create};
+use crate::staging::template::{Parts, Template};
+use crate::system::interrupt::Interrupt;
+use crate::system::terminal::Terminal;
 
 const VERSION_EXAMPLE: &str =
     "`version = \"1.0.0\"`, or `version = { file = \"pyproject.toml\", key = \"project.version\" }`";
@@ -264,73 +268,5 @@ fn stages<'a>(dockerfile: &'a str, wanted: Option<u8>, template: &Template) -> R
         ))
         .hint("copy from `deps/` there, and from `code/` in a later stage")),
         (_, Some((dependencies, sources))) => Ok((dependencies, Some(sources))),
-    }
-}
-
-/// Whether an instruction copies or mounts the sources, or the whole build folder.
-fn copies_code(dockerfile: &str) -> bool {
-    let folder = |word: &str| word.trim_matches(['"', ',', '[', ']']).trim_start_matches("./").to_owned();
-    let is_code = |word: &str| matches!(folder(word).split('/').next(), Some("code" | "" | "."));
-    dockerfile.replace("\\\n", " ").lines().any(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let mounts = || {
-            words.iter().filter_map(|word| word.strip_prefix("--mount=")).any(|mount| {
-                mount.contains("type=bind")
-                    && !mount.contains("from=")
-                    && mount
-                        .split(',')
-                        .find_map(|part| part.strip_prefix("source=").or(part.strip_prefix("src=")))
-                        .is_none_or(is_code)
-            })
-        };
-        match words.first().map(|word| word.to_ascii_uppercase()).as_deref() {
-            Some("COPY" | "ADD") => {
-                let from_elsewhere = words.iter().any(|word| word.starts_with("--from="));
-                let paths: Vec<&&str> = words[1..].iter().filter(|word| !word.starts_with("--")).collect();
-                !from_elsewhere
-                    && paths.split_last().is_some_and(|(_, sources)| sources.iter().any(|word| is_code(word)))
-            }
-            Some("RUN") => mounts(),
-            _ => false,
-        }
-    })
-}
-
-/// Whether a Dockerfile declares the build argument `name`.
-fn declares(dockerfile: &str, name: &str) -> bool {
-    dockerfile.lines().any(|line| {
-        let mut words = line.split_whitespace();
-        words.next().is_some_and(|word| word.eq_ignore_ascii_case("ARG"))
-            && words.any(|word| word.split('=').next() == Some(name))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("COPY code/ ./", true)]
-    #[case("COPY ./code/x /x", true)]
-    #[case("COPY . /app", true)]
-    #[case("ADD --chown=a code/ ./", true)]
-    #[case("COPY [\"code/a b\", \"/x\"]", true)]
-    #[case("RUN --mount=type=bind,source=code,target=/x make", true)]
-    #[case("RUN --mount=type=bind,target=/x make", true)]
-    #[case("COPY \\\n  code/ ./", true)]
-    #[case("COPY deps/ ./", false)]
-    #[case("COPY --from=tools code/ ./", false)]
-    #[case("RUN --mount=type=bind,source=deps,target=/x make code", false)]
-    #[case("RUN --mount=type=cache,target=/x make", false)]
-    #[case("COPY deps/code ./", false)]
-    fn a_dependency_stage_with_sources_is_told(#[case] line: &str, #[case] expected: bool) {
-        assert_eq!(copies_code(&format!("FROM x AS deps\n{line}\n")), expected);
-    }
-
-    #[test]
-    fn declared_arguments_are_known_by_name() {
-        assert!(declares("FROM x\nARG A=1 B\n", "B"));
-        assert!(!declares("FROM x\nENV B=1\n# ARG B\n", "B"));
     }
 }

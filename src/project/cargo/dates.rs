@@ -11,15 +11,20 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 /// The date of all that the dependency stage leaves: the first of January 1980, in seconds after the epoch.
 pub(super) const LEFT: u64 = 315_532_800;
+
 /// The date of the skeleton and of local dependencies in that stage, their manifests a second later. Newer than what an
 /// earlier image holds, so that Cargo compiles a local dependency, its build script above all, whenever the stage is built.
 const DEPENDENCIES: u64 = LEFT + DAY;
+
 /// The date of the members' targets when they are built, their manifests a second later. Newer than what was built of the
 /// skeleton, or Cargo would link the empty ones.
 const TARGETS: u64 = LEFT + 2 * DAY;
+
 /// The date of all that is built of the sources.
 pub(super) const BUILT: u64 = LEFT + 3 * DAY;
+
 const DAY: u64 = 24 * 60 * 60;
+
 const MANIFEST: &str = "Cargo.toml";
 
 /// The dates of files that do not keep those of the build folder, which are older, by path.

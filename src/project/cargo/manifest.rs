@@ -1,42 +1,19 @@
-//! Manifests and `Cargo.lock`, reduced to what decides about the dependencies.
-//!
-//! A member's version says nothing about the dependencies, so it is masked wherever it stands: in the member's manifest,
-//! in `workspace.package`, in other members' requirements, in `Cargo.lock`. Keys that only describe a package and lints,
-//! which are about members alone, are left out.
+//! Manifests and Cargo's configuration as parsed, and which local packages and files they name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
-use cargo_metadata::semver::Version;
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
-use crate::source::SourceFile;
+use crate::staging::source::SourceFile;
 
-const MASKED_VERSION: &str = "0.0.0";
-const DEPENDENCY_TABLES: [&str; 5] =
+pub(crate) const DEPENDENCY_TABLES: [&str; 5] =
     ["dependencies", "dev-dependencies", "dev_dependencies", "build-dependencies", "build_dependencies"];
-/// What describes a package without having a say in how it or its dependencies are built.
-const DESCRIPTIVE_KEYS: [&str; 14] = [
-    "authors",
-    "badges",
-    "categories",
-    "description",
-    "documentation",
-    "exclude",
-    "homepage",
-    "include",
-    "keywords",
-    "license",
-    "license-file",
-    "metadata",
-    "readme",
-    "repository",
-];
 
 /// A parsed `Cargo.toml`, or Cargo's configuration, whose `[patch]` reads the same.
 #[derive(Debug, Clone)]
-pub(super) struct Manifest(Table);
+pub(super) struct Manifest(pub(super) Table);
 
 impl Manifest {
     /// # Errors
@@ -99,7 +76,7 @@ impl Manifest {
         }
     }
 
-    fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         self.0.get("package")?.get("name")?.as_str()
     }
 
@@ -128,7 +105,7 @@ impl Manifest {
     }
 
     /// The version and the names of the packages that this one, in `folder`, can never do without.
-    fn version_and_needs<'a>(
+    pub(super) fn version_and_needs<'a>(
         &'a self,
         folder: &'a Utf8Path,
         manifests: &'a BTreeMap<Utf8PathBuf, Self>,
@@ -233,178 +210,4 @@ pub(super) fn normalised(path: &Utf8Path) -> Utf8PathBuf {
         }
         done
     })
-}
-
-/// The members whose versions do not count.
-pub(super) struct Masked {
-    versions: BTreeMap<String, String>,
-    inherited: bool,
-}
-
-impl Masked {
-    /// `members` are names and versions; `inherited` says whether what members share may be masked too.
-    pub(super) fn new(members: impl Iterator<Item = (String, String)>, inherited: bool) -> Self {
-        Self { versions: members.collect(), inherited }
-    }
-
-    /// The manifest of a member or of the workspace, as TOML with its tables sorted.
-    pub(super) fn manifest(&self, manifest: &Manifest) -> Result<String> {
-        let mut table = manifest.0.clone();
-        for_each_dependency_table(&mut table, &mut |dependencies| self.mask_requirements(dependencies));
-        table.remove("badges");
-        table.remove("lints");
-        if let Some(package) = table.get_mut("package").and_then(Value::as_table_mut) {
-            DESCRIPTIVE_KEYS.iter().for_each(|key| drop(package.remove(*key)));
-            if package.contains_key("version") {
-                package.insert("version".to_owned(), MASKED_VERSION.into());
-            }
-        }
-        if let Some(workspace) = table.get_mut("workspace").and_then(Value::as_table_mut) {
-            workspace.remove("metadata");
-            if self.inherited {
-                workspace.remove("lints");
-            }
-            if let Some(dependencies) = workspace.get_mut("dependencies").and_then(Value::as_table_mut) {
-                self.mask_requirements(dependencies);
-            }
-            if let Some(package) = workspace.get_mut("package").and_then(Value::as_table_mut) {
-                DESCRIPTIVE_KEYS.iter().for_each(|key| drop(package.remove(*key)));
-                if self.inherited && package.contains_key("version") {
-                    package.insert("version".to_owned(), MASKED_VERSION.into());
-                }
-            }
-        }
-        toml::to_string(&table).map_err(|error| Error::failed("cannot write a manifest").because(error))
-    }
-
-    fn mask_requirements(&self, dependencies: &mut Table) {
-        for (name, value) in dependencies {
-            let Some(dependency) = value.as_table_mut().filter(|dependency| dependency.contains_key("path")) else {
-                continue;
-            };
-            let package = dependency.get("package").and_then(Value::as_str).unwrap_or(name);
-            if self.versions.contains_key(package) {
-                dependency.remove("version");
-            }
-        }
-    }
-
-    /// `Cargo.lock` with the members' versions masked, in Cargo's own format and order.
-    pub(super) fn lock_file(&self, text: &[u8]) -> String {
-        let text = String::from_utf8_lossy(text).replace("\r\n", "\n");
-        let (head, rest) = text.split_once("[[package]]\n").unwrap_or((&text, ""));
-        let mut entries: Vec<String> =
-            rest.split("[[package]]\n").filter(|entry| !entry.is_empty()).map(|entry| self.lock_entry(entry)).collect();
-        // Cargo sorts by name and version; a masked version may sort elsewhere among packages of its name.
-        entries.sort_by_cached_key(|entry| {
-            let field = |name: &str| lock_field(entry, name).unwrap_or_default().to_owned();
-            (field("name"), Version::parse(&field("version")).ok(), field("source"))
-        });
-        entries
-            .iter()
-            .fold(head.trim_end().to_owned() + "\n", |text, entry| text + "\n[[package]]\n" + entry.trim_end() + "\n")
-    }
-
-    fn lock_entry(&self, entry: &str) -> String {
-        let mut masked = entry.to_owned();
-        if lock_field(entry, "source").is_none()
-            && let (Some(name), Some(version)) = (lock_field(entry, "name"), lock_field(entry, "version"))
-            && self.versions.get(name).is_some_and(|member| member == version)
-        {
-            masked =
-                masked.replacen(&format!("version = \"{version}\"\n"), &format!("version = \"{MASKED_VERSION}\"\n"), 1);
-        }
-        // Where a name is ambiguous, dependencies are written with their version.
-        for (name, version) in &self.versions {
-            masked =
-                masked.replace(&format!("\n \"{name} {version}\",\n"), &format!("\n \"{name} {MASKED_VERSION}\",\n"));
-        }
-        masked
-    }
-}
-
-fn lock_field<'a>(entry: &'a str, name: &str) -> Option<&'a str> {
-    entry.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \"")?.strip_suffix('"'))
-}
-
-fn for_each_dependency_table(table: &mut Table, change: &mut impl FnMut(&mut Table)) {
-    for name in DEPENDENCY_TABLES {
-        if let Some(dependencies) = table.get_mut(name).and_then(Value::as_table_mut) {
-            change(dependencies);
-        }
-    }
-    if let Some(targets) = table.get_mut("target").and_then(Value::as_table_mut) {
-        for target in targets.iter_mut().filter_map(|(_, target)| target.as_table_mut()) {
-            for_each_dependency_table(target, change);
-        }
-    }
-}
-
-/// A parsed `Cargo.lock`: its packages, and the patches that nothing uses.
-pub(super) struct LockFile {
-    packages: Vec<Value>,
-    unused: Vec<Value>,
-}
-
-impl LockFile {
-    pub(super) fn parse(text: &[u8]) -> Result<Self> {
-        let table: Table = toml::from_str(&String::from_utf8_lossy(text)).map_err(|error| {
-            Error::failed("cannot parse `Cargo.lock`").because(error).hint("`cargo generate-lockfile` writes it anew")
-        })?;
-        let list = |packages: Option<&Value>| packages.and_then(Value::as_array).cloned().unwrap_or_default();
-        let unused = table.get("patch").and_then(|patch| patch.get("unused"));
-        Ok(Self { packages: list(table.get("package")), unused: list(unused) })
-    }
-
-    fn local_packages(&self, name: &str) -> impl Iterator<Item = &Value> {
-        self.packages.iter().filter(move |package| {
-            package.get("source").is_none() && package.get("name").and_then(Value::as_str) == Some(name)
-        })
-    }
-
-    /// Whether the file says of the local package in `folder` what its manifest says. It may say nothing, unless the
-    /// package is there to patch another: it can be a dependency that no feature asks for. For the same reason only what
-    /// the package always needs counts.
-    pub(super) fn agrees_with(
-        &self,
-        folder: &Utf8Path,
-        manifests: &BTreeMap<Utf8PathBuf, Manifest>,
-        is_patch: bool,
-    ) -> bool {
-        let Some((manifest, name)) = manifests.get(folder).and_then(|manifest| Some((manifest, manifest.name()?)))
-        else {
-            return true;
-        };
-        let (version, needs) = manifest.version_and_needs(folder, manifests);
-        let is = |package: &Value, key: &str, value: &str| package.get(key).and_then(Value::as_str) == Some(value);
-        let mut entries = self.local_packages(name).peekable();
-        if entries.peek().is_none() {
-            return !is_patch
-                || self.unused.iter().any(|package| is(package, "name", name) && is(package, "version", version));
-        }
-        entries.any(|package| {
-            let dependencies = dependencies_of(package);
-            is(package, "version", version) && needs.iter().all(|name| dependencies.contains(name))
-        })
-    }
-
-    /// The names of what a member depends on, or `None` if the file does not know this version of it.
-    pub(super) fn member_dependencies(&self, name: &str, version: &str) -> Option<BTreeSet<&str>> {
-        let is_version = |package: &&Value| package.get("version").and_then(Value::as_str) == Some(version);
-        self.local_packages(name).find(is_version).map(dependencies_of)
-    }
-
-    /// All versions of a package.
-    pub(super) fn versions_of(&self, name: &str) -> impl Iterator<Item = Version> {
-        self.packages
-            .iter()
-            .filter(move |package| package.get("name").and_then(Value::as_str) == Some(name))
-            .filter_map(|package| Version::parse(package.get("version")?.as_str()?).ok())
-    }
-}
-
-/// The names of what an entry of `Cargo.lock` depends on.
-fn dependencies_of(package: &Value) -> BTreeSet<&str> {
-    let dependencies = package.get("dependencies").and_then(Value::as_array).into_iter().flatten();
-    dependencies.filter_map(Value::as_str).filter_map(|entry| entry.split(' ').next()).collect()
 }

@@ -1,0 +1,44 @@
+//! Which builder builds: docker or podman, as the options say or the machine has it.
+
+use crate::builder::docker::builder::BuildxBuilder;
+use crate::builder::podman;
+use crate::builder::podman::PodmanBuilder;
+use crate::builder::runtime_builder::RuntimeBuilder;
+use crate::config::options::Options;
+use crate::config::values::Engine;
+use crate::error::Result;
+use crate::system::interrupt::Interrupt;
+use crate::system::terminal::Terminal;
+
+/// The builder for these options.
+///
+/// # Errors
+/// When the options ask for what the engine cannot do.
+pub fn new_builder(options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Box<dyn RuntimeBuilder>> {
+    Ok(match options.engine.unwrap_or_else(engine_on_path) {
+        Engine::Docker => Box::new(BuildxBuilder::new(options, terminal, interrupt)),
+        Engine::Podman => Box::new(PodmanBuilder::new(options, terminal, interrupt)),
+    })
+}
+
+/// docker, unless only podman is there, be it under docker's name.
+fn engine_on_path() -> Engine {
+    match which::which("docker") {
+        Ok(docker) if podman::is_podman(&docker) => Engine::Podman,
+        Err(_) if which::which("podman").is_ok() => Engine::Podman,
+        _ => Engine::Docker,
+    }
+}
+
+/// The options with the base image's digest, where it was asked for, as the builder finds it.
+///
+/// # Errors
+/// When the base image's registry cannot be asked, or has no such image.
+pub fn with_base_digest(options: Options, builder: &dyn RuntimeBuilder) -> Result<Options> {
+    let base_digest = match (options.base_image.digest(), options.pin_base) {
+        (Some(digest), _) => Some(digest.to_owned()),
+        (None, true) => Some(builder.digest(&options.base_image)?),
+        (None, false) => None,
+    };
+    Ok(Options { base_digest, ..options })
+}

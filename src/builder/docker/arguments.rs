@@ -1,0 +1,260 @@
+//! The arguments of `docker buildx build`, from a request and what is the same for every build of a run.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use camino::Utf8Path;
+
+use crate::builder::docker::capabilities::Wanted;
+use crate::builder::runtime_builder::BuildRequest;
+use crate::config::cache::is_inline;
+use crate::config::options::Options;
+use crate::config::passed_on::is_about_provenance;
+use crate::config::values::{Output, ProjectKind};
+use crate::image::name::ImageName;
+use crate::image::platform::{Platform, joined};
+use crate::staging::steps::CA_BUNDLE_SECRET;
+
+/// Passed on as build arguments by name. BuildKit predefines them, keeps them out of its cache keys and out of images.
+const PROXY_VARIABLES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+
+/// What is the same for every build of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
+pub struct BuildxSettings {
+    /// Where results go.
+    pub outputs: Vec<Output>,
+    /// The builder instance.
+    pub builder: Option<String>,
+    /// The progress output.
+    pub progress: Option<String>,
+    /// Cache sources.
+    pub cache_from: Vec<String>,
+    /// Cache destinations.
+    pub cache_to: Vec<String>,
+    /// Secrets, the CA bundle among them.
+    pub secrets: Vec<String>,
+    /// SSH sockets or keys.
+    pub ssh: Vec<String>,
+    /// Build arguments that are passed on by name, their values being in the environment.
+    pub proxies: Vec<String>,
+    /// Arguments for what is attached to the image.
+    pub attestations: Vec<String>,
+    /// Whether anything is, by these or further arguments.
+    pub attests: bool,
+    /// Whether the exporter dates all files back; what it dates them to is in the environment.
+    pub rewrite: bool,
+    /// Further arguments.
+    pub extra: Vec<String>,
+    /// Whether a cache is exported, other than into the image itself.
+    pub cache_export: bool,
+    /// Whether the repository was configured and names a registry, so that the registry may be asked.
+    pub ask_registry: bool,
+    /// Whether the registry may fail to answer: the user did not name it.
+    pub registry_optional: bool,
+    /// How long a registry has to answer.
+    pub registry_timeout: Duration,
+}
+
+impl BuildxSettings {
+    pub(super) fn new(options: &Options, quiet: bool) -> Self {
+        let bundle = options.ca_bundle.iter().map(|path| format!("id={CA_BUNDLE_SECRET},src={path}"));
+        let proxies = PROXY_VARIABLES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
+        Self {
+            outputs: options.outputs.clone(),
+            builder: options.builder.clone(),
+            progress: options.progress.clone().or_else(|| quiet.then(|| "plain".to_owned())),
+            cache_from: options.cache_from.clone(),
+            cache_to: options.cache_to.clone(),
+            secrets: options.secrets.iter().cloned().chain(bundle).collect(),
+            ssh: options.ssh.clone(),
+            proxies: proxies.filter(|name| std::env::var_os(name).is_some()).collect(),
+            attestations: options.attestations().collect(),
+            attests: options.attests(),
+            // Templates of the kind `cargo` date back what they make, whoever builds them.
+            rewrite: options.reproducible && options.kind != Some(ProjectKind::Cargo),
+            extra: options.buildx_args.clone(),
+            cache_export: options.cache.is_exported() || options.cache_exports().any(|export| !is_inline(export)),
+            ask_registry: options.names_a_registry(),
+            registry_optional: options.registry_optional && !options.pushes(),
+            registry_timeout: options.registry_timeout,
+        }
+    }
+
+    pub(super) fn pushes(&self) -> bool {
+        self.outputs.contains(&Output::Push)
+    }
+
+    pub(super) fn wanted<'a>(&self, platforms: &'a [Platform]) -> Wanted<'a> {
+        Wanted {
+            platforms,
+            load: self.outputs.contains(&Output::Load),
+            cache_export: self.cache_export,
+            attestations: self.attests,
+            rewrite: self.rewrite,
+        }
+    }
+}
+
+/// What a build does with its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exporter {
+    /// Into the engine's store under the request's names.
+    Load,
+    /// To the registry under this name.
+    Push(ImageName),
+    /// To this repository, without a name.
+    ByDigest(String),
+}
+
+/// The arguments of `docker` for a build; pure, so that it can be tested without an engine.
+pub fn build_arguments(
+    request: &BuildRequest,
+    exporter: &Exporter,
+    settings: &BuildxSettings,
+    metadata_file: &Utf8Path,
+) -> Vec<OsString> {
+    // Destructured, so that a new field cannot be forgotten.
+    let BuildRequest { context, target, deps_image, names, output: _, labels, platforms, cache, no_cache, build_args } =
+        request;
+    let BuildxSettings {
+        outputs: _,
+        builder,
+        progress,
+        cache_from,
+        cache_to,
+        secrets,
+        ssh,
+        proxies,
+        attestations,
+        attests: _,
+        rewrite,
+        extra,
+        cache_export: _,
+        ask_registry: _,
+        registry_optional: _,
+        registry_timeout: _,
+    } = settings;
+    let mut arguments: Vec<String> = vec!["buildx".into(), "build".into()];
+    let mut add = |flag: &str, value: &str| arguments.extend([flag.to_owned(), value.to_owned()]);
+    builder.iter().for_each(|name| add("--builder", name));
+    add("--platform", &joined(platforms));
+    match exporter {
+        Exporter::Load => names.iter().for_each(|name| add("--tag", &name.to_string())),
+        Exporter::Push(name) => add("--tag", &name.to_string()),
+        Exporter::ByDigest(_) => {}
+    }
+    labels.iter().for_each(|(name, value)| add("--label", &format!("{name}={value}")));
+    target.iter().for_each(|stage| add("--target", stage));
+    deps_image.iter().for_each(|image| add("--build-context", &format!("deps=docker-image://{image}")));
+    build_args.iter().for_each(|argument| add("--build-arg", argument));
+    proxies.iter().for_each(|name| add("--build-arg", name));
+    secrets.iter().for_each(|secret| add("--secret", secret));
+    ssh.iter().for_each(|ssh| add("--ssh", ssh));
+    cache.from.iter().chain(cache_from).for_each(|cache| add("--cache-from", cache));
+    cache.to.iter().chain(cache_to).for_each(|cache| add("--cache-to", cache));
+    progress.iter().for_each(|progress| add("--progress", progress));
+    add("--metadata-file", metadata_file.as_str());
+    let rewritten = if *rewrite { ",rewrite-timestamp=true" } else { "" };
+    match exporter {
+        Exporter::Load => arguments.push("--load".to_owned()),
+        Exporter::Push(_) if !rewrite => arguments.push("--push".to_owned()),
+        Exporter::Push(_) => add("--output", &format!("type=registry{rewritten}")),
+        Exporter::ByDigest(repository) => add(
+            "--output",
+            &format!("type=image,name={repository},push-by-digest=true,name-canonical=true,push=true{rewritten}"),
+        ),
+    }
+    // Provenance holds times: with it the digest is another one at every build.
+    if !attestations.iter().chain(extra).any(|argument| is_about_provenance(argument)) {
+        arguments.push("--provenance=false".to_owned());
+    }
+    arguments.extend(attestations.iter().cloned());
+    if *no_cache {
+        arguments.push("--no-cache".to_owned());
+    }
+    arguments.extend(extra.iter().cloned());
+    arguments.push(context.to_string());
+    arguments.into_iter().map(OsString::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::cache::CacheArguments;
+    use crate::error::Result;
+    use crate::system::command::Command;
+
+    fn settings() -> BuildxSettings {
+        BuildxSettings { proxies: Vec::new(), ..BuildxSettings::new(&Options::default(), false) }
+    }
+
+    fn line(request: &BuildRequest, exporter: &Exporter, settings: &BuildxSettings) -> String {
+        let arguments = build_arguments(request, exporter, settings, Utf8Path::new("/tmp/m.json"));
+        Command::new("docker").args(arguments).to_string()
+    }
+
+    fn request() -> BuildRequest {
+        BuildRequest {
+            context: "/build/context".into(),
+            platforms: vec![Platform::new("linux", "amd64", None)],
+            ..BuildRequest::default()
+        }
+    }
+
+    #[test]
+    fn a_plain_build_loads_without_provenance() {
+        assert_eq!(
+            line(&request(), &Exporter::Load, &settings()),
+            "docker buildx build --platform linux/amd64 --metadata-file /tmp/m.json --load --provenance=false \
+             /build/context"
+        );
+    }
+
+    #[test]
+    fn everything_asked_for_is_passed_on() -> Result<()> {
+        let one = |text: &str| vec![text.to_owned()];
+        let request = BuildRequest {
+            target: Some("deps".to_owned()),
+            deps_image: Some("localhost/x:rt_1".parse()?),
+            platforms: vec![Platform::new("linux", "amd64", None), Platform::new("linux", "arm64", None)],
+            no_cache: true,
+            build_args: vec!["A=b c".to_owned()],
+            cache: CacheArguments { from: one("type=local,src=x"), ..CacheArguments::default() },
+            ..request()
+        };
+        let settings = BuildxSettings {
+            builder: Some("team".to_owned()),
+            progress: Some("plain".to_owned()),
+            cache_from: one("type=gha"),
+            cache_to: one("type=gha,mode=max"),
+            secrets: one("id=token"),
+            ssh: one("default"),
+            proxies: one("http_proxy"),
+            attestations: one("--sbom=true"),
+            extra: one("--network=host"),
+            ..settings()
+        };
+        assert_eq!(
+            line(&request, &Exporter::Push("r:1/x:b_linux-amd64".parse()?), &settings),
+            "docker buildx build --builder team --platform linux/amd64,linux/arm64 --tag r:1/x:b_linux-amd64 \
+             --target deps --build-context deps=docker-image://localhost/x:rt_1 --build-arg 'A=b c' \
+             --build-arg http_proxy --secret id=token --ssh default --cache-from type=local,src=x \
+             --cache-from type=gha --cache-to type=gha,mode=max --progress plain --metadata-file /tmp/m.json --push \
+             --provenance=false --sbom=true --no-cache --network=host /build/context"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn an_image_is_pushed_without_a_name_and_with_all_its_times_the_same() {
+        let settings =
+            BuildxSettings { rewrite: true, attestations: vec!["--provenance=mode=max".into()], ..settings() };
+        assert_eq!(
+            line(&request(), &Exporter::ByDigest("r:1/x".to_owned()), &settings),
+            "docker buildx build --platform linux/amd64 --metadata-file /tmp/m.json --output \
+             type=image,name=r:1/x,push-by-digest=true,name-canonical=true,push=true,rewrite-timestamp=true \
+             --provenance=mode=max /build/context"
+        );
+    }
+}

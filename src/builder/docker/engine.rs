@@ -1,0 +1,82 @@
+//! What `docker` says of the engine itself.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::image::platform::Platform;
+
+/// Whether the engine surely has this machine's architecture: reached by a local socket on Linux, with no context in
+/// between. Anything else may be a virtual machine or another host, and is asked.
+pub(crate) fn engine_is_this_machine() -> bool {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if !cfg!(target_os = "linux") {
+        return false;
+    }
+    match set("DOCKER_HOST") {
+        Some(host) => host.starts_with("unix://"),
+        None => set("DOCKER_CONTEXT").is_none() && !names_a_context(),
+    }
+}
+
+/// Whether docker's configuration selects a context.
+fn names_a_context() -> bool {
+    let folder = std::env::var_os("DOCKER_CONFIG")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".docker")));
+    let text = folder.and_then(|folder| std::fs::read_to_string(folder.join("config.json")).ok());
+    let config: Option<serde_json::Value> = text.and_then(|text| serde_json::from_str(&text).ok());
+    config
+        .as_ref()
+        .and_then(|config| config.get("currentContext")?.as_str())
+        .is_some_and(|context| !context.is_empty() && context != "default")
+}
+
+/// From `docker version --format '{{json .Server}}'`.
+pub(super) fn server_platform(json: &str) -> Result<Platform> {
+    let server: Value = serde_json::from_str(json)
+        .map_err(|error| Error::failed("cannot understand `docker version`").because(error))?;
+    let text = |key: &str| server.get(key).and_then(Value::as_str);
+    match (text("Os"), text("Arch")) {
+        (Some(os), Some(architecture)) => Ok(Platform::new(os, architecture, None)),
+        _ => Err(Error::failed("`docker version` does not tell the engine's platform").because(json.trim())),
+    }
+}
+
+/// Whether `docker create --pull never --platform` failed because the image is not there for that platform.
+pub(super) fn is_for_another_platform(stderr: &str) -> bool {
+    let said = |words: &str| stderr.to_lowercase().contains(words);
+    said("no such image")
+        || said("does not match the specified platform")
+        || said("does not provide the specified platform")
+}
+
+/// An error of the engine, with what to do by what it said.
+pub(crate) fn engine_failure(doing: &str, stderr: &str) -> Error {
+    let said = |words: &[&str]| words.iter().any(|word| stderr.to_lowercase().contains(word));
+    let error = Error::failed(doing).because(stderr.trim());
+    if said(&["permission denied"]) {
+        error.hint("you may not use the engine's socket: run as a member of the group `docker`")
+    } else if said(&["cannot connect", "is the docker daemon running", "connection refused", "no such host"]) {
+        error.hint("start the Docker engine, or name one with DOCKER_HOST; `docker info` tells whether it answers")
+    } else if said(&["is not a docker command", "unknown command", "unknown flag"]) {
+        error.hint("install the buildx plug-in of Docker (package `docker-buildx` or `docker-buildx-plugin`)")
+    } else if said(&["no builder"]) {
+        error.hint("`docker buildx ls` lists the builders there are")
+    } else {
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_does_not_answer_is_an_error_with_a_hint() {
+        let stderr = "Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?\n";
+        let error = engine_failure("cannot ask", stderr);
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("DOCKER_HOST")));
+    }
+}

@@ -1,0 +1,8 @@
+//! The builder that drives `docker buildx`.
+
+pub mod arguments;
+pub mod builder;
+pub mod capabilities;
+mod engine;
+mod failure;
+mod registry;

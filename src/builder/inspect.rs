@@ -1,0 +1,171 @@
+//! What `docker image inspect` and podman's answer, as text in and facts out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::image::name::ImageName;
+use crate::image::platform::Platform;
+use crate::image::stored::{PlatformManifest, Store, StoredImage};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct InspectedImage {
+    id: String,
+    repo_tags: Option<Vec<String>>,
+    os: String,
+    architecture: String,
+    variant: Option<String>,
+    config: Option<InspectedConfig>,
+    manifests: Option<Vec<Value>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct InspectedConfig {
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// From what `docker image inspect A B C` or podman's prints on stdout: which of `images` are there, in their order. Of what
+/// is absent both complain on stderr; see [`complains`].
+pub(super) fn inspected_images(images: &[&ImageName], stdout: &str) -> Result<Vec<Option<StoredImage>>> {
+    let inspected: Vec<InspectedImage> = serde_json::from_str(stdout.trim())
+        .map_err(|error| Error::failed("cannot understand the engine's `image inspect`").because(error))?;
+    let found = |image: &ImageName| {
+        inspected.iter().find(|inspected| {
+            let mut tags = inspected.repo_tags.iter().flatten();
+            tags.any(|tag| tag.parse::<ImageName>().is_ok_and(|tag| tag == *image))
+        })
+    };
+    Ok(images.iter().map(|image| found(image).map(stored)).collect())
+}
+
+/// Whether `image inspect` complains of anything but of images that are absent.
+pub(super) fn complains(stderr: &str) -> bool {
+    let absent = |line: &str| {
+        let line = line.to_lowercase();
+        line.contains("no such image") || line.contains("image not known")
+    };
+    stderr.lines().any(|line| !line.trim().is_empty() && !absent(line))
+}
+
+fn stored(inspected: &InspectedImage) -> StoredImage {
+    let labels = inspected.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+    let own = Platform::new(&inspected.os, &inspected.architecture, inspected.variant.as_deref());
+    let manifests = available_manifests(inspected.manifests.as_deref());
+    StoredImage {
+        store: Store::Engine,
+        // podman leaves the algorithm out.
+        digest: if inspected.id.contains(':') { inspected.id.clone() } else { format!("sha256:{}", inspected.id) },
+        platforms: if manifests.is_empty() {
+            vec![own]
+        } else {
+            manifests.iter().map(|manifest| manifest.platform.clone()).collect()
+        },
+        manifests,
+        descriptors: Vec::new(),
+        labels,
+    }
+}
+
+/// API 1.48 and later list an index's manifests, and which of them are there. Earlier ones show one of them only.
+fn available_manifests(manifests: Option<&[Value]>) -> Vec<PlatformManifest> {
+    let listed = manifests.into_iter().flatten();
+    listed
+        .filter(|manifest| manifest.get("Available").and_then(Value::as_bool) == Some(true))
+        .filter(|manifest| manifest.get("Kind").and_then(Value::as_str) == Some("image"))
+        .filter_map(|manifest| {
+            let descriptor = manifest.get("Descriptor")?;
+            let digest = descriptor.get("digest").and_then(Value::as_str).unwrap_or_default().to_owned();
+            Some(PlatformManifest { platform: platform_of(descriptor.get("platform")?)?, digest })
+        })
+        .collect()
+}
+
+pub(super) fn platform_of(value: &Value) -> Option<Platform> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    Some(Platform::new(text("os")?, text("architecture")?, text("variant")))
+        .filter(|platform| platform.to_string() != "unknown/unknown")
+}
+
+/// A version as tools print it: `0.13.1+ds1`, `v0.30.1`, `28.0.0-rc.1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ToolVersion(pub u64, pub u64);
+
+impl ToolVersion {
+    /// Major and minor number of the first word that has both; none where there is no such word, such as in
+    /// `library-import`.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.split_whitespace().find_map(|word| {
+            let mut numbers = word.trim_start_matches('v').split(['.', '+', '-', '~']).map(str::parse);
+            Some(Self(numbers.next()?.ok()?, numbers.next()?.ok()?))
+        })
+    }
+}
+
+impl fmt::Display for ToolVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.0, self.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn name(text: &str) -> ImageName {
+        text.parse().expect("the test's reference is valid")
+    }
+
+    #[test]
+    fn absent_images_are_an_answer() -> Result<()> {
+        let (a, b) = (name("localhost/a:1"), name("localhost/b:1"));
+        let stdout = r#"[{"Id":"sha256:1","RepoTags":["localhost/b:1"],"Os":"linux","Architecture":"amd64",
+            "Config":{"Labels":{"x":"y"}}}]"#;
+        let found = inspected_images(&[&a, &b], stdout)?;
+        assert_eq!(found[0], None);
+        let image = found[1].as_ref().expect("b is there");
+        assert_eq!((image.digest.as_str(), image.labels["x"].as_str()), ("sha256:1", "y"));
+        assert_eq!(image.platforms, [Platform::new("linux", "amd64", None)]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_is_no_answer() {
+        assert!(complains("Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?\n"));
+        assert!(!complains("Error: No such image: localhost/a:1\n"));
+    }
+
+    #[test]
+    fn an_index_in_the_store_tells_its_platforms() -> Result<()> {
+        let stdout = r#"[{"Id":"sha256:1","RepoTags":["a:1"],"Os":"linux","Architecture":"amd64","Manifests":[
+            {"Kind":"image","Available":true,"Descriptor":{"platform":{"os":"linux","architecture":"amd64"}}},
+            {"Kind":"image","Available":false,"Descriptor":{"platform":{"os":"linux","architecture":"arm64"}}},
+            {"Kind":"attestation","Available":true,"Descriptor":{"platform":{"os":"unknown","architecture":"unknown"}}}]}]"#;
+        let found = inspected_images(&[&name("a:1")], stdout)?;
+        assert_eq!(
+            found[0].as_ref().map(|image| image.platforms.clone()),
+            Some(vec![Platform::new("linux", "amd64", None)])
+        );
+        Ok(())
+    }
+
+    #[rstest]
+    #[case("0.13.1+ds1", Some(ToolVersion(0, 13)))]
+    #[case("v0.30.1", Some(ToolVersion(0, 30)))]
+    #[case("28.0.0-rc.1", Some(ToolVersion(28, 0)))]
+    #[case("26.1.5+dfsg1", Some(ToolVersion(26, 1)))]
+    #[case("github.com/docker/buildx 0.13.1+ds1 0.13.1+ds1-3", Some(ToolVersion(0, 13)))]
+    #[case("github.com/docker/buildx v0.30.1 9e66234aa13328a5e75b75aa5574e1ca6d6d9c01", Some(ToolVersion(0, 30)))]
+    #[case("library-import", None)]
+    #[case("v0.0.0+unknown", Some(ToolVersion(0, 0)))]
+    #[case("", None)]
+    #[case("99999999999999999999.1", None)]
+    fn versions_are_read_as_tools_print_them(#[case] text: &str, #[case] expected: Option<ToolVersion>) {
+        assert_eq!(ToolVersion::parse(text), expected);
+    }
+}

@@ -1,0 +1,109 @@
+//! The JSON that `docker buildx build --metadata-file` writes. Every key is optional, and which digest means what depends
+//! on the driver.
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::image::name::ImageName;
+use crate::image::stored::{PlatformManifest, StoredImage};
+
+/// What buildx says of a build's result.
+///
+/// The keys are those of the reference documentation of `docker buildx build --metadata-file`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BuildxMetadata {
+    /// `containerimage.digest`: of the manifest or index; with a classic store and `--load` of the configuration.
+    pub digest: Option<String>,
+    /// `containerimage.config.digest`: of the configuration, the image ID of a classic store.
+    pub config_digest: Option<String>,
+    /// `image.name`, split at commas.
+    pub names: Vec<ImageName>,
+    /// The manifests that are in an index that was written after the build, in the place of what buildx pushed.
+    pub manifests: Vec<PlatformManifest>,
+    /// `buildx.build.ref`: names the build in `docker buildx history`.
+    pub build_ref: Option<String>,
+}
+
+impl BuildxMetadata {
+    /// Reads the file's text. Keys of unexpected types are ignored.
+    ///
+    /// # Errors
+    /// When it is not a JSON object.
+    pub fn parse(text: &str) -> Result<Self> {
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| Error::failed("cannot understand the metadata file of buildx").because(error))?;
+        let Value::Object(keys) = value else {
+            return Err(Error::failed("the metadata file of buildx is not a JSON object"));
+        };
+        let text = |name: &str| keys.get(name).and_then(Value::as_str).map(str::to_owned);
+        let digest = |name: &str| text(name).filter(|digest| digest.starts_with("sha256:"));
+        let descriptor = keys.get("containerimage.descriptor").and_then(|descriptor| descriptor.get("digest"));
+        Ok(Self {
+            digest: digest("containerimage.digest").or_else(|| descriptor?.as_str().map(str::to_owned)),
+            config_digest: digest("containerimage.config.digest"),
+            names: text("image.name")
+                .into_iter()
+                .flat_map(|names| names.split(',').map(str::parse).collect::<Vec<_>>())
+                .filter_map(Result::ok)
+                .collect(),
+            manifests: Vec::new(),
+            build_ref: text("buildx.build.ref"),
+        })
+    }
+
+    /// Whether an image with this digest can be the result.
+    pub fn promises(&self, digest: &str) -> bool {
+        [&self.digest, &self.config_digest].into_iter().flatten().any(|promised| promised == digest)
+    }
+
+    /// Whether this is the result, or an index that the result was added to.
+    pub fn is_in(&self, image: &StoredImage) -> bool {
+        if self.manifests.is_empty() {
+            self.promises(&image.digest)
+        } else {
+            self.manifests.iter().all(|manifest| image.manifests.contains(manifest))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn names_are_compared_as_parsed_references() -> Result<()> {
+        let metadata = BuildxMetadata::parse(r#"{"image.name": "docker.io/library/x:1,localhost/y:2"}"#)?;
+        assert_eq!(metadata.names, ["x:1".parse()?, "localhost/y:2".parse()?]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_descriptor_stands_in_for_a_missing_digest() -> Result<()> {
+        let text = format!(r#"{{"containerimage.descriptor": {{"digest": "{DIGEST}", "size": 1}}}}"#);
+        assert!(BuildxMetadata::parse(&text)?.promises(DIGEST));
+        Ok(())
+    }
+
+    #[rstest]
+    #[case("{}")]
+    #[case(r#"{"buildx.build.ref": "a/b/c"}"#)]
+    #[case(r#"{"containerimage.digest": 7, "image.name": {}, "containerimage.config.digest": null}"#)]
+    #[case(r#"{"containerimage.digest": "not a digest"}"#)]
+    fn without_a_digest_nothing_is_promised(#[case] text: &str) -> Result<()> {
+        let metadata = BuildxMetadata::parse(text)?;
+        assert_eq!((&metadata.digest, &metadata.config_digest), (&None, &None));
+        assert!(!metadata.promises(DIGEST));
+        Ok(())
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("[]")]
+    #[case("{")]
+    fn what_is_no_object_is_an_error(#[case] text: &str) {
+        assert!(BuildxMetadata::parse(text).is_err());
+    }
+}

@@ -1,0 +1,99 @@
+//! The trait of all builders: what builds, and answers whether an image exists and is the one that was built.
+
+use camino::Utf8PathBuf;
+
+use crate::builder::cache::CacheArguments;
+use crate::builder::promise::BuildxMetadata;
+use crate::config::values::Output;
+use crate::error::Result;
+use crate::image::labels::Labels;
+use crate::image::name::ImageName;
+use crate::image::platform::Platform;
+use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
+
+/// One call of `docker buildx build` or `podman build`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BuildRequest {
+    /// The build folder.
+    pub context: Utf8PathBuf,
+    /// The stage to build; the last one if not given.
+    pub target: Option<String>,
+    /// The stage `deps` taken from this image instead of being built.
+    pub deps_image: Option<ImageName>,
+    /// The names of the result.
+    pub names: Vec<ResultName>,
+    /// Where the result goes.
+    pub output: Output,
+    /// Labels of the result, besides those in the Dockerfile.
+    pub labels: Labels,
+    /// What to build for; never empty.
+    pub platforms: Vec<Platform>,
+    /// The build cache, besides what is the same for every build of a run.
+    pub cache: CacheArguments,
+    /// Whether results of earlier builds are ignored.
+    pub no_cache: bool,
+    /// `KEY=VALUE`, or `KEY` for a value from the environment.
+    pub build_args: Vec<String>,
+}
+
+/// What builds images and knows which exist.
+pub trait RuntimeBuilder: Sync {
+    /// Which of these images exist, in the order asked; of several, one that holds all of `platforms`. Looks things up
+    /// only; nothing is pulled.
+    ///
+    /// # Errors
+    /// When a store cannot be asked: that is not the same as "absent".
+    fn find(&self, images: &[&ImageName], platforms: &[Platform], purpose: Purpose)
+    -> Result<Vec<Option<StoredImage>>>;
+
+    /// Whether this builder can use `image` for every one of `platforms`.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    fn image_exists(&self, image: &ImageName, platforms: &[Platform]) -> Result<bool> {
+        let found = self.find(&[image], platforms, Purpose::Run)?.into_iter().next().flatten();
+        Ok(found.is_some_and(|found| found.holds(platforms)))
+    }
+
+    /// Whether a build can start from an image found in `store`.
+    ///
+    /// # Errors
+    /// When the builder cannot be asked.
+    fn can_build_from(&self, store: Store) -> Result<bool>;
+
+    /// Whether a build for these platforms can be started at all. What is learnt is kept.
+    ///
+    /// # Errors
+    /// When something is missing, or what is asked for cannot be done here, with what to do about it.
+    fn ready(&self, platforms: &[Platform]) -> Result<()>;
+
+    /// The digest, `sha256:...`, that the registry has for `image`: an index's, where it is one.
+    ///
+    /// # Errors
+    /// When the registry cannot be asked, or has no such image.
+    fn digest(&self, image: &ImageName) -> Result<String>;
+
+    /// The platform that is built for when none was requested.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    fn default_platform(&self) -> Result<Platform>;
+
+    /// Builds, and gives what the builder itself says of the result.
+    ///
+    /// # Errors
+    /// When the build fails, or cannot be started.
+    fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata>;
+
+    /// Asks the store where the result should be now, and compares its answer with what the build promised.
+    ///
+    /// # Errors
+    /// When the image is not there, is another one, or lacks a platform.
+    fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed>;
+
+    /// Makes an image that a registry has exist in the engine as well, under its name, and asks the engine for it.
+    ///
+    /// # Errors
+    /// When the engine cannot hold it, has an image of other content under that name, or cannot pull it.
+    fn load(&self, name: &ResultName, found: &Confirmed, platforms: &[Platform]) -> Result<Confirmed>;
+}

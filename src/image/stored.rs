@@ -1,0 +1,155 @@
+//! Images that exist: where, under which digest, for which platforms; and the names that results are to get.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::image::name::ImageName;
+use crate::image::platform::Platform;
+
+/// Where an image was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// The engine's own store.
+    #[default]
+    Engine,
+    /// The registry that the image's name names.
+    Registry,
+}
+
+impl std::fmt::Display for Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Engine => "engine",
+            Self::Registry => "registry",
+        })
+    }
+}
+
+/// One platform's image in a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformManifest {
+    /// What it is for.
+    pub platform: Platform,
+    /// `sha256:...`.
+    pub digest: String,
+}
+
+/// What images are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be run: wherever they are.
+    Run,
+    /// To be built upon: where builds see them, if they are in several places.
+    BuildUpon,
+}
+
+/// An image that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoredImage {
+    /// Where it was found.
+    pub store: Store,
+    /// `sha256:...`: the digest of its index or manifest, or, in a classic engine store, of its configuration.
+    pub digest: String,
+    /// The platforms it can run on.
+    pub platforms: Vec<Platform>,
+    /// The manifests of its platforms, as far as the store tells them.
+    pub manifests: Vec<PlatformManifest>,
+    /// In a registry, the descriptors of its manifests, and of the attestations that belong to them.
+    pub descriptors: Vec<serde_json::Value>,
+    /// Its labels: those that it has for every platform.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An image that was asked back after it was built, or found before: it is there, under this digest, with these
+/// platforms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Confirmed {
+    /// Who answered.
+    pub store: Store,
+    /// `sha256:...`, as [`StoredImage::digest`].
+    pub digest: String,
+    /// As in the answer, sorted.
+    #[serde(serialize_with = "as_strings")]
+    pub platforms: Vec<Platform>,
+}
+
+/// Platforms as the strings that image indexes use.
+pub(crate) fn as_strings<S: serde::Serializer>(platforms: &[Platform], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(platforms.iter().map(ToString::to_string))
+}
+
+impl StoredImage {
+    /// Whether it can run on every one of these.
+    pub fn holds(&self, platforms: &[Platform]) -> bool {
+        platforms.iter().all(|platform| self.platforms.contains(platform))
+    }
+
+    /// The name by which a build finds this image and no other. An engine may have another image under the name that a
+    /// registry has; a digest it does not take from elsewhere.
+    pub fn name_for_builds(&self, name: &ImageName) -> ImageName {
+        Confirmed::from(self).name_for_builds(name)
+    }
+}
+
+impl Confirmed {
+    /// As [`StoredImage::name_for_builds`].
+    pub fn name_for_builds(&self, name: &ImageName) -> ImageName {
+        match self.store {
+            Store::Engine => name.clone(),
+            Store::Registry => name.with_digest(&self.digest),
+        }
+    }
+}
+
+impl From<&StoredImage> for Confirmed {
+    fn from(image: &StoredImage) -> Self {
+        let mut platforms = image.platforms.clone();
+        platforms.sort();
+        Self { store: image.store, digest: image.digest.clone(), platforms }
+    }
+}
+
+/// A name for the result of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultName {
+    /// The name.
+    pub name: ImageName,
+    /// The label by which an image of the same content is known, and its value.
+    pub key: (&'static str, String),
+    /// Whether an image without that label is taken for one of the same content.
+    pub unlabelled: bool,
+    /// Whether the name may be taken from an image of other content.
+    pub moves: bool,
+}
+
+impl ResultName {
+    /// Whether an image that already has the name is of the same content.
+    pub fn is_of_same_content(&self, image: &StoredImage) -> bool {
+        image.labels.get(self.key.0).map_or(self.unlabelled, |value| *value == self.key.1)
+    }
+
+    /// Whether an image that already has the name is of the same content, so that its other platforms stay.
+    ///
+    /// # Errors
+    /// When it is of other content, and the name may not be taken from it.
+    pub fn may_be_given_to_what_is_like(&self, image: &StoredImage) -> Result<bool> {
+        let same = self.is_of_same_content(image);
+        if same || self.moves {
+            return Ok(same);
+        }
+        Err(Error::failed(format!(
+            "`{self}` was taken by an image of other content while this one was built: its label `{}` is not `{}`",
+            self.key.0, self.key.1
+        ))
+        .hint("find out who made it, or replace it with `--force-rebuild`"))
+    }
+}
+
+impl std::fmt::Display for ResultName {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.name.fmt(formatter)
+    }
+}

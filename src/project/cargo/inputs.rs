@@ -1,0 +1,92 @@
+//! What decides about the dependencies: what the lock hash is made of and the dependency stage built from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::Package;
+
+use crate::error::Result;
+use crate::project::cargo::manifest;
+use crate::project::cargo::manifest::Manifest;
+use crate::project::cargo::masked::Masked;
+use crate::project::cargo::toolchain::TOOLCHAIN_FILES;
+use crate::staging::source::{SourceFile, SourceKind};
+use crate::staging::staged::{StagedFile, staged_source};
+
+pub(crate) const LOCK_FILE: &str = "Cargo.lock";
+
+pub(crate) const CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
+
+/// See [`dependency_inputs`].
+pub(crate) struct DependencyInputs {
+    /// All of them.
+    pub(super) locked: Vec<StagedFile>,
+    /// The toolchain, vendored crates, Cargo's configuration and the files it names: where they change, Cargo takes for
+    /// fresh what was compiled before. Of a vendored crate it compares the version, of a wrapper or linker the name.
+    pub(super) system: Vec<StagedFile>,
+    /// The paths of the files of whole local dependencies.
+    pub(super) whole: BTreeSet<Utf8PathBuf>,
+}
+
+/// What the lock hash is made of and the dependency stage built from: the manifests and the lock file without what says
+/// nothing about dependencies, whole local dependencies and the manifests they inherit from, vendored crates, Cargo's
+/// configuration and the files it names, the toolchain.
+pub(crate) fn dependency_inputs(
+    root: &Utf8Path,
+    sources: &[SourceFile],
+    manifests: &BTreeMap<Utf8PathBuf, Manifest>,
+    members: &BTreeMap<Utf8PathBuf, &Package>,
+    whole: &BTreeSet<Utf8PathBuf>,
+    config: Option<&Manifest>,
+) -> Result<DependencyInputs> {
+    let masked = Masked::new(
+        members
+            .iter()
+            .filter(|(folder, _)| !whole.contains(*folder))
+            .map(|(_, package)| (package.name.to_string(), package.version.to_string())),
+        members.keys().all(|folder| !whole.contains(folder)),
+    );
+    let vendored = manifest::vendored_folders(sources);
+    let is_whole = |path: &Utf8Path| {
+        // The nearest package decides: a member inside a whole package is still a member.
+        path.ancestors()
+            .skip(1)
+            .find(|folder| whole.contains(*folder) || members.contains_key(*folder))
+            .is_some_and(|folder| whole.contains(folder))
+    };
+    let is_vendored = |path: &Utf8Path| path.ancestors().skip(1).any(|folder| vendored.contains(folder));
+    let inherited: BTreeSet<&Utf8Path> =
+        whole.iter().filter_map(|folder| manifest::workspace_of(folder, manifests)).collect();
+    let is_inherited = |path: &Utf8Path| {
+        path.file_name() == Some("Cargo.toml")
+            && path.parent().is_some_and(|folder| !folder.as_str().is_empty() && inherited.contains(folder))
+    };
+    let named = config.map(Manifest::named_paths).unwrap_or_default();
+    let (mut inputs, mut system) = (Vec::new(), Vec::new());
+    let mut whole_files = BTreeSet::new();
+    for file in sources {
+        let path = file.path.as_path();
+        if path == LOCK_FILE {
+            inputs.push(StagedFile::text(path, masked.lock_file(file.text().unwrap_or_default())));
+        } else if is_vendored(path)
+            || named.holds(path)
+            || TOOLCHAIN_FILES.contains(&path.as_str())
+            || CONFIG_FILES.contains(&path.as_str())
+        {
+            system.push(staged_source(root, file));
+            inputs.push(staged_source(root, file));
+        } else if is_whole(path) || is_inherited(path) {
+            inputs.push(staged_source(root, file));
+            if is_whole(path) && matches!(file.kind, SourceKind::File { .. }) {
+                whole_files.insert(path.to_owned());
+            }
+        } else if path.file_name() == Some("Cargo.toml")
+            && let Some(folder) = path.parent()
+            && (folder.as_str().is_empty() || members.contains_key(folder))
+            && let Some(manifest) = manifests.get(folder)
+        {
+            inputs.push(StagedFile::text(path, masked.manifest(manifest)?));
+        }
+    }
+    Ok(DependencyInputs { locked: inputs, system, whole: whole_files })
+}

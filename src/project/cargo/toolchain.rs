@@ -1,0 +1,56 @@
+//! The toolchain that rustup installs where the base image has no Cargo.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::staging::source::SourceFile;
+
+pub(crate) const TOOLCHAIN_FILES: [&str; 2] = ["rust-toolchain.toml", "rust-toolchain"];
+
+/// The toolchain that rustup installs where the base image has no Cargo.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Toolchain {
+    channel: String,
+    profile: String,
+    components: Vec<String>,
+    targets: Vec<String>,
+}
+
+impl Toolchain {
+    pub(super) fn of(sources: &[SourceFile]) -> Result<Self> {
+        let mut toolchain = Self {
+            channel: "stable".to_owned(),
+            profile: "minimal".to_owned(),
+            components: Vec::new(),
+            targets: Vec::new(),
+        };
+        // The older name wins where both are there, as it does for rustup.
+        let file = TOOLCHAIN_FILES.iter().rev().find_map(|name| sources.iter().find(|file| file.path == *name));
+        let Some((file, text)) = file.and_then(|file| Some((file, file.text()?))) else { return Ok(toolchain) };
+        let text = String::from_utf8_lossy(text);
+        if let Ok(table) = toml::from_str::<toml::Table>(&text) {
+            let words = |key: &str| -> Vec<String> {
+                let list = table.get("toolchain").and_then(|table| table.get(key)).and_then(toml::Value::as_array);
+                list.into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
+            };
+            let word = |key: &str| {
+                table.get("toolchain").and_then(|table| table.get(key)).and_then(toml::Value::as_str).map(str::to_owned)
+            };
+            toolchain.channel = word("channel").unwrap_or(toolchain.channel);
+            toolchain.profile = word("profile").unwrap_or(toolchain.profile);
+            toolchain.components = words("components");
+            toolchain.targets = words("targets");
+        } else {
+            text.trim().clone_into(&mut toolchain.channel);
+        }
+        let plain = |word: &String| {
+            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        let single = [&toolchain.channel, &toolchain.profile];
+        let wrong = single.into_iter().chain(&toolchain.components).chain(&toolchain.targets).find(|word| !plain(word));
+        if let Some(word) = wrong {
+            return Err(Error::failed(format!("`{}` names {word:?}, which is no toolchain", file.path)));
+        }
+        Ok(toolchain)
+    }
+}

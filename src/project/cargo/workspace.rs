@@ -1,0 +1,374 @@
+//! A workspace as a project: its members, its skeleton of manifests and empty targets, what its template sees.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
+use serde::Serialize;
+
+use crate::config::options::Options;
+use crate::config::settings::{CONFIG_FILE, Settings};
+use crate::config::values::{Cmd, ProjectKind, Version};
+use crate::error::{Error, Result};
+use crate::project::cargo::inputs::{CONFIG_FILES, DependencyInputs, LOCK_FILE, dependency_inputs};
+use crate::project::cargo::lock_file::LockFile;
+use crate::project::cargo::manifest::Manifest;
+use crate::project::cargo::toolchain::{TOOLCHAIN_FILES, Toolchain};
+use crate::project::cargo::{dates, manifest};
+use crate::project::read::{Project, below, local_repository};
+use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
+use crate::staging::staged::{StagedFile, staged_sources};
+use crate::staging::steps::{cmd_text, mounts, trust, user_to_create};
+use crate::staging::template::Template;
+use crate::system::cargo::CargoCall;
+use crate::system::command::Capture;
+use crate::system::interrupt::Interrupt;
+use crate::system::terminal::Terminal;
+
+/// The dates of files in the dependency stage, beside the skeleton.
+const DEPENDENCY_DATES_FILE: &str = ".runtime-image-dates-deps";
+
+/// The dates of files when the sources are built.
+const SOURCE_DATES_FILE: &str = ".runtime-image-dates-code";
+
+/// A target of the skeleton: a program as well as a library, for one file can be both, and a library without a test
+/// harness needs a `main`. Nothing in it that lints denied in flags or in Cargo's configuration could be about.
+const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_dependencies)]\nfn main() {}\n";
+
+const DEFAULT_PREBUILD: &str = "build --release";
+
+/// A workspace that Cargo found.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    call: CargoCall,
+    metadata: Metadata,
+}
+
+impl Workspace {
+    /// Asks Cargo for the workspace; its dependencies are not resolved.
+    ///
+    /// # Errors
+    /// Cargo's own, when there is no manifest or it is wrong.
+    pub fn find(call: CargoCall, interrupt: &Interrupt) -> Result<Self> {
+        let command = call.command(&["metadata", "--no-deps", "--format-version", "1"]);
+        let output = command.run(Capture::Both, interrupt)?;
+        if !output.success {
+            let error = Error::failed("Cargo cannot read the workspace").because(output.stderr.trim());
+            return Err(if output.stderr.contains("could not find `Cargo.toml`") {
+                error.hint("run inside a Cargo project, or name one with `--project-root` or `--manifest-path`")
+            } else {
+                error
+            });
+        }
+        let metadata = MetadataCommand::parse(&output.stdout)
+            .map_err(|error| Error::failed("cannot understand the output of `cargo metadata`").because(error))?;
+        Ok(Self { call, metadata })
+    }
+
+    /// The workspace's folder.
+    pub fn root(&self) -> &Utf8Path {
+        &self.metadata.workspace_root
+    }
+
+    /// What the tables of the root manifest say.
+    ///
+    /// # Errors
+    /// When a key has the wrong type, or gives another kind.
+    pub fn metadata_settings(&self, terminal: &Terminal) -> Result<Settings> {
+        let package = match self.root_package() {
+            Some(package) => Settings::from_metadata(&package.metadata, "package.metadata", terminal)?,
+            None => Settings::default(),
+        };
+        let workspace = Settings::from_metadata(&self.metadata.workspace_metadata, "workspace.metadata", terminal)?;
+        let settings = package.over(workspace);
+        match settings.kind {
+            None | Some(ProjectKind::Cargo) => Ok(settings),
+            Some(kind) => Err(Error::usage(format!("`{}/Cargo.toml` gives the kind `{kind}`", self.root()))
+                .hint(format!("say it in `{CONFIG_FILE}`, or with `--kind {kind}`"))),
+        }
+    }
+
+    fn root_package(&self) -> Option<&Package> {
+        let manifest = self.root().join("Cargo.toml");
+        self.metadata.workspace_packages().into_iter().find(|package| package.manifest_path == manifest)
+    }
+
+    fn name(&self) -> &str {
+        self.root_package().map_or_else(|| self.root().file_name().unwrap_or_default(), |package| &package.name)
+    }
+
+    /// The project's version: the root package's, else the one that the workspace gives its members, else the highest
+    /// of the members' versions.
+    fn version(&self, options: &Options, root_manifest: Option<&Manifest>) -> Result<String> {
+        match &options.project_version {
+            Some(Version::Text(version)) => return Ok(version.clone()),
+            Some(Version::File { .. }) => {
+                return Err(Error::usage("Cargo's manifests say the version: `version` cannot name a file"));
+            }
+            None => {}
+        }
+        let highest = || self.metadata.workspace_packages().iter().map(|package| package.version.clone()).max();
+        Ok(self
+            .root_package()
+            .map(|package| package.version.to_string())
+            .or_else(|| root_manifest.and_then(Manifest::workspace_version))
+            .unwrap_or_else(|| highest().map_or_else(|| "0.0.0".to_owned(), |version| version.to_string())))
+    }
+
+    /// Reads the workspace as a project.
+    ///
+    /// # Errors
+    /// When a file cannot be read or staged, a manifest cannot be parsed, `Cargo.lock` is missing or out of date and may
+    /// not be changed, or a path dependency lies outside the workspace.
+    pub fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
+        let root = self.root();
+        let mut sources = self.sources(options, terminal, interrupt)?;
+        warn_of_secrets(&sources, terminal);
+        let manifests = manifest::local_manifests(&sources)?;
+        let members: BTreeMap<Utf8PathBuf, &Package> = self
+            .metadata
+            .workspace_packages()
+            .into_iter()
+            .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
+            .collect::<Result<_>>()?;
+        let config_file = CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
+        let config = config_file.map(Manifest::parse).transpose()?;
+        let target = config_file.zip(config.as_ref()).map(|(file, config)| config.target_folder(&file.path));
+        let target = target.transpose()?.flatten().unwrap_or_else(|| "target".to_owned());
+        let whole = self.whole_packages(&members, &manifests, config.as_ref())?;
+        if !self.lock_file_agrees(&sources, &manifests, &whole, config.as_ref())? {
+            self.update_lock_file(&["update", "--workspace"], "is out of date", terminal, interrupt)?;
+            sources = self.sources(options, terminal, interrupt)?;
+        }
+        let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, config.as_ref())?;
+        let skeleton = self.skeleton(&members, &whole, &inputs)?;
+        let DependencyInputs { locked, system, .. } = inputs;
+        let context = self.template_context(options, &sources, target)?;
+        let template = Template::cargo(&context);
+        Ok(Project {
+            kind: ProjectKind::Cargo,
+            root: root.to_owned(),
+            name: self.name().to_owned(),
+            version: self.version(options, manifests.get(Utf8Path::new("")))?,
+            default_repository: local_repository(self.name()),
+            build_folders: self.metadata.target_directory.join("runtime-image"),
+            code: staged_sources(root, &sources),
+            deps: locked.iter().cloned().chain(skeleton).collect(),
+            locked,
+            system,
+            hashed: template.hashed_blocks(&options.pinned_base_image().to_string())?,
+            has_deps_stage: true,
+            dependency_args: Vec::new(),
+            tiers: template.tiers(true, false)?,
+            template,
+            original: None,
+            config: None,
+        })
+    }
+
+    fn sources(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
+        let root = self.root();
+        let folders = [Some(&self.metadata.target_directory), options.build_folder.as_ref()];
+        let mut left_out = below(root, folders.into_iter().flatten());
+        left_out.push("target".into());
+        if !root.join(LOCK_FILE).exists() {
+            self.update_lock_file(&["generate-lockfile"], "is missing", terminal, interrupt)?;
+        }
+        source_files(root, &left_out, &[LOCK_FILE], decides_about_dependencies, interrupt)
+    }
+
+    fn update_lock_file(
+        &self,
+        subcommand: &[&str],
+        state: &str,
+        terminal: &Terminal,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
+        let command = self.call.command(subcommand);
+        if self.call.locked {
+            return Err(Error::failed(format!("`{LOCK_FILE}` {state} and `--locked` was given"))
+                .hint(format!("run `cargo {}` and commit the file", subcommand.join(" "))));
+        }
+        terminal.status("Locking", format!("the dependencies: `{LOCK_FILE}` {state}"));
+        let output = command.run(Capture::Both, interrupt)?;
+        if output.success { Ok(()) } else { Err(command.failure(&output)) }
+    }
+
+    /// Whether `Cargo.lock` says of every member what its manifest says, and of other local packages nothing else.
+    /// Resolving would tell as well, but needs every dependency's source on this machine.
+    fn lock_file_agrees(
+        &self,
+        sources: &[SourceFile],
+        manifests: &BTreeMap<Utf8PathBuf, Manifest>,
+        whole: &BTreeSet<Utf8PathBuf>,
+        config: Option<&Manifest>,
+    ) -> Result<bool> {
+        let Some(text) = sources.iter().find(|file| file.path == LOCK_FILE).and_then(SourceFile::text) else {
+            return Ok(false);
+        };
+        let lock = LockFile::parse(text)?;
+        let patches = manifests.get(Utf8Path::new("")).into_iter().chain(config).flat_map(Manifest::patched_paths);
+        let patches: BTreeSet<Utf8PathBuf> = patches.map(|(_, folder)| folder).collect();
+        let others_agree = whole.iter().all(|folder| lock.agrees_with(folder, manifests, patches.contains(folder)));
+        Ok(others_agree
+            && self.metadata.workspace_packages().iter().all(|package| {
+                let dependencies: BTreeSet<&str> =
+                    package.dependencies.iter().map(|dependency| &*dependency.name).collect();
+                lock.member_dependencies(&package.name, &package.version.to_string()) == Some(dependencies)
+                    && package.dependencies.iter().filter(|dependency| dependency.path.is_none()).all(|dependency| {
+                        lock.versions_of(&dependency.name).any(|version| dependency.req.matches(&version))
+                    })
+            }))
+    }
+
+    fn relative(&self, path: &Utf8Path, package: &Package) -> Result<Utf8PathBuf> {
+        path.strip_prefix(self.root()).map(Utf8Path::to_owned).map_err(|_| {
+            Error::failed(format!("package `{}` lies outside the workspace, at `{path}`", package.name))
+                .hint(format!("only `{}` and what is below it can be in the image: move it there", self.root()))
+        })
+    }
+
+    /// The local packages that must be in the dependency stage as they are: those that are no members, and those that
+    /// dependencies are built against because of `[patch]` (in the manifest or in Cargo's configuration), with all local
+    /// packages that these need.
+    fn whole_packages(
+        &self,
+        members: &BTreeMap<Utf8PathBuf, &Package>,
+        manifests: &BTreeMap<Utf8PathBuf, Manifest>,
+        config: Option<&Manifest>,
+    ) -> Result<BTreeSet<Utf8PathBuf>> {
+        let by = |wanted_by: &str| {
+            let wanted_by = wanted_by.to_owned();
+            move |(name, folder): (String, Utf8PathBuf)| (name, folder, wanted_by.clone())
+        };
+        let mut waiting: Vec<(String, Utf8PathBuf, String)> = Vec::new();
+        if let Some(root_manifest) = manifests.get(Utf8Path::new("")) {
+            waiting.extend(root_manifest.patched_paths().into_iter().map(by("[patch]")));
+        }
+        if let Some(config) = config {
+            waiting.extend(config.patched_paths().into_iter().map(by(CONFIG_FILES[0])));
+        }
+        for package in members.values() {
+            for dependency in &package.dependencies {
+                let Some(path) = &dependency.path else { continue };
+                let path =
+                    path.strip_prefix(self.root()).map_err(|_| self.outside(&dependency.name, path, &package.name))?;
+                if !members.contains_key(path) {
+                    waiting.push((dependency.name.clone(), path.to_owned(), package.name.to_string()));
+                }
+            }
+        }
+        let mut whole = BTreeSet::new();
+        while let Some((name, folder, wanted_by)) = waiting.pop() {
+            if folder.as_str().starts_with("..") || folder.is_absolute() {
+                return Err(self.outside(&name, &manifest::normalised(&self.root().join(&folder)), &wanted_by));
+            }
+            if !whole.insert(folder.clone()) {
+                continue;
+            }
+            let manifest = manifests.get(&folder).ok_or_else(|| {
+                Error::failed(format!("the path dependency `{name}` at `{folder}` is not among the source files"))
+                    .hint("it is missing or ignored: add it to the project's files")
+            })?;
+            let for_tests_too = members.contains_key(&folder);
+            waiting.extend(manifest.path_dependencies(&folder, manifests, for_tests_too).into_iter().map(by(&name)));
+        }
+        Ok(whole)
+    }
+
+    fn outside(&self, dependency: &str, path: &Utf8Path, wanted_by: &str) -> Error {
+        Error::failed(format!(
+            "the path dependency `{dependency}` of `{wanted_by}` lies outside the workspace, at `{path}`"
+        ))
+        .hint(format!("only `{}` and what is below it can be in the image: move or vendor the dependency", self.root()))
+    }
+
+    /// Empty targets for the members, so that Cargo accepts the manifests, and the lists of dates.
+    fn skeleton(
+        &self,
+        members: &BTreeMap<Utf8PathBuf, &Package>,
+        whole: &BTreeSet<Utf8PathBuf>,
+        inputs: &DependencyInputs,
+    ) -> Result<Vec<StagedFile>> {
+        let mut targets = BTreeSet::new();
+        for (folder, package) in members.iter().filter(|(folder, _)| !whole.contains(*folder)) {
+            for target in &package.targets {
+                let path = self.relative(&target.src_path, package)?;
+                debug_assert!(path.starts_with(folder) || !path.as_str().is_empty());
+                targets.insert(path);
+            }
+        }
+        let staged: BTreeSet<&Utf8Path> = inputs.locked.iter().map(|file| &*file.path).collect();
+        targets.retain(|path| !staged.contains(&**path));
+        let members: BTreeSet<&Utf8Path> = members.keys().map(Utf8PathBuf::as_path).collect();
+        let local = dates::LocalFiles { targets: &targets, members: &members, whole, whole_files: &inputs.whole };
+        let lists = [
+            StagedFile::text(DEPENDENCY_DATES_FILE, dates::listed(&local.in_dependencies())),
+            StagedFile::text(SOURCE_DATES_FILE, dates::listed(&local.in_sources())),
+        ];
+        Ok(targets.into_iter().map(|path| StagedFile::text(path, EMPTY_TARGET)).chain(lists).collect())
+    }
+
+    fn template_context(&self, options: &Options, sources: &[SourceFile], target: String) -> Result<TemplateContext> {
+        let mut binaries: BTreeSet<&str> = BTreeSet::new();
+        let mut default_binaries: BTreeSet<&str> = BTreeSet::new();
+        let default_members = &self.metadata.workspace_default_members;
+        for package in self.metadata.workspace_packages() {
+            for target in package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin)) {
+                binaries.insert(&target.name);
+                if !default_members.is_available() || default_members.contains(&package.id) {
+                    default_binaries.insert(&target.name);
+                }
+            }
+        }
+        let default_run = self.root_package().and_then(|package| package.default_run.as_deref());
+        let only = default_binaries.first().copied().filter(|_| default_binaries.len() == 1);
+        let default_cmd =
+            default_run.or(only).filter(|_| options.install_binaries).map(|binary| Cmd::Exec(vec![binary.to_owned()]));
+        Ok(TemplateContext {
+            env: options.env.clone(),
+            apt_packages: options.apt_packages.clone(),
+            toolchain: Toolchain::of(sources)?,
+            extra_deps: options.extra_deps.clone(),
+            user: options.user.clone(),
+            user_to_create: options.user.as_deref().and_then(user_to_create),
+            workdir: options.workdir.clone(),
+            target,
+            prebuild: options.prebuild.clone().unwrap_or_else(|| vec![DEFAULT_PREBUILD.to_owned()]),
+            build_arguments: options.build_argument_names(),
+            binaries: binaries.iter().filter(|_| options.install_binaries).map(|name| (*name).to_owned()).collect(),
+            cmd: options.cmd.clone().or(default_cmd).as_ref().map(cmd_text),
+            left: dates::LEFT,
+            built: dates::BUILT,
+            mounts: mounts(options),
+            trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
+        })
+    }
+}
+
+/// What the template of the cargo kind sees.
+#[derive(Debug, Clone, Serialize)]
+struct TemplateContext {
+    env: BTreeMap<String, String>,
+    apt_packages: Vec<String>,
+    toolchain: Toolchain,
+    extra_deps: Option<String>,
+    user: Option<String>,
+    user_to_create: Option<String>,
+    workdir: String,
+    target: String,
+    prebuild: Vec<String>,
+    build_arguments: Vec<String>,
+    binaries: Vec<String>,
+    cmd: Option<String>,
+    left: u64,
+    built: u64,
+    mounts: String,
+    trust: String,
+}
+
+fn decides_about_dependencies(path: &Utf8Path) -> bool {
+    matches!(path.file_name(), Some("Cargo.toml" | LOCK_FILE))
+        || TOOLCHAIN_FILES.contains(&path.as_str())
+        || CONFIG_FILES.contains(&path.as_str())
+}

@@ -1,0 +1,59 @@
+//! The hashes of an OpenHands tree, as the original computes them.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+
+use crate::hash::{ContentDigest, hex, md5_hex};
+use crate::staging::source::{SourceFile, SourceKind};
+
+/// What [`tree_hash`] knows of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaf<'a> {
+    /// A file with this content.
+    Data(&'a ContentDigest),
+    /// A link that cannot be followed; `dirhash` has no word for it.
+    Link(&'a str),
+}
+
+/// The MD5 of a folder of files, by path, as version 0.5 of the Python package `dirhash` computes it with its defaults:
+/// names and contents count, times and modes do not, a folder without files does not exist.
+///
+/// An entry is described by two strings, joined by NUL: `data:<MD5>` or `dirhash:<MD5>`, and `name:<name>`. A folder's
+/// hash is the MD5 of its entries' descriptions, sorted and joined by two NULs. Gives 32 hexadecimal digits.
+pub fn tree_hash<'a>(files: impl IntoIterator<Item = (&'a Utf8Path, Leaf<'a>)>) -> String {
+    let mut entries: Vec<String> = Vec::new();
+    let mut folders: BTreeMap<&str, Vec<(&Utf8Path, Leaf<'_>)>> = BTreeMap::new();
+    for (path, leaf) in files {
+        let mut components = path.components();
+        let name = components.next().map_or("", |name| name.as_str());
+        match (components.as_path(), leaf) {
+            (below, _) if !below.as_str().is_empty() => folders.entry(name).or_default().push((below, leaf)),
+            (_, Leaf::Data(digest)) => entries.push(format!("data:{}\0name:{name}", hex(digest))),
+            (_, Leaf::Link(target)) => entries.push(format!("link:{target}\0name:{name}")),
+        }
+    }
+    entries.extend(folders.into_iter().map(|(name, files)| format!("dirhash:{}\0name:{name}", tree_hash(files))));
+    entries.sort_unstable();
+    md5_hex(entries.join("\0\0").as_bytes())
+}
+
+pub(crate) fn no_name_ends_with(path: &Utf8Path, endings: &[&str]) -> bool {
+    path.components().all(|name| !endings.iter().any(|ending| name.as_str().ends_with(ending)))
+}
+
+/// The hash of the sources as the original computes it: without hidden folders, `__pycache__` folders and `*.pyc`.
+pub(crate) fn source_hash(files: &[SourceFile]) -> String {
+    let is_hashed = |path: &Utf8Path| {
+        let folders = path.parent().into_iter().flat_map(Utf8Path::components).map(|name| name.as_str());
+        folders.into_iter().all(|name| !name.starts_with('.') && name != "__pycache__")
+            && no_name_ends_with(path, &[".pyc"])
+    };
+    tree_hash(files.iter().filter(|file| is_hashed(&file.path)).map(|file| {
+        let leaf = match &file.kind {
+            SourceKind::File { digest, .. } => Leaf::Data(digest),
+            SourceKind::Link { target } => Leaf::Link(target),
+        };
+        (file.path.as_path(), leaf)
+    }))
+}

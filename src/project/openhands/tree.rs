@@ -1,0 +1,291 @@
+//! A tree of OpenHands: what differs from release to release is read from its `runtime_build.py`, as text; nothing of
+//! it is run.
+
+use std::fs;
+use std::sync::LazyLock;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use md5::{Digest as _, Md5};
+use regex::Regex;
+use serde::Serialize;
+
+use crate::config::options::Options;
+use crate::config::settings::Settings;
+use crate::config::values::{ProjectKind, TagScheme, Version};
+use crate::error::{Context as _, Error, Result};
+use crate::hash::{FieldHasher, content_digest, hex};
+use crate::image::naming::OriginalRules;
+use crate::project::openhands::hashes::{no_name_ends_with, source_hash};
+use crate::project::read::{OriginalHashes, Project, cached_build_folders};
+use crate::staging::source::{copied_files, warn_of_secrets};
+use crate::staging::staged::{StagedContent, StagedFile, staged_source};
+use crate::staging::template::{Parts, Template};
+use crate::system::interrupt::Interrupt;
+use crate::system::terminal::Terminal;
+
+/// The template, by which a tree is known.
+pub const TEMPLATE: &str = "openhands/runtime/utils/runtime_templates/Dockerfile.j2";
+
+const RULES: &str = "openhands/runtime/utils/runtime_build.py";
+
+const SOURCES: &str = "openhands";
+
+const LOCK_FILES: [&str; 2] = ["pyproject.toml", "poetry.lock"];
+
+const REPOSITORY_VARIABLE: &str = "OH_RUNTIME_RUNTIME_IMAGE_REPO";
+
+const CHANNEL_VARIABLE: &str = "OH_CONDA_CHANNEL_ALIAS";
+
+const DEFAULT_REPOSITORY: &str = "ghcr.io/openhands/runtime";
+
+const DEFAULT_BASE_IMAGE: &str = "nikolaik/python-nodejs:python3.12-nodejs22";
+
+/// A tree of OpenHands: a checkout, or an unpacked wheel.
+#[derive(Debug)]
+pub struct Tree {
+    root: Utf8PathBuf,
+    /// The text of its `runtime_build.py`.
+    rules: String,
+}
+
+/// What the tree's template sees.
+#[derive(Debug, Serialize)]
+struct TemplateContext {
+    extra_deps: String,
+    enable_browser: bool,
+    channel_alias: Option<String>,
+}
+
+impl Tree {
+    /// Whether `folder` is the root of such a tree.
+    pub fn is_at(folder: &Utf8Path) -> bool {
+        folder.join(TEMPLATE).is_file()
+    }
+
+    /// The tree in `root`.
+    ///
+    /// # Errors
+    /// When its `runtime_build.py` cannot be read.
+    pub fn at(root: Utf8PathBuf) -> Result<Self> {
+        let path = root.join(RULES);
+        let rules = fs::read_to_string(&path).context(|| format!("cannot read `{path}`"))?;
+        Ok(Self { root, rules })
+    }
+
+    /// The tree's folder, which holds `openhands/`.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// What holds where neither the user nor a file says something: the tree's own defaults. With a build folder, the
+    /// original builds nothing.
+    pub fn usual(&self, given: &Settings) -> Settings {
+        Settings {
+            base_image: Some(self.first(&BASE_IMAGE).unwrap_or(DEFAULT_BASE_IMAGE).to_owned()),
+            repository: Some(self.default_repository().to_owned()),
+            dry_run: given.build_folder.as_ref().map(|_| true),
+            ..Settings::default()
+        }
+    }
+
+    fn default_repository(&self) -> &str {
+        self.first(&REPOSITORY).unwrap_or(DEFAULT_REPOSITORY)
+    }
+
+    fn first(&self, pattern: &Regex) -> Option<&str> {
+        Some(pattern.captures(&self.rules)?.get(1)?.as_str())
+    }
+
+    fn knows(&self, word: &str) -> bool {
+        self.rules.contains(word)
+    }
+
+    /// Reads the tree as a project.
+    ///
+    /// # Errors
+    /// When a file cannot be read or staged, or the tree has no version or no lock files.
+    pub fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
+        let folder = self.root.join(SOURCES);
+        let files = copied_files(&folder, interrupt)?;
+        let [manifest, lock_file] = LOCK_FILES.map(|name| self.lock_file(name));
+        let lock_files = [manifest?, lock_file?];
+        let mut code: Vec<StagedFile> = files
+            .iter()
+            .filter(|file| is_copied(&file.path))
+            .map(|file| moved_below(SOURCES, staged_source(&folder, file)))
+            .collect();
+        warn_of_secrets(&files, terminal);
+        code.extend(lock_files.iter().map(|(file, _)| file.clone()));
+        for name in FOLDERS.captures_iter(&self.rules).map(|captures| captures[1].to_owned()) {
+            code.extend(self.copied_folder(&name, terminal, interrupt)?);
+        }
+
+        let base_image = options.base_image.to_string();
+        let context = TemplateContext {
+            extra_deps: options.extra_deps.clone().unwrap_or_default(),
+            enable_browser: options.enable_browser,
+            channel_alias: set(CHANNEL_VARIABLE).filter(|_| self.knows(CHANNEL_VARIABLE)),
+        };
+        if !options.enable_browser && !self.knows("enable_browser") {
+            terminal.warning("`--no-enable-browser` changes nothing: this release always installs the browser");
+        }
+        let original = (options.tag_scheme == TagScheme::Original).then(|| OriginalHashes {
+            lock: self.lock_hash(&base_image, options.enable_browser, lock_files.iter().map(|(_, text)| text)),
+            source: source_hash(&files),
+            variant: variant(&context, options),
+            rules: OriginalRules { keeps_slashes: KEPT_SLASHES.is_match(&self.rules) },
+        });
+        let text = fs::read_to_string(self.root.join(TEMPLATE)).context(|| format!("cannot read `{TEMPLATE}`"))?;
+        let template = Template::lenient(TEMPLATE, text, &context);
+        Ok(Project {
+            kind: ProjectKind::Openhands,
+            root: self.root.clone(),
+            name: "openhands".to_owned(),
+            version: self.version(options)?,
+            default_repository: self.default_repository().to_owned(),
+            build_folders: cached_build_folders(&self.root),
+            code,
+            locked: lock_files.into_iter().map(|(file, _)| file).collect(),
+            deps: Vec::new(),
+            system: Vec::new(),
+            hashed: Parts { system: template.hashed(&options.pinned_base_image().to_string())?, ..Parts::default() },
+            has_deps_stage: false,
+            dependency_args: options.extra_build_args.clone(),
+            tiers: template.tiers(false, original.is_some())?,
+            template,
+            original,
+            config: Some([
+                "DOCKER_IMAGE_TAG",
+                if self.knows("DOCKER_IMAGE_HASH_TAG") { "DOCKER_IMAGE_HASH_TAG" } else { "DOCKER_IMAGE_SOURCE_TAG" },
+            ]),
+        })
+    }
+
+    /// A file that is in `openhands/` or beside it.
+    fn lock_file(&self, name: &str) -> Result<(StagedFile, Vec<u8>)> {
+        let [inside, beside] = [self.root.join(SOURCES).join(name), self.root.join(name)];
+        let path = if inside.exists() { inside } else { beside };
+        let text = fs::read(&path).map_err(|error| {
+            Error::failed(format!("cannot read `{path}`"))
+                .because(error)
+                .hint(format!("an OpenHands tree has `{name}` in `{SOURCES}/` or beside it"))
+        })?;
+        let content = StagedContent::Copy { from: path, digest: content_digest(&text), size: text.len() as u64 };
+        Ok((StagedFile { path: name.into(), executable: false, content }, text))
+    }
+
+    /// A folder that the tree's own build copies, whole. An empty one takes the place of one that is missing, for the
+    /// template copies it.
+    fn copied_folder(&self, name: &str, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<StagedFile>> {
+        let folder = self.root.join(name);
+        if !folder.is_dir() {
+            terminal.warning(format!("`{folder}` is missing; an empty folder takes its place in the image"));
+            return Ok(vec![StagedFile { path: name.into(), executable: false, content: StagedContent::Folder }]);
+        }
+        let files = copied_files(&folder, interrupt)?;
+        Ok(files.iter().map(|file| moved_below(name, staged_source(&folder, file))).collect())
+    }
+
+    fn version(&self, options: &Options) -> Result<String> {
+        match &options.project_version {
+            Some(Version::Text(version)) => return Ok(version.clone()),
+            Some(Version::File { .. }) => {
+                return Err(Error::usage("the version of an OpenHands tree is given as text: `version = \"0.62.0\"`"));
+            }
+            None => {}
+        }
+        let manifests = [self.root.join(LOCK_FILES[0]), self.root.join(SOURCES).join(LOCK_FILES[0])];
+        let in_manifest = manifests.iter().find_map(|path| {
+            let text = fs::read_to_string(path).ok()?;
+            let line = text.lines().map(str::trim).find(|line| line.starts_with("version ="))?;
+            Some(line.split_once('=')?.1.trim().trim_matches('"').trim_matches('\'').to_owned())
+        });
+        in_manifest.or_else(|| self.wheel_version()).ok_or_else(|| {
+            Error::failed(format!("the OpenHands tree `{}` does not say its version", self.root))
+                .hint("give it with `--project-version`")
+        })
+    }
+
+    fn wheel_version(&self) -> Option<String> {
+        let mut entries = self.root.read_dir_utf8().ok()?.filter_map(std::result::Result::ok);
+        let folder = entries.find(|entry| {
+            entry.file_name().starts_with("openhands_ai-") && entry.file_name().ends_with(".dist-info")
+        })?;
+        let text = fs::read_to_string(folder.path().join("METADATA")).ok()?;
+        Some(text.lines().find_map(|line| line.strip_prefix("Version: "))?.trim().to_owned())
+    }
+
+    /// The MD5 of base image, switched-off browser and lock files, as the original adds them up.
+    fn lock_hash<'a>(
+        &self,
+        base_image: &str,
+        enable_browser: bool,
+        lock_files: impl Iterator<Item = &'a Vec<u8>>,
+    ) -> String {
+        let mut hasher = Md5::new();
+        hasher.update(base_image);
+        if !enable_browser && self.knows("enable_browser") {
+            hasher.update("False");
+        }
+        lock_files.for_each(|text| hasher.update(text));
+        hex(&hasher.finalize())
+    }
+}
+
+/// What the environment says by the names that OpenHands knows.
+pub fn environment() -> Settings {
+    Settings { repository: set(REPOSITORY_VARIABLE), ..Settings::default() }
+}
+
+static REPOSITORY: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"OH_RUNTIME_RUNTIME_IMAGE_REPO['"]\s*,\s*['"]([^'"]+)['"]"#));
+
+static BASE_IMAGE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"--base_image['"][^)]*?default\s*=\s*['"]([^'"]+)['"]"#));
+
+/// Slashes are replaced in a short repository only.
+static KEPT_SLASHES: LazyLock<Regex> = LazyLock::new(|| pattern(r"else:\s+repo = repo\.replace\('/'"));
+
+/// Folders beside `openhands/` that are copied under their own names.
+static FOLDERS: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r#"project_root\s*,\s*['"]([\w-]+)['"]\s*\)\s*,\s*Path\(\s*build_folder\s*,\s*['"]code['"]"#)
+});
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).unwrap_or_else(|_| unreachable!("a constant pattern"))
+}
+
+pub(crate) fn set(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|value| !value.trim().is_empty())
+}
+
+/// What the original's copy leaves out, wherever it is. It means to leave out hidden folders too, and does not.
+fn is_copied(path: &Utf8Path) -> bool {
+    no_name_ends_with(path, &[".pyc", ".md"])
+}
+
+/// The hash of what changes the image and is in none of the original's hashes; `None` where nothing of it was asked for.
+fn variant(context: &TemplateContext, options: &Options) -> Option<String> {
+    // A digest that is written in the base image's name is in the original's hashes already.
+    let digest = options.base_digest.as_ref().filter(|_| options.base_image.digest().is_none());
+    let fields: Vec<(&str, String)> = options
+        .extra_deps
+        .iter()
+        .map(|text| ("extra-deps", text.clone()))
+        .chain(options.extra_build_args.iter().map(|argument| ("build argument", argument.clone())))
+        .chain(options.buildx_args.iter().map(|argument| ("buildx argument", argument.clone())))
+        .chain(context.channel_alias.iter().map(|alias| ("channel alias", alias.clone())))
+        .chain(digest.map(|digest| ("base digest", digest.clone())))
+        .chain(options.attestations().map(|argument| ("attestation", argument)))
+        .chain(options.reproducible.then(|| ("reproducible", String::new())))
+        .collect();
+    (!fields.is_empty()).then(|| {
+        let mut hasher = FieldHasher::new("variant");
+        fields.into_iter().for_each(|(name, value)| hasher.field(name, value));
+        hasher.finish()
+    })
+}
+
+fn moved_below(folder: &str, file: StagedFile) -> StagedFile {
+    StagedFile { path: Utf8Path::new(folder).join(&file.path), ..file }
+}

@@ -1,0 +1,167 @@
+//! A project, read from disk: what will be staged and hashed. Later steps do not know of kinds.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::config::options::Options;
+use crate::config::values::ProjectKind;
+use crate::error::Result;
+use crate::hash::{FieldHasher, md5_hex};
+use crate::image::name::ImageName;
+use crate::image::naming::{Naming, OriginalRules, runtime_image_repo_and_tag};
+use crate::image::tags::{Hashes, Tags, Tiers};
+use crate::staging::staged::StagedFile;
+use crate::staging::template::{Parts, Template};
+use crate::system::environment::user_caches;
+
+/// A project, read from disk.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// What it is.
+    pub kind: ProjectKind,
+    /// Its folder, absolute.
+    pub root: Utf8PathBuf,
+    /// Its name, for titles and the default repository.
+    pub name: String,
+    /// Its version, as it spells it.
+    pub version: String,
+    /// The repository of its images where none was configured.
+    pub default_repository: String,
+    /// Build folders go below this.
+    pub build_folders: Utf8PathBuf,
+    /// All source files.
+    pub code: Vec<StagedFile>,
+    /// What decides about the dependencies.
+    pub locked: Vec<StagedFile>,
+    /// What the dependencies are built from, below `deps/`.
+    pub deps: Vec<StagedFile>,
+    /// Those of `locked` whose change leaves nothing of an earlier image to build on.
+    pub system: Vec<StagedFile>,
+    /// What the Dockerfile is rendered from.
+    pub template: Template,
+    /// The Dockerfile that builds from the base image, as it is hashed.
+    pub hashed: Parts,
+    /// Whether it has a stage `deps`, whose image holds no sources.
+    pub has_deps_stage: bool,
+    /// The build arguments that the dependencies see.
+    pub dependency_args: Vec<String>,
+    /// On what its images can be built.
+    pub tiers: Tiers,
+    /// The hashes of an OpenHands tree, as the original computes them.
+    pub original: Option<OriginalHashes>,
+    /// The variables that the `config.sh` of a build folder gets, by name.
+    pub config: Option<[&'static str; 2]>,
+}
+
+/// What the original's names are made of; hashes are 32 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginalHashes {
+    /// Of base image and lock files.
+    pub lock: String,
+    /// Of the sources.
+    pub source: String,
+    /// Of inputs that these leave out, if there are any.
+    pub variant: Option<String>,
+    /// How names are made of them.
+    pub rules: OriginalRules,
+}
+
+impl Project {
+    /// Hashes everything that decides about the image: same inputs, same hashes, on any machine.
+    pub fn hashes(&self, options: &Options) -> Hashes {
+        let mut system = FieldHasher::new("system");
+        system.field("dockerfile", &self.hashed.system);
+        for argument in &options.buildx_args {
+            system.field("buildx argument", argument);
+        }
+        for argument in &self.dependency_args {
+            system.field("build argument", argument);
+        }
+        if options.reproducible && self.kind != ProjectKind::Cargo {
+            // The builder dates all files.
+            system.field("reproducible", "");
+        }
+        self.system.iter().for_each(|file| file.hash_into(&mut system));
+        let system = system.finish();
+        if let Some(OriginalHashes { lock, source, .. }) = &self.original {
+            return Hashes { system, lock: lock.clone(), source: source.clone() };
+        }
+
+        let mut lock = FieldHasher::new("lock");
+        lock.field("system", &system);
+        lock.field("dockerfile", &self.hashed.dependencies);
+        self.locked.iter().for_each(|file| file.hash_into(&mut lock));
+
+        let mut source = FieldHasher::new("source");
+        source.field("dockerfile", &self.hashed.runtime);
+        for argument in &options.extra_build_args {
+            source.field("build argument", argument);
+        }
+        for argument in options.attestations() {
+            source.field("attestation", argument);
+        }
+        self.code.iter().for_each(|file| file.hash_into(&mut source));
+
+        Hashes { system, lock: lock.finish(), source: source.finish() }
+    }
+
+    /// What the names of the project's images have in common.
+    ///
+    /// # Errors
+    /// When the repository or the prefix is not valid.
+    pub fn naming(&self, options: &Options) -> Result<Naming> {
+        let repository = options.repository.as_ref().unwrap_or(&self.default_repository);
+        let prefix = options.tag_prefix.as_deref().unwrap_or(self.kind.default_prefix());
+        let naming = Naming::new(repository, prefix, &self.version)?;
+        Ok(Naming { original: self.original.as_ref().map(|original| original.rules), ..naming })
+    }
+
+    /// The names of the project's images.
+    ///
+    /// # Errors
+    /// When the repository or the prefix is not valid.
+    pub fn tags(&self, options: &Options, hashes: &Hashes) -> Result<Tags> {
+        let naming = self.naming(options)?;
+        let base_image = options.base_image.to_string();
+        match &self.original {
+            None => Tags::new(&naming, &base_image, &hashes.lock, &hashes.source),
+            Some(original) => {
+                let (repository, _) = runtime_image_repo_and_tag(&base_image, &naming)?;
+                let naming = Naming { repository: repository.parse()?, ..naming };
+                Tags::original(&naming, &base_image, &hashes.lock, &hashes.source, original.variant.as_deref())
+            }
+        }
+    }
+
+    /// The variables for the `config.sh` of a build folder, if it gets any, with their values.
+    ///
+    /// # Errors
+    /// As [`tags`](Self::tags).
+    pub fn config(&self, options: &Options, tags: &Tags) -> Result<Option<Vec<(&'static str, String)>>> {
+        let Some([image, source]) = self.config.filter(|_| options.build_folder.is_some()) else { return Ok(None) };
+        let (_, tag) = runtime_image_repo_and_tag(&options.base_image.to_string(), &self.naming(options)?)?;
+        Ok(Some(vec![(image, tag), (source, tags.source.tag().unwrap_or_default().to_owned())]))
+    }
+}
+
+/// `localhost/<name>-runtime`: a local name that no registry is ever asked for.
+pub(crate) fn local_repository(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let words: Vec<&str> =
+        lower.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let name = if words.is_empty() { "project".to_owned() } else { words.join("-") };
+    let repository = format!("localhost/{name}-runtime");
+    debug_assert!(repository.parse::<ImageName>().is_ok());
+    repository
+}
+
+/// Where the build folders of a project without a target folder go.
+pub(crate) fn cached_build_folders(root: &Utf8Path) -> Utf8PathBuf {
+    let name = root.file_name().unwrap_or("root");
+    user_caches(root).join(format!("{name}-{}", &md5_hex(root.as_str().as_bytes())[..8]))
+}
+
+/// Those of `folders` that lie below `root`, relative to it.
+pub(crate) fn below<'a>(root: &Utf8Path, folders: impl IntoIterator<Item = &'a Utf8PathBuf>) -> Vec<Utf8PathBuf> {
+    let relative = folders.into_iter().filter_map(|folder| folder.strip_prefix(root).ok());
+    relative.filter(|folder| !folder.as_str().is_empty()).map(Utf8Path::to_owned).collect()
+}

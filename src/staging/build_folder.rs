@@ -1,0 +1,278 @@
+//! The build folder: staged beside its destination, then renamed, so that there is never half of one.
+//!
+//! BuildKit compares size and mtime of a local context's files, never their content, and keeps what it knows by the
+//! folder's base name. So every file's mtime is derived from its path and content: equal content, equal mtime, on any
+//! machine; other content, another mtime.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use filetime::FileTime;
+use md5::{Digest as _, Md5};
+
+use crate::error::{Context as _, Error, Result};
+use crate::hash::{ContentDigest, content_digest};
+use crate::staging::config_sh::{Config, write_config};
+use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
+use crate::system::interrupt::Interrupt;
+
+/// The project's files in the build folder.
+pub const CODE: &str = "code";
+
+/// What the dependency stage is built from.
+pub const DEPS: &str = "deps";
+
+/// The Dockerfile's name.
+pub const DOCKERFILE: &str = "Dockerfile";
+
+/// Folders and links all have this mtime, in seconds after the epoch. A folder that got another entry has another one,
+/// which is how a build folder is told from a folder that somebody else wrote to.
+const FOLDER_TIME: i64 = 1;
+
+const FILE_TIME_SECONDS: u128 = 1 << 20;
+
+/// What a build folder is to hold.
+#[derive(Debug, Clone)]
+pub struct BuildFolder<'a> {
+    /// The text of `Dockerfile`.
+    pub dockerfile: String,
+    /// Below `code/`.
+    pub code: &'a [StagedFile],
+    /// Below `deps/`.
+    pub deps: &'a [StagedFile],
+    /// Where others use the folder too: variables for its `config.sh`. Files at its top stay then.
+    pub config: Option<&'a Config>,
+}
+
+/// A build folder on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staged {
+    /// Where it is.
+    pub path: Utf8PathBuf,
+    /// How many files it holds.
+    pub files: usize,
+    /// Their size in bytes.
+    pub size: u64,
+}
+
+impl BuildFolder<'_> {
+    /// Makes `destination` hold exactly this. An earlier build folder there is replaced.
+    ///
+    /// # Errors
+    /// When `destination` holds anything that this tool did not write, when a source file is not any more what was
+    /// hashed, and when a file cannot be written. In each case `destination` is as it was.
+    pub fn stage(&self, destination: &Utf8Path, interrupt: &Interrupt) -> Result<Staged> {
+        let cannot = || format!("cannot prepare the build folder `{destination}`");
+        let kept = self.refuse_foreign(destination)?;
+        let parent =
+            destination.parent().ok_or_else(|| Error::usage(format!("`{destination}` cannot be a build folder")))?;
+        fs::create_dir_all(parent).context(cannot)?;
+        let temporary = tempfile::Builder::new().prefix(".runtime-image-").tempdir_in(parent).context(cannot)?;
+        let root = Utf8Path::from_path(temporary.path())
+            .ok_or_else(|| Error::failed(format!("the name of `{parent}` is not UTF-8")))?;
+        let new = root.join("new");
+        self.write(&new, interrupt)?;
+        for file in &kept {
+            let to = new.join(file.file_name().unwrap_or_default());
+            fs::copy(file, &to).context(cannot)?;
+        }
+        if let Some(config) = self.config {
+            write_config(&new, config)?;
+        }
+        let size = fs_extra::dir::get_size(&new)
+            .map_err(|error| Error::failed(format!("cannot measure `{new}`")).because(error))?;
+        if destination.exists() {
+            fs::rename(destination, root.join("old")).context(cannot)?;
+        }
+        interrupt.check().and_then(|()| fs::rename(&new, destination).context(cannot)).inspect_err(|_| {
+            // The error that brought us here is the one to tell of.
+            let _ = fs::rename(root.join("old"), destination);
+        })?;
+        Ok(Staged { path: destination.to_owned(), files: self.code.len() + self.deps.len() + 1, size })
+    }
+
+    /// Refuses a destination that holds anything this tool did not write: by the names at the top and the folders'
+    /// mtimes. Gives the files at the top that stay.
+    fn refuse_foreign(&self, destination: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+        let foreign = |what: &str| {
+            Error::usage(format!("`{destination}` is not a build folder of this tool: {what}"))
+                .hint("name another folder with `--build-folder`, or remove this one yourself")
+        };
+        let metadata = match fs::symlink_metadata(destination) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).context(|| format!("cannot look at `{destination}`")),
+        };
+        if !metadata.is_dir() {
+            return Err(foreign("it is not a folder"));
+        }
+        let cannot = || format!("cannot list `{destination}`");
+        let (mut own, mut kept) = (Vec::new(), Vec::new());
+        for entry in destination.read_dir_utf8().context(cannot)? {
+            let entry = entry.context(cannot)?;
+            let name = entry.file_name();
+            if [DOCKERFILE, CODE, DEPS].contains(&name) {
+                own.push(entry.into_path());
+            } else if self.config.is_some()
+                && entry.file_type().context(cannot)?.is_file()
+                && !name.ends_with(".dockerignore")
+            {
+                kept.push(entry.into_path());
+            } else {
+                return Err(foreign(&format!("it holds `{name}`")));
+            }
+        }
+        // A folder that others use too is theirs at the top; otherwise the top tells of additions like any other.
+        let mut folders = Vec::new();
+        if self.config.is_none() {
+            folders.extend((!own.is_empty()).then(|| destination.to_owned()));
+        } else {
+            for path in own {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if !is_own_dockerfile(&path) {
+                    return Err(foreign("it holds a `Dockerfile` that this tool did not write"));
+                }
+            }
+        }
+        while let Some(folder) = folders.pop() {
+            let cannot = || format!("cannot look at `{folder}`");
+            let time = FileTime::from_last_modification_time(&fs::metadata(&folder).context(cannot)?);
+            if time != FileTime::from_unix_time(FOLDER_TIME, 0) {
+                return Err(foreign(&format!("something was added to or removed from `{folder}`")));
+            }
+            for entry in folder.read_dir_utf8().context(cannot)? {
+                let entry = entry.context(cannot)?;
+                if entry.file_type().context(cannot)?.is_dir() {
+                    folders.push(entry.into_path());
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    fn write(&self, root: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
+        let dockerfile = [StagedFile::text(DOCKERFILE, self.dockerfile.as_bytes())];
+        let mut written = BTreeMap::new();
+        let mut folders = BTreeSet::from([root.to_owned(), root.join(CODE)]);
+        for (below, files) in [("", &dockerfile[..]), (DEPS, self.deps), (CODE, self.code)] {
+            let base = if below.is_empty() { root.to_owned() } else { root.join(below) };
+            for file in files {
+                interrupt.check()?;
+                let path = base.join(&file.path);
+                for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(root)) {
+                    if !folders.insert(folder.to_owned()) {
+                        break;
+                    }
+                }
+                if let Some(folder) = path.parent() {
+                    fs::create_dir_all(folder).context(|| format!("cannot create `{folder}`"))?;
+                }
+                write_file(file, &path, &mut written)?;
+                if matches!(file.content, StagedContent::Folder) {
+                    folders.insert(path);
+                }
+            }
+        }
+        fs::create_dir_all(root.join(CODE)).context(|| format!("cannot create `{root}/{CODE}`"))?;
+        for folder in folders.iter().rev() {
+            set_mode(folder, 0o755)?;
+            filetime::set_file_mtime(folder, FileTime::from_unix_time(FOLDER_TIME, 0))
+                .context(|| format!("cannot set the time of `{folder}`"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes one file. What `deps` and `code` have in common is one file with two names: nobody edits it.
+fn write_file(
+    file: &StagedFile,
+    path: &Utf8Path,
+    written: &mut BTreeMap<(Utf8PathBuf, ContentDigest, bool), Utf8PathBuf>,
+) -> Result<()> {
+    let cannot = || format!("cannot write `{path}`");
+    let digest = match &file.content {
+        StagedContent::Folder => return fs::create_dir_all(path).context(cannot),
+        StagedContent::Link(target) => {
+            make_link(target, path).context(cannot)?;
+            let time = FileTime::from_unix_time(FOLDER_TIME, 0);
+            return filetime::set_symlink_file_times(path, time, time).context(cannot);
+        }
+        StagedContent::Text(text) => {
+            fs::write(path, text).context(cannot)?;
+            content_digest(text)
+        }
+        StagedContent::Copy { from, digest, .. } => {
+            let key = (file.path.clone(), *digest, file.executable);
+            if let Some(same) = written.get(&key)
+                && fs::hard_link(same, path).is_ok()
+            {
+                return Ok(());
+            }
+            copy_unchanged(from, path, digest)?;
+            written.insert(key, path.to_owned());
+            *digest
+        }
+    };
+    set_mode(path, if file.executable { 0o755 } else { 0o644 })?;
+    filetime::set_file_mtime(path, content_time(&file.path, &digest)).context(cannot)
+}
+
+fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest) -> Result<()> {
+    let bytes = fs::read(from).context(|| format!("cannot read `{from}`"))?;
+    if content_digest(&bytes) != *expected {
+        return Err(Error::failed(format!("`{from}` changed while the build folder was prepared"))
+            .hint("nothing was built; run again when the tree is at rest"));
+    }
+    fs::File::create_new(to).and_then(|mut file| file.write_all(&bytes)).context(|| format!("cannot write `{to}`"))
+}
+
+/// The mtime of a staged file: up to twelve days after the epoch and all nine digits of nanoseconds, from the hash of
+/// its path and content.
+fn content_time(path: &Utf8Path, digest: &ContentDigest) -> FileTime {
+    let hash: [u8; 16] =
+        Md5::new().chain_update(path.as_str()).chain_update([0]).chain_update(digest).finalize().into();
+    let number = u128::from_le_bytes(hash);
+    let nanoseconds = u32::try_from(number % 1_000_000_000).unwrap_or_default();
+    let seconds = i64::try_from(number / 1_000_000_000 % FILE_TIME_SECONDS).unwrap_or_default();
+    FileTime::from_unix_time(FOLDER_TIME + 1 + seconds, nanoseconds)
+}
+
+fn is_own_dockerfile(path: &Utf8Path) -> bool {
+    let own = || {
+        let time = FileTime::from_last_modification_time(&fs::symlink_metadata(path).ok()?);
+        Some(time == content_time(Utf8Path::new(DOCKERFILE), &content_digest(&fs::read(path).ok()?)))
+    };
+    own().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changed_since_it_was_hashed_is_an_error_and_the_folder_stays_as_it_was() -> Result<()> {
+        let folder = tempfile::tempdir().context(|| "no temporary folder".to_owned())?;
+        let root = Utf8Path::from_path(folder.path()).expect("a temporary folder's name is UTF-8");
+        let source = root.join("source");
+        fs::write(&source, "old").context(|| "cannot write".to_owned())?;
+        let copied = |digest| StagedFile {
+            path: "a".into(),
+            executable: false,
+            content: StagedContent::Copy { from: source.clone(), digest, size: 3 },
+        };
+        let stage = |file: StagedFile| {
+            BuildFolder { dockerfile: "FROM x\n".to_owned(), code: &[file], deps: &[], config: None }
+                .stage(&root.join("context"), &Interrupt::default())
+        };
+        stage(copied(content_digest(b"old")))?;
+        fs::write(&source, "new").context(|| "cannot write".to_owned())?;
+        let error = stage(copied(content_digest(b"old"))).expect_err("other bytes were staged");
+        assert!(error.to_string().contains("changed while"), "{error}");
+        assert_eq!(fs::read(root.join("context/code/a")).ok().as_deref(), Some(&b"old"[..]));
+        assert_eq!(root.read_dir_utf8().map(Iterator::count).ok(), Some(2), "something was left behind");
+        Ok(())
+    }
+}

@@ -1,0 +1,256 @@
+//! The one process runner: a command whose `Display` is a line for a shell, run so that a signal to this program ends
+//! the child as well.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::error::{Error, Result};
+use crate::system::interrupt::{Child, Interrupt};
+
+/// What a child left behind.
+#[derive(Debug, Clone)]
+pub struct CommandOutput {
+    /// Whether it ended with status zero.
+    pub success: bool,
+    /// What it printed on stdout.
+    pub stdout: String,
+    /// What it printed on stderr; empty when stderr was shown instead.
+    pub stderr: String,
+}
+
+/// Where a child's output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capture {
+    /// Both streams are kept.
+    Both,
+    /// Both go to this program's stderr while the child runs.
+    Shown,
+}
+
+/// A command line, its folder and its environment.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Command {
+    program: OsString,
+    arguments: Vec<OsString>,
+    folder: Option<Utf8PathBuf>,
+    set: Vec<(OsString, OsString)>,
+    unset: Vec<OsString>,
+    from_below: bool,
+}
+
+impl Command {
+    /// A command without arguments.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            arguments: Vec::new(),
+            folder: None,
+            set: Vec::new(),
+            unset: Vec::new(),
+            from_below: false,
+        }
+    }
+
+    /// Adds one argument.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Runs in `folder`.
+    pub fn in_folder(mut self, folder: &Utf8Path) -> Self {
+        self.folder = Some(folder.to_owned());
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.set.push((name.into(), value.into()));
+        self
+    }
+
+    /// Removes an environment variable.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.unset.push(name.into());
+        self
+    }
+
+    /// For a program that leaves its own children running when it is ended, and ends well when they do: a signal is passed
+    /// on to them instead, and a terminal's Ctrl-C does not reach it.
+    pub fn ended_from_below(mut self) -> Self {
+        self.from_below = true;
+        self
+    }
+
+    /// Runs the command and waits for its end, whatever its status.
+    ///
+    /// # Errors
+    /// When it cannot be started, or when a signal came in while it ran.
+    pub fn run(&self, capture: Capture, interrupt: &Interrupt) -> Result<CommandOutput> {
+        self.start(capture, interrupt)?.wait()
+    }
+
+    /// Starts the command. It is ended when the result is dropped before its end.
+    ///
+    /// # Errors
+    /// When it cannot be started, or when a signal came in.
+    pub fn start(&self, capture: Capture, interrupt: &Interrupt) -> Result<Running> {
+        interrupt.check()?;
+        let mut expression = duct::cmd(&self.program, &self.arguments).stdin_null().unchecked();
+        expression = match capture {
+            Capture::Both => expression.stdout_capture().stderr_capture(),
+            Capture::Shown => expression.stdout_to_stderr(),
+        };
+        if let Some(folder) = &self.folder {
+            expression = expression.dir(folder);
+        }
+        for (name, value) in &self.set {
+            expression = expression.env(name, value);
+        }
+        for name in &self.unset {
+            expression = expression.env_remove(name);
+        }
+        #[cfg(unix)]
+        if self.from_below {
+            use std::os::unix::process::CommandExt as _;
+            expression = expression.before_spawn(|command| {
+                command.process_group(0);
+                Ok(())
+            });
+        }
+        let program = self.program.clone();
+        let handle = Arc::new(expression.start().map_err(|error| cannot_run(&program, error))?);
+        {
+            let mut children = interrupt.children();
+            children.retain(|child| child.handle.strong_count() > 0);
+            children.push(Child { handle: Arc::downgrade(&handle), from_below: self.from_below });
+        }
+        let running = Running { handle, program, interrupt: interrupt.clone() };
+        // A signal between the check above and the line before this one found no child to pass itself on to.
+        interrupt.check().map(|()| running)
+    }
+
+    /// Runs the command and gives its stdout.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and when it ends with another status than zero: the message is its stderr.
+    pub fn stdout(&self, interrupt: &Interrupt) -> Result<String> {
+        let output = self.run(Capture::Both, interrupt)?;
+        if output.success { Ok(output.stdout) } else { Err(self.failure(&output)) }
+    }
+
+    /// The error of a run that ended with another status than zero.
+    pub fn failure(&self, output: &CommandOutput) -> Error {
+        let message = format!("`{self}` failed");
+        match output.stderr.trim() {
+            "" => Error::failed(message),
+            stderr => Error::failed(message).because(stderr),
+        }
+    }
+}
+
+/// A command that was started.
+#[derive(Debug)]
+pub struct Running {
+    handle: Arc<duct::Handle>,
+    program: OsString,
+    interrupt: Interrupt,
+}
+
+impl Running {
+    /// Waits for its end, whatever its status.
+    ///
+    /// # Errors
+    /// When a signal came in while it ran.
+    pub fn wait(&self) -> Result<CommandOutput> {
+        let output = self.handle.wait().map_err(|error| cannot_run(&self.program, error))?;
+        self.output(output)
+    }
+
+    /// Waits for its end, but no longer than until then: `None` if it has not ended, and it is ended now.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_until(&self, deadline: Instant) -> Result<Option<CommandOutput>> {
+        let failed = |error| cannot_run(&self.program, error);
+        if let Some(output) = self.handle.wait_deadline(deadline).map_err(failed)? {
+            return self.output(output).map(Some);
+        }
+        self.handle.kill().map_err(failed)?;
+        self.interrupt.check().map(|()| None)
+    }
+
+    fn output(&self, output: &std::process::Output) -> Result<CommandOutput> {
+        self.interrupt.check()?;
+        Ok(CommandOutput {
+            success: output.status.success(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nobody waits for its answer any more. One that has ended cannot be ended again, which is fine.
+        let _ = self.handle.kill();
+    }
+}
+
+fn cannot_run(program: &OsStr, error: std::io::Error) -> Error {
+    Error::failed(format!("cannot run `{}`", program.display())).because(error)
+}
+
+impl fmt::Display for Command {
+    /// The command as one line for a shell.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&quoted(&self.program))?;
+        self.arguments.iter().try_for_each(|argument| write!(formatter, " {}", quoted(argument)))
+    }
+}
+
+fn quoted(word: &OsStr) -> String {
+    let text = word.to_string_lossy();
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,@%+".contains(character);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_displays_as_a_line_for_a_shell() {
+        let command = Command::new("docker").args(["build", "--label", "a=it's b", ""]);
+        assert_eq!(command.to_string(), r"docker build --label 'a=it'\''s b' ''");
+    }
+
+    #[test]
+    fn a_failing_child_is_shown_with_its_command_and_stderr() {
+        let command = Command::new("sh").args(["-c", "echo why >&2; exit 3"]);
+        let error = command.stdout(&Interrupt::default()).expect_err("it succeeded");
+        assert_eq!(error.to_string(), "`sh -c 'echo why >&2; exit 3'` failed");
+        assert_eq!(std::error::Error::source(&error).map(ToString::to_string).as_deref(), Some("why"));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let error = Command::new("no-such-program").stdout(&Interrupt::default()).expect_err("it ran");
+        assert_eq!(error.to_string(), "cannot run `no-such-program`");
+    }
+}

@@ -1,0 +1,114 @@
+//! What git says of the project: for labels and for names of caches, never for names of images.
+
+use std::fs;
+
+use camino::Utf8Path;
+use serde_json::Value;
+
+use crate::system::command::{Capture, Command};
+use crate::system::interrupt::Interrupt;
+
+const USUAL_DEFAULT_BRANCH: &str = "main";
+
+/// A work tree, or a folder that is none: then nothing is known.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkTree<'a> {
+    /// The folder.
+    pub folder: &'a Utf8Path,
+    /// Ends git when the program is to end.
+    pub interrupt: &'a Interrupt,
+}
+
+impl WorkTree<'_> {
+    /// The commit, with `-dirty` where the work tree differs from it.
+    pub fn revision(&self) -> Option<String> {
+        self.git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"])
+    }
+
+    /// Where the sources come from, without credentials.
+    pub fn origin(&self) -> Option<String> {
+        // As it is written: `git remote get-url` rewrites it as each user wants it.
+        let url = self.git(&["config", "--get", "remote.origin.url"])?;
+        match url.split_once("://") {
+            Some((scheme, rest)) => {
+                let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+                let host = authority.rsplit('@').next().unwrap_or(authority);
+                Some(format!("{scheme}://{host}/{path}"))
+            }
+            None => Some(url).filter(|url| url.contains(':')),
+        }
+    }
+
+    /// The branch.
+    pub fn branch(&self) -> Option<String> {
+        self.git(&["symbolic-ref", "--quiet", "--short", "HEAD"]).or_else(|| branch_of_job(&variable))
+    }
+
+    /// The branch that the others come from.
+    pub fn default_branch(&self) -> String {
+        let head = self.git(&["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"]);
+        let of_clone = head.as_deref().and_then(|name| name.strip_prefix("origin/")).map(str::to_owned);
+        of_clone.or_else(|| default_branch_of_job(&variable)).unwrap_or_else(|| USUAL_DEFAULT_BRANCH.to_owned())
+    }
+
+    fn git(&self, arguments: &[&str]) -> Option<String> {
+        let command = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"]
+            .into_iter()
+            .fold(Command::new("git").in_folder(self.folder), Command::without_env)
+            .args(arguments);
+        let output = command.run(Capture::Both, self.interrupt).ok().filter(|output| output.success)?;
+        Some(output.stdout.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The branch of a job of GitHub or GitLab, whose work tree is at a commit. A tag is none.
+fn branch_of_job(variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let at_github = || variable("GITHUB_REF_NAME").filter(|_| variable("GITHUB_REF_TYPE").as_deref() == Some("branch"));
+    let at_gitlab = || variable("CI_COMMIT_REF_NAME").filter(|_| variable("CI_COMMIT_TAG").is_none());
+    variable("GITHUB_HEAD_REF").or_else(at_github).or_else(at_gitlab)
+}
+
+/// The default branch that a job is told of, whose clone does not know it.
+fn default_branch_of_job(variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    variable("CI_DEFAULT_BRANCH").or_else(|| {
+        let event: Value = serde_json::from_str(&fs::read_to_string(variable("GITHUB_EVENT_PATH")?).ok()?).ok()?;
+        Some(event.get("repository")?.get("default_branch")?.as_str()?.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(&[("GITHUB_HEAD_REF", "feat"), ("GITHUB_REF_NAME", "7/merge"), ("GITHUB_REF_TYPE", "branch")], Some("feat"))]
+    #[case(&[("GITHUB_REF_NAME", "develop"), ("GITHUB_REF_TYPE", "branch")], Some("develop"))]
+    #[case(&[("GITHUB_REF_NAME", "v1"), ("GITHUB_REF_TYPE", "tag")], None)]
+    #[case(&[("CI_COMMIT_REF_NAME", "develop")], Some("develop"))]
+    #[case(&[("CI_COMMIT_REF_NAME", "v1"), ("CI_COMMIT_TAG", "v1")], None)]
+    fn a_job_of_ci_tells_its_branch(#[case] set: &[(&str, &str)], #[case] expected: Option<&str>) {
+        let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        assert_eq!(branch_of_job(&variable).as_deref(), expected);
+    }
+
+    #[test]
+    fn a_job_of_ci_tells_the_default_branch() {
+        let event = tempfile::NamedTempFile::new().expect("a temporary file");
+        fs::write(&event, r#"{"repository":{"default_branch":"trunk"}}"#).expect("written");
+        let path = event.path().display().to_string();
+        assert_eq!(
+            default_branch_of_job(&|name| (name == "GITHUB_EVENT_PATH").then(|| path.clone())).as_deref(),
+            Some("trunk")
+        );
+        assert_eq!(
+            default_branch_of_job(&|name| (name == "CI_DEFAULT_BRANCH").then(|| "develop".to_owned())).as_deref(),
+            Some("develop")
+        );
+        assert_eq!(default_branch_of_job(&|_| None), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! Signals: whether one asked the program to end, and the children that it is passed on to.
+
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+
+/// A child that already got a terminal's Ctrl-C needs no second signal; one that did not is told after this long.
+const TERMINAL_GRACE: Duration = Duration::from_millis(250);
+
+/// How soon a signal is noticed while nothing is done.
+const SLEEP_STEP: Duration = Duration::from_millis(50);
+
+/// Whether a signal asked the program to end, and which children to pass it on to.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<InterruptState>);
+
+#[derive(Debug, Default)]
+struct InterruptState {
+    signal: AtomicI32,
+    children: Mutex<Vec<Child>>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Child {
+    pub(super) handle: Weak<duct::Handle>,
+    /// As [`Command::ended_from_below`].
+    pub(super) from_below: bool,
+}
+
+impl Interrupt {
+    /// Catches INT, TERM and HUP from now on.
+    ///
+    /// # Errors
+    /// When the handlers cannot be installed.
+    #[cfg(unix)]
+    pub fn on_signals() -> Result<Self> {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        let interrupt = Self::default();
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+            .map_err(|error| Error::failed("cannot catch signals").because(error))?;
+        let shared = interrupt.clone();
+        std::thread::spawn(move || {
+            for signal in &mut signals {
+                shared.deliver(signal);
+            }
+        });
+        Ok(interrupt)
+    }
+
+    /// Signals are left as they are.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(unix))]
+    pub fn on_signals() -> Result<Self> {
+        Ok(Self::default())
+    }
+
+    /// An error if a signal has come in.
+    ///
+    /// # Errors
+    /// The interruption.
+    pub fn check(&self) -> Result<()> {
+        match self.0.signal.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            signal => Err(Error::interrupted(signal)),
+        }
+    }
+
+    /// Waits, unless a signal comes in.
+    ///
+    /// # Errors
+    /// The interruption.
+    pub fn sleep(&self, duration: Duration) -> Result<()> {
+        let end = Instant::now() + duration;
+        loop {
+            self.check()?;
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(SLEEP_STEP));
+        }
+    }
+
+    #[cfg(unix)]
+    fn deliver(&self, signal: i32) {
+        use duct::unix::HandleExt as _;
+        let first = self.0.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if first && signal == signal_hook::consts::SIGINT {
+            std::thread::sleep(TERMINAL_GRACE);
+        }
+        let children = self.children().clone();
+        for (child, from_below) in children.iter().filter_map(|child| Some((child.handle.upgrade()?, child.from_below)))
+        {
+            let told_below = from_below && child.pids().into_iter().any(end_children);
+            if told_below && first {
+                continue;
+            }
+            // A child that has just ended cannot be signalled, which is what was wanted. Impatience is answered with
+            // KILL: `docker` leaves no orphan and no tag then either.
+            let _ = if first { child.send_signal(signal_hook::consts::SIGTERM) } else { child.kill() };
+        }
+    }
+
+    pub(super) fn children(&self) -> std::sync::MutexGuard<'_, Vec<Child>> {
+        self.0.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks the children of a process to end, as Linux lists them; false if there are none.
+#[cfg(unix)]
+fn end_children(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let listed = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<String> =
+        listed.flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
+    let children = children.iter().filter(|child| !child.is_empty());
+    let mut command = std::process::Command::new("kill");
+    command.arg("-TERM").args(children).stderr(std::process::Stdio::null());
+    command.get_args().len() > 1 && command.status().is_ok_and(|status| status.success())
+}

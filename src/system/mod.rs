@@ -1,0 +1,9 @@
+//! What the program needs of the machine: processes, signals, the terminal, locks, git, Cargo, the environment.
+
+pub mod cargo;
+pub mod command;
+pub mod environment;
+pub mod git;
+pub mod interrupt;
+pub mod lock;
+pub mod terminal;

@@ -1,0 +1,136 @@
+//! The one place that prints: status, warnings and errors to stderr, the result to stdout.
+
+use std::error::Error as _;
+use std::io::{IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::error::{Error, Result};
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` or `CARGO_TERM_COLOR` say otherwise.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Warnings and errors.
+    Quiet,
+    /// The steps as well.
+    Normal,
+    /// The commands that are run as well.
+    Verbose,
+}
+
+/// Where the program speaks.
+#[derive(Debug, Clone)]
+pub struct Terminal {
+    verbosity: Verbosity,
+    color: bool,
+}
+
+const STATUS: Style = AnsiColor::Green.on_default().bold();
+
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
+pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
+
+const NOTE: Style = AnsiColor::Green.on_default().bold();
+
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+impl Terminal {
+    /// A terminal that follows `choice` and, for `Auto`, what stderr is and the environment says.
+    pub fn new(verbosity: Verbosity, choice: ColorChoice) -> Self {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let color = match (choice, set("CARGO_TERM_COLOR").as_deref()) {
+            (ColorChoice::Always, _) => true,
+            (ColorChoice::Auto, Some("always")) if set("NO_COLOR").is_none() => true,
+            (ColorChoice::Never, _) | (ColorChoice::Auto, Some("never")) => false,
+            (ColorChoice::Auto, _) => {
+                set("NO_COLOR").is_none()
+                    && set("TERM").is_none_or(|term| term != "dumb")
+                    && std::io::stderr().is_terminal()
+            }
+        };
+        Self { verbosity, color }
+    }
+
+    /// A terminal that says nothing: for use as a library.
+    pub fn silent() -> Self {
+        Self { verbosity: Verbosity::Quiet, color: false }
+    }
+
+    /// How much is said.
+    pub fn verbosity(&self) -> Verbosity {
+        self.verbosity
+    }
+
+    /// A step: a verb, right-aligned in twelve columns as Cargo does, and what it applies to.
+    pub fn status(&self, verb: &str, message: impl AsRef<str>) {
+        if self.verbosity >= Verbosity::Normal {
+            line(&format!("{} {}", self.styled(STATUS, &format!("{verb:>12}")), message.as_ref()));
+        }
+    }
+
+    /// Something that only someone who looks for a cause wants to see.
+    pub fn verbose(&self, verb: &str, message: impl AsRef<str>) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.status(verb, message);
+        }
+    }
+
+    /// Something that is probably not meant.
+    pub fn warning(&self, message: impl AsRef<str>) {
+        line(&format!("{}: {}", self.styled(WARNING, "warning"), message.as_ref()));
+    }
+
+    /// An error with its causes, its notes and its hint.
+    pub fn error(&self, error: &Error) {
+        line(&format!("{}: {error}", self.styled(ERROR, "error")));
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            for part in source.to_string().lines() {
+                line(&format!("  {part}"));
+            }
+            cause = source.source();
+        }
+        for note in error.notes() {
+            line(&format!("{}: {note}", self.styled(NOTE, "note")));
+        }
+        if let Some(hint) = error.hint_text() {
+            line(&format!("{}: {hint}", self.styled(HINT, "hint")));
+        }
+    }
+
+    /// The result, the only thing that goes to stdout.
+    ///
+    /// # Errors
+    /// When stdout cannot be written; a reader that has gone away is not an error.
+    pub fn result(&self, text: &str) -> Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::failed("cannot write the result to stdout").because(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn styled(&self, style: Style, text: &str) -> String {
+        if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+}
+
+pub(crate) fn line(text: &str) {
+    // Nothing can be said about a stderr that cannot be written.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
