@@ -1,7 +1,7 @@
 # make demo    from nothing to a running image: the tool, an engine if there is none, examples/hello
 # make test    all tests, the real-engine ones included
 # make test-matrix   the real-engine tests on the newest Docker in Debian
-# make lint    format, clippy, documentation, scripts
+# make lint    format, clippy, documentation and its links, scripts
 # make bench   the figures of the README
 # make images  examples/hello for linux/amd64 and linux/arm64, pushed below REGISTRY: make images REGISTRY=ghcr.io/me
 
@@ -32,7 +32,7 @@ test-classic:
 TEST = cargo test --locked $(patsubst %,--test %,$(1)) -- --test-threads=1
 ALL = $(notdir $(basename $(wildcard tests/*.rs)))
 # Without an engine, or not caring which: with the fewer.
-ON_ANY_STORE = cli library names openhands_original podman
+ON_ANY_STORE = cli docs library names openhands_original podman
 ON_BOTH_STORES = caches platforms reuse tiers
 ON_EVERY_ENGINE = base_image builders errors fetching interrupt registry registry_faults $(ON_BOTH_STORES)
 
@@ -47,6 +47,7 @@ lint:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 	sh -n scripts/with-engine scripts/demo scripts/bench
 	bash -n scripts/engine
+	scripts/check-links
 
 bench:
 	cargo build --release --locked

@@ -1,4 +1,4 @@
-//! The command line itself: help, README, the ways to call it, sources of configuration, colour.
+//! The command line itself: help, the ways to call it, sources of configuration, colour.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
@@ -13,35 +13,6 @@ fn help(flag: &str) -> String {
     let run = Run::from(Command::new(support::COMMAND).arg(flag).output().unwrap());
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     run.stdout
-}
-
-#[test]
-fn the_readme_shows_the_help_as_it_is() {
-    let readme = include_str!("../README.md");
-    let shown = readme.split("## Options\n\n```text\n").nth(1).and_then(|rest| rest.split("```\n").next());
-    assert_eq!(shown, Some(help("-h").as_str()), "put the output of `cargo runtime-image -h` into README.md");
-}
-
-#[test]
-fn the_readme_knows_every_key_and_every_exit_code() {
-    let readme = include_str!("../README.md");
-    let keys = include_str!("../src/config/settings.rs")
-        .split("pub struct Settings {")
-        .nth(1)
-        .unwrap()
-        .split("\n}\n")
-        .next()
-        .unwrap();
-    let keys = keys.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next());
-    let mut count = 0;
-    for key in keys {
-        assert!(readme.contains(&format!("`{}`", key.replace('_', "-"))), "README.md does not know `{key}`");
-        count += 1;
-    }
-    assert!(count > 30, "the keys were not found");
-    for code in ["0", "1", "2", "101", "130, 143, 129"] {
-        assert!(readme.contains(&format!("\n| {code} |")), "README.md does not know exit code {code}");
-    }
 }
 
 #[test]
