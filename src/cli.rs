@@ -29,7 +29,8 @@ use crate::system::terminal::{ColorChoice, Terminal, Verbosity};
         cargo runtime-image <COMMAND>",
     after_help = "Every option but those of the group `This run` is also a key of [workspace.metadata.runtime-image], \
         [package.metadata.runtime-image] and runtime-image.toml, and an environment variable \
-        RUNTIME_IMAGE_<NAME>.\n\n\
+        RUNTIME_IMAGE_<NAME>. What follows `--` is passed on to `docker buildx build`, and becomes part of the image's \
+        name.\n\n\
         Exit codes: 0 done, 1 failed, 2 wrong usage, 101 the build failed, 130/143/129 interrupted by INT/TERM/HUP."
 )]
 pub struct Arguments {
@@ -84,8 +85,13 @@ impl Arguments {
         if words.get(1).is_some_and(|word| word == "runtime-image") {
             words.remove(1);
         }
+        // clap would take a misspelt subcommand for one of these, were they positional arguments.
+        let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+        let passed_on = words.split_off(end).into_iter().skip(1).map(|word| word.to_string_lossy().into_owned());
         let matches = command().get_matches_from(words);
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let mut arguments = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        arguments.project.buildx_args = passed_on.collect();
+        arguments
     }
 
     /// How this run speaks.

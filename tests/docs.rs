@@ -13,6 +13,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use runtime_image::config::settings::{Form, KEYS};
+
 use errors::{errors_of_the_page, errors_of_the_program};
 
 const MOST_LINES_OF_THE_README: usize = 150;
@@ -62,19 +64,51 @@ fn holds_word(page: &str, word: &str) -> bool {
     page.match_indices(word).any(|(at, _)| !page[at + word.len()..].starts_with(goes_on))
 }
 
-/// What is generated is put between these lines.
+/// `UPDATE_DOCS=1 cargo test --test docs` writes both parts anew.
 #[test]
-fn the_reference_has_room_for_the_keys_and_the_help() {
+fn the_reference_shows_every_key_and_the_help_as_they_are() {
     let page = read("docs/reference.md");
-    for what in ["keys", "help"] {
-        let [begin, end] = ["begin", "end"].map(|edge| format!("\n<!-- {what}: {edge} -->\n"));
-        let places = (page.matches(&begin).count(), page.matches(&end).count());
-        assert_eq!(places, (1, 1), "docs/reference.md needs one {begin:?} and one {end:?}");
-        assert!(page.find(&begin) < page.find(&end));
+    let output = Command::new(env!("CARGO_BIN_EXE_cargo-runtime-image")).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let expected = with_part(&with_part(&page, "keys", &table_of_keys()), "help", &format!("```text\n{help}```\n"));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(root().join("docs/reference.md"), &expected).unwrap();
     }
+    assert!(
+        read("docs/reference.md") == expected,
+        "docs/reference.md is not what the source says: `UPDATE_DOCS=1 cargo test --test docs` writes it anew"
+    );
 }
 
-/// In its table of steps.
+fn with_part(page: &str, name: &str, text: &str) -> String {
+    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->\n"));
+    let (head, rest) = page.split_once(&begin).expect("the page has the part's begin");
+    let (_, tail) = rest.split_once(&end).expect("the page has the part's end");
+    format!("{head}{begin}\n{text}\n{end}{tail}")
+}
+
+fn table_of_keys() -> String {
+    let command = runtime_image::cli::command();
+    let mut table = String::from("| key | flag | for | default | meaning |\n|---|---|---|---|---|\n");
+    for key in KEYS {
+        let argument = command.get_arguments().find(|argument| argument.get_id() == key.field).unwrap();
+        let help = argument.get_help().unwrap().to_string();
+        let meaning = help.split(" [default: ").next().unwrap();
+        let value = argument.get_value_names().unwrap_or_default().join(" ");
+        let flag = match key.form {
+            Form::Switch => format!("--{}", key.flag),
+            Form::Mode => format!("--{}[={value}]", key.flag),
+            Form::One | Form::Lines | Form::Commas => format!("--{} {value}", key.flag),
+        };
+        let kinds: Vec<String> = key.kinds.iter().map(ToString::to_string).collect();
+        let kinds = if kinds.len() == 3 { "all".to_owned() } else { kinds.join(", ") };
+        let default = if key.default.is_empty() { String::new() } else { key.default.replace('|', "\\|") };
+        writeln!(table, "| `{}` | `{flag}` | {kinds} | {default} | {} |", key.name, meaning.replace('|', "\\|"))
+            .unwrap();
+    }
+    table
+}
+
 #[test]
 fn the_design_names_types_that_there_are() {
     let sources = all_sources();

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// The file's name on PATH, by which Cargo finds it.
 const PROGRAM: &str = "cargo-runtime-image";
-/// Completes `cargo runtime-image`, which bash takes for a command of Cargo's.
+/// Completes `cargo runtime-image` too, which bash takes for words of `cargo`.
 const THROUGH_CARGO: &str = include_str!("../templates/completions.bash");
 
 /// For which shell.
@@ -38,7 +38,11 @@ impl Completions {
     /// None that is known: the text of a script is made in memory.
     pub fn run(&self, command: Command) -> Result<String> {
         match self.shell {
-            Shell::Bash => Ok(format!("{}\n{THROUGH_CARGO}", script(Generator::Bash, command, PROGRAM)?)),
+            // A program with a dash in its name is not completed beyond its first word: clap_complete 4.6.11 spells such a
+            // name in two ways.
+            Shell::Bash => {
+                Ok(format!("{}\n{THROUGH_CARGO}", script(Generator::Bash, command, &PROGRAM.replace('-', "_"))?))
+            }
             // Cargo's own completion calls the function of this name.
             Shell::Zsh => script(Generator::Zsh, command, PROGRAM),
             // fish adds to what it knows of a command.

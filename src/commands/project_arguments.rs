@@ -56,8 +56,8 @@ pub struct ProjectArguments {
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "This run")]
     pub message_format: Option<MessageFormat>,
 
-    /// Further arguments for `docker buildx build`; they become part of the image's name
-    #[arg(last = true, value_name = "BUILDX_ARGS")]
+    /// What stands after `--`.
+    #[arg(skip)]
     pub buildx_args: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ impl ProjectArguments {
             offline: self.offline || before.offline,
             frozen: self.frozen || before.frozen,
             message_format: self.message_format.or(before.message_format),
-            buildx_args: [before.buildx_args, self.buildx_args].concat(),
+            buildx_args: before.buildx_args,
         }
     }
 

@@ -69,9 +69,9 @@ impl Folder {
         Ok(Box::new(Self { root: root.to_owned() }))
     }
 
-    fn missing(&self, key: &str, example: &str) -> Error {
+    fn missing(&self, key: &str, flag: &str, example: &str) -> Error {
         Error::usage(format!("the project in `{}` has no `{key}`", self.root))
-            .hint(format!("add it to `{CONFIG_FILE}`: {example}"))
+            .hint(format!("add it to `{CONFIG_FILE}`: {example}; or give it with {flag}"))
     }
 
     /// All files of the project, and its lock files.
@@ -90,7 +90,7 @@ impl Folder {
         let (file, key) = match &options.project_version {
             Some(Version::Text(version)) => return Ok(version.clone()),
             Some(Version::File { file, key }) => (file, key),
-            None => return Err(self.missing("version", VERSION_EXAMPLE)),
+            None => return Err(self.missing("version", "`--project-version`", VERSION_EXAMPLE)),
         };
         let path = self.root.join(file);
         let text = fs::read_to_string(&path).context(|| format!("cannot read the version from `{path}`"))?;
@@ -128,10 +128,10 @@ impl Kind for Folder {
 
     fn refuse_incomplete(&self, settings: &Settings) -> Result<()> {
         if settings.base_image.is_none() {
-            return Err(self.missing("base-image", "`base-image = \"debian:bookworm\"`"));
+            return Err(self.missing("base-image", "`--base-image`", "`base-image = \"debian:bookworm\"`"));
         }
         if settings.project_version.is_none() {
-            return Err(self.missing("version", VERSION_EXAMPLE));
+            return Err(self.missing("version", "`--project-version`", VERSION_EXAMPLE));
         }
         Ok(())
     }
