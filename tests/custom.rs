@@ -249,11 +249,11 @@ fn a_wrong_key_is_told_by_name(#[case] config: &str, #[case] code: i32, #[case] 
 #[test]
 fn an_unknown_key_is_warned_of_once() {
     let project = small();
-    project.write("runtime-image.toml", "version = \"1\"\nlock-file = [\"deps.lock\"]\n");
-    assert_eq!(project.ok(&["tags"]).stderr.matches("unknown key `lock-file`").count(), 1);
+    project.write("runtime-image.toml", "version = \"1\"\nlock-fils = [\"deps.lock\"]\n");
+    assert_eq!(project.ok(&["tags"]).stderr.matches("unknown key `lock-fils`").count(), 1);
     let project = Project::hello();
-    project.write("runtime-image.toml", "lock-file = [\"deps.lock\"]\n");
-    assert_eq!(project.ok(&["tags"]).stderr.matches("unknown key `lock-file`").count(), 1);
+    project.write("runtime-image.toml", "lock-fils = [\"deps.lock\"]\n");
+    assert_eq!(project.ok(&["tags"]).stderr.matches("unknown key `lock-fils`").count(), 1);
 }
 
 #[test]

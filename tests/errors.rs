@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::process::Command;
+
 use rstest::rstest;
 use support::{Project, Run, image_exists, stand_in_docker};
 
@@ -53,6 +55,9 @@ fn a_folder_without_a_project_is_told_from_a_broken_one() {
 #[test]
 fn a_lock_file_that_would_change_is_an_error_with_locked_only() {
     let project = Project::hello();
+    // What Cargo is to know of the dependencies when it may not ask.
+    let fetch = Command::new(std::env::var("CARGO").unwrap()).args(["fetch", "-q"]).current_dir(&project.root).status();
+    assert!(fetch.unwrap().success());
     project.edit("Cargo.toml", "\"0.1.0\"", "\"0.2.0\"").edit(
         "greeting/Cargo.toml",
         "version = \"0.1\"",

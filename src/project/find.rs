@@ -42,7 +42,11 @@ impl Found {
     /// When there is none of this kind, or a folder is of several kinds and none was asked for.
     pub fn find(kind: Option<ProjectKind>, call: CargoCall, interrupt: &Interrupt) -> Result<Self> {
         let start = call.folder.as_deref().unwrap_or(Utf8Path::new("."));
-        let start = start.canonicalize_utf8().context(|| format!("cannot find the project folder `{start}`"))?;
+        let start = start.canonicalize_utf8().map_err(|error| {
+            Error::failed(format!("cannot find the project folder `{start}`"))
+                .because(error)
+                .hint("`--project-root` names a folder that is there")
+        })?;
         let open = |kind: ProjectKind, start: &Utf8Path, call: CargoCall| {
             let row = KINDS.iter().find(|row| row.kind == kind);
             let row = row.ok_or_else(|| Error::failed(format!("there is no kind `{kind}`")))?;
