@@ -32,7 +32,7 @@ test-classic:
 TEST = cargo test --locked $(patsubst %,--test %,$(1)) -- --test-threads=1
 ALL = $(notdir $(basename $(wildcard tests/*.rs)))
 # Without an engine, or not caring which: with the fewer.
-ON_ANY_STORE = cli docs library names openhands_original podman
+ON_ANY_STORE = cli commands docs library names openhands_original output podman
 ON_BOTH_STORES = caches platforms reuse tiers
 ON_EVERY_ENGINE = base_image builders errors fetching interrupt registry registry_faults $(ON_BOTH_STORES)
 

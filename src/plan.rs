@@ -249,8 +249,8 @@ fn expect_own(name: &ImageName, image: &StoredImage, tiers: Tiers) -> Result<()>
 
 /// Tells of another digest that the base image had when `image` was built.
 fn moved_base(image: &StoredImage, options: &Options) -> Option<String> {
-    let (before, now) = (image.labels.get(labels::BASE_DIGEST)?, options.base_digest.as_ref()?);
-    (before != now)
+    let (before, now) = (image.labels.get(labels::BASE_DIGEST)?, options.base_digest.as_ref()?.to_string());
+    (*before != now)
         .then(|| format!("was built when `{}` was {before:.19}, and it is {now:.19} now", options.base_image))
 }
 
@@ -297,7 +297,6 @@ mod tests {
         fn with(self, name: impl Fn(&Tags) -> &ImageName, platform: &str, labels: &[(&str, &str)]) -> Self {
             let image = StoredImage {
                 store: Store::Engine,
-                digest: "sha256:1".to_owned(),
                 platforms: vec![platform.parse().expect("valid")],
                 labels: labels
                     .iter()
@@ -371,7 +370,7 @@ mod tests {
         let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
         let labels = [(labels::SYSTEM_HASH, "other"), (labels::KIND, "cargo"), (labels::BASE_DIGEST, &digest("a"))];
         let mut case = Case::new().with(|tags| &tags.versioned, "linux/amd64", &labels);
-        case.options.base_digest = Some(digest("b"));
+        case.options.base_digest = Some(digest("b").parse()?);
         let plan = case.plan()?;
         assert!(plan.reason.contains("was built when `rust:1-bookworm` was sha256:aaaa"), "{}", plan.reason);
         assert!(plan.reason.contains("it is sha256:bbbb"), "{}", plan.reason);

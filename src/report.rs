@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
+use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::stored::{Confirmed, as_strings};
@@ -31,7 +32,7 @@ pub struct Report {
     /// The image that the user starts from.
     pub base_image: String,
     /// Its digest, where that is part of the names.
-    pub base_digest: Option<String>,
+    pub base_digest: Option<Digest>,
     /// What it is built from; null when reused.
     pub build_from: Option<BuildFromImageType>,
     /// The image that the Dockerfile starts with; null when reused.

@@ -41,7 +41,7 @@ fn the_dependency_image_is_built_and_tagged_before_the_source_tag() {
     );
     assert_eq!(requests[0].target.as_deref(), Some("deps"));
     assert_eq!(requests[1].deps_image.as_ref().map(ToString::to_string), Some(project.name(&report.tags.lock)));
-    assert_eq!(report.confirmed.map(|confirmed: Confirmed| confirmed.digest.starts_with("sha256:")), Some(true));
+    assert_eq!(report.confirmed.map(|confirmed: Confirmed| confirmed.digest.to_string().len()), Some(71));
 }
 
 #[test]

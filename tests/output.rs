@@ -13,10 +13,10 @@ fn shown(project: &Project, run: &Run) -> String {
     let mut text = format!("exit code: {:?}\n", run.code.unwrap());
     for (stream, output) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
         if !output.is_empty() {
-            text += &format!("--- {stream}\n{output}");
+            text = text + "--- " + stream + "\n" + output;
         }
     }
-    let [source, lock, _] = run.stdout.contains(":rt_").then(|| project.tags(&[])).unwrap_or_default();
+    let [source, lock, _] = if run.stdout.contains(":rt_") { project.tags(&[]) } else { Default::default() };
     for (part, name) in [
         (source.rsplit('_').next().unwrap_or_default(), "[SOURCE]"),
         (lock.rsplit('_').next().unwrap_or_default(), "[LOCK]"),

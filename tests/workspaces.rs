@@ -276,6 +276,7 @@ fn what_helps_cargo_to_compile_again_in_part_is_not_in_the_image() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "the workspace is written out in it")]
 fn targets_at_unusual_paths_are_built_by_all_commands_and_the_release_binary_is_installed() {
     let project = Project::empty().on_engine();
     let say = |what: &str| {

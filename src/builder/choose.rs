@@ -36,7 +36,7 @@ fn engine_on_path() -> Engine {
 /// When the base image's registry cannot be asked, or has no such image.
 pub fn with_base_digest(options: Options, builder: &dyn RuntimeBuilder) -> Result<Options> {
     let base_digest = match (options.base_image.digest(), options.pin_base) {
-        (Some(digest), _) => Some(digest.to_owned()),
+        (Some(digest), _) => Some(digest.clone()),
         (None, true) => Some(builder.digest(&options.base_image)?),
         (None, false) => None,
     };

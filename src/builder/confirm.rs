@@ -24,7 +24,7 @@ pub(super) fn confirmed(
             return Err(Error::failed(format!(
                 "`{name}` is {}, but the build promised {}",
                 image.digest,
-                promised.digest.as_deref().unwrap_or("nothing")
+                promised.digest.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
             ))
             .hint("somebody else moved the name meanwhile; run again"));
         }
@@ -45,6 +45,7 @@ pub(super) fn confirmed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::digest::Digest;
     use crate::image::name::ImageName;
     use crate::image::platform::Platform;
     use crate::image::stored::PlatformManifest;
@@ -81,7 +82,7 @@ mod tests {
         let promised = BuildxMetadata::parse(&text)?;
         let digest = json[key].as_str().expect("the file has this key");
         let request = request_for(&promised.names);
-        assert_eq!(confirm(&request, &promised, answers(&request, digest))?.digest, digest);
+        assert_eq!(confirm(&request, &promised, answers(&request, digest))?.digest.to_string(), digest);
 
         let other = format!("sha256:{}", "0".repeat(64));
         let error =
@@ -116,14 +117,14 @@ mod tests {
         let digest = format!("sha256:{}", "2".repeat(64));
         let promised = BuildxMetadata::parse(&format!("{{\"containerimage.digest\": \"{digest}\"}}"))?;
         let request = request_for(&["r.example/x:a".parse()?]);
-        assert_eq!(confirm(&request, &promised, answers(&request, &digest))?.digest, digest);
+        assert_eq!(confirm(&request, &promised, answers(&request, &digest))?.digest.to_string(), digest);
         Ok(())
     }
 
     #[test]
     fn an_image_that_lacks_a_platform_is_not_confirmed() -> Result<()> {
         let digest = format!("sha256:{}", "3".repeat(64));
-        let promised = BuildxMetadata { digest: Some(digest.clone()), ..BuildxMetadata::default() };
+        let promised = BuildxMetadata { digest: Some(digest.parse()?), ..BuildxMetadata::default() };
         let mut request = request_for(&["r.example/x:a".parse()?]);
         let found = answers(&request, &digest);
         request.platforms.push("linux/riscv64".parse()?);
@@ -136,12 +137,12 @@ mod tests {
     fn an_image_that_was_added_to_an_index_is_looked_for_in_it() -> Result<()> {
         let manifest = |platform: &str, digit: &str| PlatformManifest {
             platform: platform.parse().expect("valid"),
-            digest: format!("sha256:{}", digit.repeat(64)),
+            digest: format!("sha256:{}", digit.repeat(64)).parse().expect("a digest"),
         };
         let own = manifest("linux/arm64", "4");
         let promised = BuildxMetadata { manifests: vec![own.clone()], ..BuildxMetadata::default() };
         let request = request_for(&["r.example/x:a".parse()?]);
-        let mut found = answers(&request, "sha256:index");
+        let mut found = answers(&request, &Digest::default().to_string());
         for (manifests, expected) in
             [(vec![manifest("linux/amd64", "5"), own], true), (vec![manifest("linux/arm64", "6")], false)]
         {
@@ -180,7 +181,7 @@ mod tests {
 
     fn answers(request: &BuildRequest, digest: &str) -> Vec<Option<StoredImage>> {
         let platforms = request.platforms.clone();
-        let image = StoredImage { digest: digest.to_owned(), platforms, ..StoredImage::default() };
+        let image = StoredImage { digest: digest.parse().expect("a digest"), platforms, ..StoredImage::default() };
         vec![Some(image); request.names.len()]
     }
 }

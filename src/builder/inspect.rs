@@ -40,7 +40,7 @@ pub(super) fn inspected_images(images: &[&ImageName], stdout: &str) -> Result<Ve
             tags.any(|tag| tag.parse::<ImageName>().is_ok_and(|tag| tag == *image))
         })
     };
-    Ok(images.iter().map(|image| found(image).map(stored)).collect())
+    images.iter().map(|image| found(image).map(stored).transpose()).collect()
 }
 
 /// Whether `image inspect` complains of anything but of images that are absent.
@@ -52,14 +52,15 @@ pub(super) fn complains(stderr: &str) -> bool {
     stderr.lines().any(|line| !line.trim().is_empty() && !absent(line))
 }
 
-fn stored(inspected: &InspectedImage) -> StoredImage {
+fn stored(inspected: &InspectedImage) -> Result<StoredImage> {
     let labels = inspected.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
     let own = Platform::new(&inspected.os, &inspected.architecture, inspected.variant.as_deref());
     let manifests = available_manifests(inspected.manifests.as_deref());
-    StoredImage {
+    // podman leaves the algorithm out.
+    let id = if inspected.id.contains(':') { &inspected.id } else { &format!("sha256:{}", inspected.id) };
+    Ok(StoredImage {
         store: Store::Engine,
-        // podman leaves the algorithm out.
-        digest: if inspected.id.contains(':') { inspected.id.clone() } else { format!("sha256:{}", inspected.id) },
+        digest: id.parse()?,
         platforms: if manifests.is_empty() {
             vec![own]
         } else {
@@ -68,7 +69,7 @@ fn stored(inspected: &InspectedImage) -> StoredImage {
         manifests,
         descriptors: Vec::new(),
         labels,
-    }
+    })
 }
 
 /// API 1.48 and later list an index's manifests, and which of them are there. Earlier ones show one of them only.
@@ -79,7 +80,7 @@ fn available_manifests(manifests: Option<&[Value]>) -> Vec<PlatformManifest> {
         .filter(|manifest| manifest.get("Kind").and_then(Value::as_str) == Some("image"))
         .filter_map(|manifest| {
             let descriptor = manifest.get("Descriptor")?;
-            let digest = descriptor.get("digest").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let digest = descriptor.get("digest")?.as_str()?.parse().ok()?;
             Some(PlatformManifest { platform: platform_of(descriptor.get("platform")?)?, digest })
         })
         .collect()
@@ -115,6 +116,7 @@ impl fmt::Display for ToolVersion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::digest::Digest;
     use rstest::rstest;
 
     fn name(text: &str) -> ImageName {
@@ -124,12 +126,12 @@ mod tests {
     #[test]
     fn absent_images_are_an_answer() -> Result<()> {
         let (a, b) = (name("localhost/a:1"), name("localhost/b:1"));
-        let stdout = r#"[{"Id":"sha256:1","RepoTags":["localhost/b:1"],"Os":"linux","Architecture":"amd64",
+        let stdout = r#"[{"Id":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","RepoTags":["localhost/b:1"],"Os":"linux","Architecture":"amd64",
             "Config":{"Labels":{"x":"y"}}}]"#;
         let found = inspected_images(&[&a, &b], stdout)?;
         assert_eq!(found[0], None);
         let image = found[1].as_ref().expect("b is there");
-        assert_eq!((image.digest.as_str(), image.labels["x"].as_str()), ("sha256:1", "y"));
+        assert_eq!((&image.digest, image.labels["x"].as_str()), (&Digest::default(), "y"));
         assert_eq!(image.platforms, [Platform::new("linux", "amd64", None)]);
         Ok(())
     }
@@ -142,10 +144,10 @@ mod tests {
 
     #[test]
     fn an_index_in_the_store_tells_its_platforms() -> Result<()> {
-        let stdout = r#"[{"Id":"sha256:1","RepoTags":["a:1"],"Os":"linux","Architecture":"amd64","Manifests":[
-            {"Kind":"image","Available":true,"Descriptor":{"platform":{"os":"linux","architecture":"amd64"}}},
-            {"Kind":"image","Available":false,"Descriptor":{"platform":{"os":"linux","architecture":"arm64"}}},
-            {"Kind":"attestation","Available":true,"Descriptor":{"platform":{"os":"unknown","architecture":"unknown"}}}]}]"#;
+        let stdout = r#"[{"Id":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","RepoTags":["a:1"],"Os":"linux","Architecture":"amd64","Manifests":[
+            {"Kind":"image","Available":true,"Descriptor":{"digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","platform":{"os":"linux","architecture":"amd64"}}},
+            {"Kind":"image","Available":false,"Descriptor":{"digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","platform":{"os":"linux","architecture":"arm64"}}},
+            {"Kind":"attestation","Available":true,"Descriptor":{"digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","platform":{"os":"unknown","architecture":"unknown"}}}]}]"#;
         let found = inspected_images(&[&name("a:1")], stdout)?;
         assert_eq!(
             found[0].as_ref().map(|image| image.platforms.clone()),

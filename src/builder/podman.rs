@@ -14,6 +14,7 @@ use crate::config::cache::Cache;
 use crate::config::options::Options;
 use crate::config::values::{Secret, Ssh};
 use crate::error::{Context as _, Error, Result};
+use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
 use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
@@ -276,7 +277,7 @@ impl RuntimeBuilder for PodmanBuilder {
         Ok(())
     }
 
-    fn digest(&self, image: &ImageName) -> Result<String> {
+    fn digest(&self, image: &ImageName) -> Result<Digest> {
         check(&self.options, &self.options.platforms)?;
         Err(Error::failed(format!("podman cannot tell the digest of `{image}` without pulling it"))
             .hint(format!("name the digest yourself (`--base-image NAME@sha256:...`), or {USE_DOCKER}")))
@@ -309,7 +310,7 @@ impl RuntimeBuilder for PodmanBuilder {
         let id = std::fs::read_to_string(&id_file)
             .context(|| "podman ended well but wrote no file with the image's ID".to_owned())?;
         let names = request.names.iter().map(|name| name.name.clone()).collect();
-        Ok(BuildxMetadata { config_digest: Some(id.trim().to_owned()), names, ..BuildxMetadata::default() })
+        Ok(BuildxMetadata { config_digest: Some(id.trim().parse()?), names, ..BuildxMetadata::default() })
     }
 
     fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed> {
@@ -523,11 +524,14 @@ mod tests {
         let stderr = "time=\"x\" level=warning msg=\"y\"\nError: inspecting object: localhost/a:1: image not known\n";
         assert!(!complains(&without_warnings(stderr)));
         assert!(complains(&without_warnings("Error: creating runtime: permission denied\n")));
-        let stdout = r#"[{"Id":"12","RepoTags":["localhost/b:1"],"Os":"linux","Architecture":"amd64"}]"#;
+        let stdout = r#"[{"Id":"1212121212121212121212121212121212121212121212121212121212121212","RepoTags":["localhost/b:1"],"Os":"linux","Architecture":"amd64"}]"#;
         let names: [ImageName; 2] = ["localhost/a:1".parse()?, "localhost/b:1".parse()?];
         let found = inspected_images(&[&names[0], &names[1]], stdout)?;
         assert_eq!(found[0], None);
-        assert_eq!(found[1].as_ref().map(|image| image.digest.as_str()), Some("sha256:12"));
+        assert_eq!(
+            found[1].as_ref().map(|image| image.digest.to_string()),
+            Some(format!("sha256:{}", "12".repeat(32)))
+        );
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::stored::{PlatformManifest, StoredImage};
 
@@ -13,9 +14,9 @@ use crate::image::stored::{PlatformManifest, StoredImage};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BuildxMetadata {
     /// `containerimage.digest`: of the manifest or index; with a classic store and `--load` of the configuration.
-    pub digest: Option<String>,
+    pub digest: Option<Digest>,
     /// `containerimage.config.digest`: of the configuration, the image ID of a classic store.
-    pub config_digest: Option<String>,
+    pub config_digest: Option<Digest>,
     /// `image.name`, split at commas.
     pub names: Vec<ImageName>,
     /// The manifests that are in an index that was written after the build, in the place of what buildx pushed.
@@ -36,10 +37,10 @@ impl BuildxMetadata {
             return Err(Error::failed("the metadata file of buildx is not a JSON object"));
         };
         let text = |name: &str| keys.get(name).and_then(Value::as_str).map(str::to_owned);
-        let digest = |name: &str| text(name).filter(|digest| digest.starts_with("sha256:"));
+        let digest = |name: &str| text(name).and_then(|digest| digest.parse().ok());
         let descriptor = keys.get("containerimage.descriptor").and_then(|descriptor| descriptor.get("digest"));
         Ok(Self {
-            digest: digest("containerimage.digest").or_else(|| descriptor?.as_str().map(str::to_owned)),
+            digest: digest("containerimage.digest").or_else(|| descriptor?.as_str()?.parse().ok()),
             config_digest: digest("containerimage.config.digest"),
             names: text("image.name")
                 .into_iter()
@@ -52,7 +53,7 @@ impl BuildxMetadata {
     }
 
     /// Whether an image with this digest can be the result.
-    pub fn promises(&self, digest: &str) -> bool {
+    pub fn promises(&self, digest: &Digest) -> bool {
         [&self.digest, &self.config_digest].into_iter().flatten().any(|promised| promised == digest)
     }
 
@@ -83,7 +84,7 @@ mod tests {
     #[test]
     fn the_descriptor_stands_in_for_a_missing_digest() -> Result<()> {
         let text = format!(r#"{{"containerimage.descriptor": {{"digest": "{DIGEST}", "size": 1}}}}"#);
-        assert!(BuildxMetadata::parse(&text)?.promises(DIGEST));
+        assert!(BuildxMetadata::parse(&text)?.promises(&DIGEST.parse()?));
         Ok(())
     }
 
@@ -95,7 +96,7 @@ mod tests {
     fn without_a_digest_nothing_is_promised(#[case] text: &str) -> Result<()> {
         let metadata = BuildxMetadata::parse(text)?;
         assert_eq!((&metadata.digest, &metadata.config_digest), (&None, &None));
-        assert!(!metadata.promises(DIGEST));
+        assert!(!metadata.promises(&DIGEST.parse()?));
         Ok(())
     }
 

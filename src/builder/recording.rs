@@ -7,6 +7,7 @@ use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
 use crate::config::values::Output;
 use crate::error::{Error, Result};
 use crate::hash::md5_hex;
+use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
@@ -59,7 +60,7 @@ impl RuntimeBuilder for RecordingBuilder {
         Ok(())
     }
 
-    fn digest(&self, image: &ImageName) -> Result<String> {
+    fn digest(&self, image: &ImageName) -> Result<Digest> {
         let found = self.find(&[image], &[], Purpose::Run)?.into_iter().next().flatten();
         found.map(|image| image.digest).ok_or_else(|| Error::failed(format!("there is no `{image}`")))
     }
@@ -70,7 +71,7 @@ impl RuntimeBuilder for RecordingBuilder {
 
     fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
         locked(&self.requests).push(request.clone());
-        let digest = format!("sha256:{0}{0}", md5_hex(format!("{request:?}").as_bytes()));
+        let digest = format!("sha256:{0}{0}", md5_hex(format!("{request:?}").as_bytes())).parse()?;
         let names = request.names.iter().map(|name| name.name.clone()).collect();
         Ok(BuildxMetadata { digest: Some(digest), names, ..BuildxMetadata::default() })
     }

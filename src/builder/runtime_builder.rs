@@ -6,6 +6,7 @@ use crate::builder::cache::CacheArguments;
 use crate::builder::promise::BuildxMetadata;
 use crate::config::values::{BuildArg, Output};
 use crate::error::Result;
+use crate::image::digest::Digest;
 use crate::image::labels::Labels;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
@@ -70,11 +71,11 @@ pub trait RuntimeBuilder: Sync {
     /// When something is missing, or what is asked for cannot be done here, with what to do about it.
     fn ready(&self, platforms: &[Platform], dates: FileDates) -> Result<()>;
 
-    /// The digest, `sha256:...`, that the registry has for `image`: an index's, where it is one.
+    /// The digest that the registry has for `image`: an index's, where it is one.
     ///
     /// # Errors
     /// When the registry cannot be asked, or has no such image.
-    fn digest(&self, image: &ImageName) -> Result<String>;
+    fn digest(&self, image: &ImageName) -> Result<Digest>;
 
     /// The platform that is built for when none was requested.
     ///

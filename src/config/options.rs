@@ -10,6 +10,7 @@ use crate::config::passed_on::{is_about_attestations, is_turned_off};
 use crate::config::values::{
     BuildArg, Cmd, Engine, Output, Progress, ProjectKind, Provenance, Sbom, Secret, Ssh, TagScheme, Version,
 };
+use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::system::cargo::CargoCall;
@@ -22,8 +23,8 @@ pub struct Options {
     pub kind: Option<ProjectKind>,
     /// The image to start from.
     pub base_image: ImageName,
-    /// The base image's digest, `sha256:...`, if it is part of the names.
-    pub base_digest: Option<String>,
+    /// The base image's digest, if it is part of the names.
+    pub base_digest: Option<Digest>,
     /// Whether the base image is to be named by its digest.
     pub pin_base: bool,
     /// The requested platforms, normalised and sorted; empty means the engine's own.

@@ -1,5 +1,6 @@
 //! Names of images and what is known of images: values, and nothing that asks anybody.
 
+pub mod digest;
 pub mod labels;
 pub mod name;
 pub mod naming;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::hash::md5_hex;
+use crate::image::digest::Digest;
 
 pub(crate) const MAX_TAG_LENGTH: usize = 128;
 
@@ -22,7 +23,7 @@ pub struct ImageName {
     pub(super) registry: Option<String>,
     pub(super) path: String,
     pub(super) tag: Option<String>,
-    pub(super) digest: Option<String>,
+    pub(super) digest: Option<Digest>,
 }
 
 impl ImageName {
@@ -44,9 +45,9 @@ impl ImageName {
         self.tag.as_deref()
     }
 
-    /// The digest, if one was written: `sha256:<64 hexadecimal digits>`.
-    pub fn digest(&self) -> Option<&str> {
-        self.digest.as_deref()
+    /// The digest, if one was written.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
     }
 
     /// The same repository with another tag and no digest.
@@ -60,10 +61,10 @@ impl ImageName {
         Ok(Self { registry: self.registry.clone(), path: self.path.clone(), tag: Some(tag.to_owned()), digest: None })
     }
 
-    /// The same name and tag with this digest, `sha256:<64 hexadecimal digits>`.
+    /// The same name and tag with this digest.
     #[must_use]
-    pub fn with_digest(&self, digest: &str) -> Self {
-        Self { digest: Some(digest.to_owned()), ..self.clone() }
+    pub fn with_digest(&self, digest: &Digest) -> Self {
+        Self { digest: Some(digest.clone()), ..self.clone() }
     }
 
     /// Whether the name says which registry holds it. `localhost/` without a port is a local name: no registry is
@@ -157,15 +158,9 @@ impl FromStr for ImageName {
                 "a tag is 1 to 128 characters of `A-Z a-z 0-9 _ . -`, not starting with `.` or `-`",
             ));
         }
-        if digest.is_some_and(|digest| !valid_digest(digest)) {
-            return Err(invalid(text, "a digest is `sha256:` and 64 hexadecimal digits"));
-        }
-        Ok(Self {
-            registry: registry.map(str::to_owned),
-            path: path.to_owned(),
-            tag: tag.map(str::to_owned),
-            digest: digest.map(str::to_owned),
-        })
+        let digest = digest.map(Digest::from_str).transpose();
+        let digest = digest.map_err(|_| invalid(text, "a digest is `sha256:` and 64 hexadecimal digits"))?;
+        Ok(Self { registry: registry.map(str::to_owned), path: path.to_owned(), tag: tag.map(str::to_owned), digest })
     }
 }
 
@@ -206,12 +201,6 @@ pub(crate) fn valid_tag(tag: &str) -> bool {
     (1..=MAX_TAG_LENGTH).contains(&tag.len())
         && tag.bytes().next().is_some_and(word)
         && tag.bytes().all(|byte| word(byte) || byte == b'.' || byte == b'-')
-}
-
-fn valid_digest(digest: &str) -> bool {
-    digest
-        .strip_prefix("sha256:")
-        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 fn invalid(text: &str, why: &str) -> Error {
@@ -263,9 +252,9 @@ mod tests {
     #[test]
     fn digests_are_kept_beside_the_tag() -> Result<()> {
         let name: ImageName = format!("x:t@{DIGEST}").parse()?;
-        assert_eq!((name.tag(), name.digest()), (Some("t"), Some(DIGEST)));
+        assert_eq!((name.tag(), name.digest()), (Some("t"), Some(&DIGEST.parse()?)));
         let name: ImageName = format!("x@{DIGEST}").parse()?;
-        assert_eq!((name.tag(), name.digest()), (None, Some(DIGEST)));
+        assert_eq!((name.tag(), name.digest()), (None, Some(&DIGEST.parse()?)));
         Ok(())
     }
 

@@ -110,7 +110,8 @@ pub fn runtime_image_repo_and_tag(base_image: &str, naming: &Naming) -> Result<(
     };
     let base_tag = match (base.tag, base.digest) {
         (Some(tag), Some(digest)) => format!("{tag}_{digest}"),
-        (Some(only), None) | (None, Some(only)) => only,
+        (Some(tag), None) => tag,
+        (None, Some(digest)) => digest.to_string(),
         (None, None) => "latest".to_owned(),
     };
     let stem = format!("{}_image", naming.stem());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 
@@ -33,8 +34,8 @@ impl std::fmt::Display for Store {
 pub struct PlatformManifest {
     /// What it is for.
     pub platform: Platform,
-    /// `sha256:...`.
-    pub digest: String,
+    /// The manifest.
+    pub digest: Digest,
 }
 
 /// What images are looked for.
@@ -51,8 +52,8 @@ pub enum Purpose {
 pub struct StoredImage {
     /// Where it was found.
     pub store: Store,
-    /// `sha256:...`: the digest of its index or manifest, or, in a classic engine store, of its configuration.
-    pub digest: String,
+    /// Its index or manifest, or, in a classic engine store, its configuration.
+    pub digest: Digest,
     /// The platforms it can run on.
     pub platforms: Vec<Platform>,
     /// The manifests of its platforms, as far as the store tells them.
@@ -69,8 +70,8 @@ pub struct StoredImage {
 pub struct Confirmed {
     /// Who answered.
     pub store: Store,
-    /// `sha256:...`, as [`StoredImage::digest`].
-    pub digest: String,
+    /// As [`StoredImage::digest`].
+    pub digest: Digest,
     /// As in the answer, sorted.
     #[serde(serialize_with = "as_strings")]
     pub platforms: Vec<Platform>,

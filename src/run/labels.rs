@@ -23,7 +23,7 @@ pub fn of_dependencies(
         (BUILD_FROM, build_from.to_owned()),
         (PLATFORMS, platforms.to_owned()),
     ]);
-    labels.extend(options.base_digest.clone().map(|digest| (BASE_DIGEST, digest)));
+    labels.extend(options.base_digest.as_ref().map(|digest| (BASE_DIGEST, digest.to_string())));
     labels
 }
 

@@ -105,6 +105,7 @@ impl Token {
 }
 
 /// The tokens of a file without comments and what is for tests only.
+#[allow(clippy::too_many_lines, reason = "an arm for each token of Rust")]
 fn tokens(text: &str) -> Vec<Token> {
     let text: Vec<char> = text.chars().collect();
     let at = |index: usize| text.get(index).copied().unwrap_or('\0');

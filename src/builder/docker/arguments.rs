@@ -114,6 +114,7 @@ pub enum Exporter {
 }
 
 /// The arguments of `docker` for a build; pure, so that it can be tested without an engine.
+#[allow(clippy::too_many_lines, reason = "a line for each field, which the compiler asks for")]
 pub fn build_arguments(
     request: &BuildRequest,
     exporter: &Exporter,

@@ -18,6 +18,7 @@ use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
 use crate::config::options::Options;
 use crate::config::values::Output;
 use crate::error::{Context as _, Error, Result};
+use crate::image::digest::Digest;
 use crate::image::name::{ImageName, fitting_tag};
 use crate::image::platform::{Platform, joined};
 use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage, Taken};
@@ -332,7 +333,7 @@ impl RuntimeBuilder for BuildxBuilder {
         Ok(())
     }
 
-    fn digest(&self, image: &ImageName) -> Result<String> {
+    fn digest(&self, image: &ImageName) -> Result<Digest> {
         let found = self.registry()?.find(&[image])?.into_iter().next().flatten();
         found.map(|image| image.digest).ok_or_else(|| {
             Error::failed(format!("cannot pin the base image: its registry has no `{image}`"))

@@ -166,7 +166,10 @@ mod tests {
     fn only_the_registry_s_own_word_makes_an_image_absent() {
         assert!(is_absent(&image(), "ERROR: r.example/x:1: not found\n"));
         let digest = format!("sha256:{}", "ab".repeat(32));
-        assert!(is_absent(&image().with_digest(&digest), &format!("ERROR: r.example/x:1@{digest}: not found\n")));
+        assert!(is_absent(
+            &image().with_digest(&digest.parse().expect("a digest")),
+            &format!("ERROR: r.example/x:1@{digest}: not found\n")
+        ));
         for other in [
             "error getting credentials - err: exec: \"docker-credential-x\": executable file not found in $PATH",
             "ERROR: no builder \"team\" found",

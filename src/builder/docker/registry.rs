@@ -11,6 +11,7 @@ use crate::builder::docker::failure::{Failure, is_absent, silence};
 use crate::builder::inspect::platform_of;
 use crate::builder::promise::BuildxMetadata;
 use crate::error::{Error, Result};
+use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::stored::{PlatformManifest, ResultName, Store, StoredImage, Taken};
@@ -187,7 +188,7 @@ fn registry_image(json: &str) -> Result<StoredImage> {
     let wrong = |why: &str| Error::failed("cannot understand the registry's answer").because(why.to_owned());
     let value: Value = serde_json::from_str(json).map_err(|error| wrong(&error.to_string()))?;
     let manifest = value.get("manifest").ok_or_else(|| wrong("it has no manifest"))?;
-    let digest_of = |value: &Value| value.get("digest").and_then(Value::as_str).map(str::to_owned);
+    let digest_of = |value: &Value| value.get("digest")?.as_str()?.parse::<Digest>().ok();
     let digest = digest_of(manifest).ok_or_else(|| wrong("it has no digest"))?;
     let listed: Vec<PlatformManifest> = manifest
         .get("manifests")
@@ -242,11 +243,11 @@ fn kept(name: &ResultName, image: &StoredImage, platforms: &[Platform]) -> Resul
         Taken::Refuse => return Err(name.refusal()),
     }
     let others = image.manifests.iter().filter(|manifest| !platforms.contains(&manifest.platform));
-    let others: Vec<&str> = others.map(|manifest| manifest.digest.as_str()).collect();
+    let others: Vec<String> = others.map(|manifest| manifest.digest.to_string()).collect();
     let is_kept = |descriptor: &&Value| {
         let subject = descriptor.get("annotations").and_then(|annotations| annotations.get(SUBJECT));
         let digest = subject.or_else(|| descriptor.get("digest")).and_then(Value::as_str);
-        digest.is_some_and(|digest| others.contains(&digest))
+        digest.is_some_and(|digest| others.iter().any(|other| other == digest))
     };
     Ok(image.descriptors.iter().filter(is_kept).map(ToString::to_string).collect())
 }
@@ -260,6 +261,10 @@ mod tests {
         "r.example/x:1".parse().expect("valid")
     }
 
+    fn digest(number: u8) -> String {
+        format!("sha256:{number:064}")
+    }
+
     #[test]
     fn the_other_platforms_of_a_name_stay_with_their_attestations() -> Result<()> {
         let descriptor = |digest: &str, architecture: &str, subject: Option<&str>| {
@@ -268,15 +273,15 @@ mod tests {
             json!({ "digest": digest, "platform": platform, "annotations": annotations })
         };
         let index = vec![
-            descriptor("sha256:1", "amd64", None),
-            descriptor("sha256:2", "arm64", None),
-            descriptor("sha256:3", "unknown", Some("sha256:1")),
-            descriptor("sha256:4", "unknown", Some("sha256:2")),
+            descriptor(&digest(1), "amd64", None),
+            descriptor(&digest(2), "arm64", None),
+            descriptor(&digest(3), "unknown", Some(&digest(1))),
+            descriptor(&digest(4), "unknown", Some(&digest(2))),
         ];
         let manifest = |platform: &str, digest: &str| -> Result<PlatformManifest> {
-            Ok(PlatformManifest { platform: platform.parse()?, digest: digest.to_owned() })
+            Ok(PlatformManifest { platform: platform.parse()?, digest: digest.parse()? })
         };
-        let manifests = vec![manifest("linux/amd64", "sha256:1")?, manifest("linux/arm64", "sha256:2")?];
+        let manifests = vec![manifest("linux/amd64", &digest(1))?, manifest("linux/arm64", &digest(2))?];
         let labels = BTreeMap::from([("key".to_owned(), "mine".to_owned())]);
         let existing = StoredImage { manifests, descriptors: index.clone(), labels, ..StoredImage::default() };
         let key = ContentKey { label: "key", value: "mine".to_owned(), unlabelled: false };

@@ -291,7 +291,7 @@ fn variant(context: &TemplateContext, options: &Options) -> Option<String> {
         .chain(options.extra_build_args.iter().map(|argument| ("build argument", argument.to_string())))
         .chain(options.buildx_args.iter().map(|argument| ("buildx argument", argument.clone())))
         .chain(context.channel_alias.iter().map(|alias| ("channel alias", alias.clone())))
-        .chain(digest.map(|digest| ("base digest", digest.clone())))
+        .chain(digest.map(|digest| ("base digest", digest.to_string())))
         .chain(options.attestations().map(|argument| ("attestation", argument)))
         .chain(options.reproducible.then(|| ("reproducible", String::new())))
         .collect();
