@@ -203,10 +203,10 @@ impl PodmanBuilder {
     fn short_names(&self, dockerfile: &Utf8Path) -> Result<Vec<String>> {
         let text = std::fs::read_to_string(dockerfile).context(|| format!("cannot read `{dockerfile}`"))?;
         let mut short = Vec::new();
-        for base in bases(&text).filter(|base| is_short(base)) {
+        for base in bases(&text).iter().filter(|base| is_short(base)) {
             let own = format!("localhost/{base}").parse::<ImageName>()?;
             if self.find_in_store(&[&own])?.iter().all(Option::is_none) {
-                short.push(base.to_owned());
+                short.push(base.clone());
             }
         }
         Ok(short)
@@ -215,9 +215,9 @@ impl PodmanBuilder {
     /// Asks, after a failure, for the image that the build starts from: podman gets it before anything else.
     fn missing_base(&self, dockerfile: &Utf8Path) -> Option<String> {
         let text = std::fs::read_to_string(dockerfile).ok()?;
-        let base = bases(&text).next()?;
+        let base = bases(&text).into_iter().next()?;
         let name: ImageName = base.parse().ok()?;
-        let own = Some(format!("localhost/{base}")).filter(|_| is_short(base)).and_then(|own| own.parse().ok());
+        let own = Some(format!("localhost/{base}")).filter(|_| is_short(&base)).and_then(|own| own.parse().ok());
         let names: Vec<&ImageName> = [&name].into_iter().chain(&own).collect();
         self.find_in_store(&names).ok()?.iter().all(Option::is_none).then(|| name.canonical())
     }

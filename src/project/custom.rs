@@ -14,7 +14,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::image::platform::Platform;
 use crate::project::kind::Kind;
 use crate::project::read::{Project, below, cached_build_folders, local_repository};
-use crate::staging::dockerfile::{copies_code, declares, split_after_deps};
+use crate::staging::dockerfile::Dockerfile;
 use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
 use crate::staging::staged::staged_sources;
 use crate::staging::steps::{cmd_text, mounts, trust, user_to_create};
@@ -173,7 +173,13 @@ impl Kind for Folder {
         let dockerfile = template.hashed(&options.pinned_base_image().to_string())?;
         let (dependencies, sources) = stages(&dockerfile, options.stages, &template)?;
         let has_deps_stage = sources.is_some();
-        let declared = |argument: &&BuildArg| declares(dependencies, &argument.name);
+        let dependency_args = if has_deps_stage {
+            let stage = Dockerfile::parse(template.name(), dependencies)?;
+            let declared = |argument: &&BuildArg| stage.declares(&argument.name);
+            options.extra_build_args.iter().filter(declared).cloned().collect()
+        } else {
+            options.extra_build_args.clone()
+        };
         Ok(Project {
             kind: ProjectKind::Custom,
             root: root.clone(),
@@ -192,12 +198,7 @@ impl Kind for Folder {
             },
             dates: FileDates::OfTheirMaking,
             has_deps_stage,
-            dependency_args: options
-                .extra_build_args
-                .iter()
-                .filter(|argument| !has_deps_stage || declared(argument))
-                .cloned()
-                .collect(),
+            dependency_args,
             tiers: template.tiers(has_deps_stage, false)?,
             template,
             original: None,
@@ -264,16 +265,25 @@ fn matcher(patterns: &[String], key: &str) -> Result<Gitignore> {
 /// The Dockerfile up to the end of its stage `deps` and the rest, or all of it where there is one stage.
 fn stages<'a>(dockerfile: &'a str, wanted: Option<u8>, template: &Template) -> Result<(&'a str, Option<&'a str>)> {
     let name = template.name();
-    match (wanted, split_after_deps(dockerfile)) {
-        (Some(1), _) | (None, None) => Ok((dockerfile, None)),
-        (_, None) => Err(Error::usage(format!("`{name}` has no stage `deps`, but `stages` is 2"))
-            .hint("write `FROM {{ base_image }} AS deps` for the dependencies, and `FROM deps` for the sources")),
-        (_, Some((_, ""))) => Err(Error::usage(format!("`{name}` has no stage after `deps`"))
-            .hint("write `FROM deps` for the sources, or name the only stage otherwise")),
-        (_, Some((dependencies, _))) if copies_code(dependencies) => Err(Error::usage(format!(
+    if wanted == Some(1) {
+        return Ok((dockerfile, None));
+    }
+    let Some((dependencies, sources)) = Dockerfile::parse(name, dockerfile)?.split_after_deps() else {
+        return match wanted {
+            None => Ok((dockerfile, None)),
+            Some(_) => Err(Error::usage(format!("`{name}` has no stage `deps`, but `stages` is 2"))
+                .hint("write `FROM {{ base_image }} AS deps` for the dependencies, and `FROM deps` for the sources")),
+        };
+    };
+    if sources.is_empty() {
+        return Err(Error::usage(format!("`{name}` has no stage after `deps`"))
+            .hint("write `FROM deps` for the sources, or name the only stage otherwise"));
+    }
+    if Dockerfile::parse(name, dependencies)?.copies_code() {
+        return Err(Error::usage(format!(
             "the stage `deps` of `{name}` copies sources: its image would not be what its name says"
         ))
-        .hint("copy from `deps/` there, and from `code/` in a later stage")),
-        (_, Some((dependencies, sources))) => Ok((dependencies, Some(sources))),
+        .hint("copy from `deps/` there, and from `code/` in a later stage"));
     }
+    Ok((dependencies, Some(sources)))
 }

@@ -1,76 +1,111 @@
-//! The one reader of Dockerfiles: stages, base images, arguments, what is copied.
+//! The one reader of Dockerfiles: which images stages start from, where the stage of the dependencies ends, what it copies
+//! and declares.
 
+use parse_dockerfile::{Dockerfile as Parsed, Flag, Instruction, Source, Stage};
+
+use crate::error::{Error, Result};
 use crate::image::name::ImageName;
 
-/// What `text`, a Dockerfile, says up to the end of its stage `deps`, and the rest; `None` without such a stage.
-pub fn split_after_deps(text: &str) -> Option<(&str, &str)> {
-    let is_from = |line: &&str| line.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("FROM "));
-    let is_deps = |line: &str| {
-        let words: Vec<String> = line.split_whitespace().map(str::to_lowercase).collect();
-        words.ends_with(&["as".to_owned(), "deps".to_owned()])
-    };
-    let mut lines = text.split_inclusive('\n');
-    let mut end = 0;
-    let mut found = false;
-    for line in lines.by_ref() {
-        if is_from(&line) && found {
-            return Some(text.split_at(end));
-        }
-        found |= is_from(&line) && is_deps(line);
-        end += line.len();
+/// The stage that later builds start from.
+pub const DEPS_STAGE: &str = "deps";
+/// The base image of a stage that starts from nothing.
+const NO_IMAGE: &str = "scratch";
+
+/// A Dockerfile, or its beginning.
+#[derive(Debug)]
+pub struct Dockerfile<'a> {
+    text: &'a str,
+    parsed: Parsed<'a>,
+}
+
+impl<'a> Dockerfile<'a> {
+    /// Reads `text`; `name` is how errors call it.
+    ///
+    /// # Errors
+    /// When BuildKit would not understand it either.
+    pub fn parse(name: &str, text: &'a str) -> Result<Self> {
+        let parsed = parse_dockerfile::parse(text)
+            .map_err(|error| Error::usage(format!("`{name}` gives no Dockerfile")).because(error))?;
+        Ok(Self { text, parsed })
     }
-    found.then_some((text, ""))
-}
 
-/// Whether an instruction copies or mounts the sources, or the whole build folder.
-pub(crate) fn copies_code(dockerfile: &str) -> bool {
-    let folder = |word: &str| word.trim_matches(['"', ',', '[', ']']).trim_start_matches("./").to_owned();
-    let is_code = |word: &str| matches!(folder(word).split('/').next(), Some("code" | "" | "."));
-    dockerfile.replace("\\\n", " ").lines().any(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let mounts = || {
-            words.iter().filter_map(|word| word.strip_prefix("--mount=")).any(|mount| {
-                mount.contains("type=bind")
-                    && !mount.contains("from=")
-                    && mount
-                        .split(',')
-                        .find_map(|part| part.strip_prefix("source=").or(part.strip_prefix("src=")))
-                        .is_none_or(is_code)
-            })
-        };
-        match words.first().map(|word| word.to_ascii_uppercase()).as_deref() {
-            Some("COPY" | "ADD") => {
-                let from_elsewhere = words.iter().any(|word| word.starts_with("--from="));
-                let paths: Vec<&&str> = words[1..].iter().filter(|word| !word.starts_with("--")).collect();
-                !from_elsewhere
-                    && paths.split_last().is_some_and(|(_, sources)| sources.iter().any(|word| is_code(word)))
+    /// The images that stages start from, other stages left out.
+    pub fn bases(&self) -> Vec<&str> {
+        let mut stages: Vec<String> = vec![NO_IMAGE.to_owned()];
+        let mut bases = Vec::new();
+        for stage in self.parsed.stages() {
+            let base = &*stage.from.image.value;
+            if !stages.contains(&base.to_lowercase()) {
+                bases.push(base);
             }
-            Some("RUN") => mounts(),
-            _ => false,
+            stages.extend(name_of(&stage));
         }
-    })
+        bases
+    }
+
+    /// The text up to the end of the stage `deps`, and the rest; nothing without such a stage.
+    pub fn split_after_deps(&self) -> Option<(&'a str, &'a str)> {
+        let mut stages = self.parsed.stages().skip_while(|stage| name_of(stage).as_deref() != Some(DEPS_STAGE));
+        stages.next()?;
+        let end = stages.next().map_or(self.text.len(), |next| next.from.from.span.start);
+        Some(self.text.split_at(end))
+    }
+
+    /// Whether an instruction copies or mounts the sources, `code/` of the build folder, or may do so.
+    pub fn copies_code(&self) -> bool {
+        self.parsed.instructions.iter().any(|instruction| match instruction {
+            Instruction::Copy(copy) => copies(&copy.options, &copy.src),
+            Instruction::Add(add) => copies(&add.options, &add.src),
+            Instruction::Run(run) => run.options.iter().any(mounts_code),
+            _ => false,
+        })
+    }
+
+    /// Whether it declares the build argument `name`.
+    pub fn declares(&self, name: &str) -> bool {
+        self.parsed.instructions.iter().any(|instruction| match instruction {
+            Instruction::Arg(arg) => {
+                arg.arguments.value.split_whitespace().any(|word| word.split('=').next() == Some(name))
+            }
+            _ => false,
+        })
+    }
 }
 
-/// Whether a Dockerfile declares the build argument `name`.
-pub(crate) fn declares(dockerfile: &str, name: &str) -> bool {
-    dockerfile.lines().any(|line| {
-        let mut words = line.split_whitespace();
-        words.next().is_some_and(|word| word.eq_ignore_ascii_case("ARG"))
-            && words.any(|word| word.split('=').next() == Some(name))
-    })
+fn name_of(stage: &Stage<'_, '_>) -> Option<String> {
+    stage.from.as_.as_ref().map(|(_, name)| name.value.to_lowercase())
 }
 
-/// The images that a Dockerfile's stages start from, other stages left out.
-pub(crate) fn bases(dockerfile: &str) -> impl Iterator<Item = &str> {
-    let mut stages: Vec<&str> = vec!["scratch"];
-    dockerfile.lines().filter_map(move |line| {
-        let mut words = line.split_whitespace();
-        words.next().filter(|word| word.eq_ignore_ascii_case("FROM"))?;
-        let base = words.by_ref().find(|word| !word.starts_with("--"))?;
-        let is_stage = stages.contains(&base);
-        stages.extend(words.nth(1));
-        (!is_stage).then_some(base)
-    })
+fn copies(options: &[Flag<'_>], sources: &[Source<'_>]) -> bool {
+    let from_elsewhere = options.iter().any(|option| option.name.value == "from");
+    let is_code = |source: &Source<'_>| match source {
+        Source::Path(path) => may_be_code(&path.value),
+        _ => false,
+    };
+    !from_elsewhere && sources.iter().any(is_code)
+}
+
+fn mounts_code(option: &Flag<'_>) -> bool {
+    let Some(value) = option.value.as_ref().filter(|_| option.name.value == "mount") else { return false };
+    let field = |names: &[&str]| {
+        let fields = value.value.split(',').filter_map(|field| field.split_once('='));
+        fields.filter(|(name, _)| names.contains(name)).map(|(_, value)| value).next()
+    };
+    let is_bind = field(&["type"]).is_none_or(|kind| kind == "bind");
+    is_bind && field(&["from"]).is_none() && field(&["source", "src"]).is_none_or(may_be_code)
+}
+
+/// Whether a path of the build folder is `code/`, holds it, or could turn out to be it.
+fn may_be_code(path: &str) -> bool {
+    let path = path.trim_matches('"').trim_start_matches("./").trim_start_matches('/');
+    let first = path.split('/').next().unwrap_or_default();
+    matches!(first, "code" | "" | ".") || first.contains(['*', '?', '[', '$']) || path.contains("..")
+}
+
+/// The images that a Dockerfile's stages start from; none where it cannot be read.
+pub(crate) fn bases(text: &str) -> Vec<String> {
+    let read = Dockerfile::parse("Dockerfile", text);
+    read.map(|dockerfile| dockerfile.bases().into_iter().map(str::to_owned).collect()).unwrap_or_default()
 }
 
 /// Whether it is a name without a registry.
@@ -82,6 +117,10 @@ pub(crate) fn is_short(name: &str) -> bool {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    fn read(text: &str) -> Dockerfile<'_> {
+        Dockerfile::parse("test", text).expect("the test's Dockerfile is valid")
+    }
 
     #[rstest]
     #[case("COPY code/ ./", true)]
@@ -97,22 +136,40 @@ mod tests {
     #[case("RUN --mount=type=bind,source=deps,target=/x make code", false)]
     #[case("RUN --mount=type=cache,target=/x make", false)]
     #[case("COPY deps/code ./", false)]
+    #[case("COPY * /app/", true)]
+    #[case("COPY c*/ /app/", true)]
+    #[case("COPY [\"cod?/\", \"/x\"]", true)]
+    #[case("COPY deps/../code/ /x", true)]
+    #[case("ARG D=code\nCOPY $D /x", true)]
+    #[case("COPY \\ \t\n  code/ ./", true)]
+    #[case("COPY \\\r\n  code/ ./", true)]
+    #[case("copy code/ ./", true)]
+    #[case("RUN --mount=source=code,target=/x make", true)]
+    #[case("RUN <<EOF\nCOPY code/ ./\nEOF", false)]
     fn a_dependency_stage_with_sources_is_told(#[case] line: &str, #[case] expected: bool) {
-        assert_eq!(copies_code(&format!("FROM x AS deps\n{line}\n")), expected);
+        let text = format!("FROM x AS deps\n{line}\n");
+        assert_eq!(read(&text).copies_code(), expected);
+    }
+
+    #[test]
+    fn what_is_no_dockerfile_is_named() {
+        let error = Dockerfile::parse("my.j2", "FROM a\nRUM x\n").expect_err("it was taken");
+        assert_eq!(error.to_string(), "`my.j2` gives no Dockerfile");
     }
 
     #[test]
     fn declared_arguments_are_known_by_name() {
-        assert!(declares("FROM x\nARG A=1 B\n", "B"));
-        assert!(!declares("FROM x\nENV B=1\n# ARG B\n", "B"));
+        assert!(read("FROM x\nARG A=1 B\n").declares("B"));
+        assert!(read("FROM x\nARG A=1 \\\n    B\n").declares("B"));
+        assert!(!read("FROM x\nENV B=1\n# ARG B\n").declares("B"));
     }
 
     #[test]
     fn the_stage_deps_ends_where_the_next_one_starts() {
-        let split = |text| split_after_deps(text);
+        let split = |text| read(text).split_after_deps();
         assert_eq!(
-            split("FROM a AS deps\nRUN x\nFROM deps\nCOPY"),
-            Some(("FROM a AS deps\nRUN x\n", "FROM deps\nCOPY"))
+            split("FROM a AS deps\nRUN x\nFROM deps\nCOPY x y"),
+            Some(("FROM a AS deps\nRUN x\n", "FROM deps\nCOPY x y"))
         );
         assert_eq!(split("from a as Deps\nRUN x"), Some(("from a as Deps\nRUN x", "")));
         assert_eq!(
@@ -120,12 +177,14 @@ mod tests {
             Some("FROM deps AS b\n")
         );
         assert_eq!(split("FROM a\nRUN x"), None);
+        let platform = "FROM --platform=$BUILDPLATFORM a AS deps\nRUN <<EOF\nFROM b\nEOF\nfrom deps\n";
+        assert_eq!(split(platform).map(|parts| parts.1), Some("from deps\n"));
     }
 
     #[test]
     fn the_images_that_stages_start_from_are_found_without_other_stages() {
         let text = "FROM rust:1 AS deps\nRUN x\nfrom --platform=$P a/b\nFROM deps AS runtime\nFROM scratch\nFROM r.example/c\n";
-        assert_eq!(bases(text).collect::<Vec<_>>(), ["rust:1", "a/b", "r.example/c"]);
+        assert_eq!(bases(text), ["rust:1", "a/b", "r.example/c"]);
         assert_eq!(
             ["rust:1", "a/b", "r.example/c", "localhost/d", "$X"].map(is_short),
             [true, true, false, false, false]

@@ -22,6 +22,7 @@ use crate::image::digest::Digest;
 use crate::image::name::{ImageName, fitting_tag};
 use crate::image::platform::{Platform, joined};
 use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage, Taken};
+use crate::staging::dockerfile::bases;
 use crate::staging::template::FileDates;
 use crate::system::command::{Capture, Command, CommandOutput};
 use crate::system::interrupt::Interrupt;
@@ -218,7 +219,7 @@ impl BuildxBuilder {
     /// Asks, after a failure, whether the image that the build starts from is there at all.
     fn missing_base(&self, dockerfile: &Utf8Path) -> Option<String> {
         let text = std::fs::read_to_string(dockerfile).ok()?;
-        let base = text.lines().find_map(|line| line.strip_prefix("FROM ")?.split(' ').next())?;
+        let base = bases(&text).into_iter().next()?;
         let name: ImageName = base.parse().ok()?;
         let in_engine = self.find_in_engine(&[&name], &[]).ok()?.into_iter().flatten().next().is_some();
         let local_only = name.repository().starts_with("localhost/");
@@ -226,7 +227,7 @@ impl BuildxBuilder {
             let found = self.registry().and_then(|registry| registry.find(&[&name]));
             matches!(found.as_deref(), Ok([Some(_)]) | Err(_))
         };
-        (!in_engine && (local_only || !in_registry())).then(|| base.to_owned())
+        (!in_engine && (local_only || !in_registry())).then_some(base)
     }
 
     fn run_build(&self, request: &BuildRequest, exporter: &Exporter) -> Result<BuildxMetadata> {
