@@ -24,8 +24,11 @@ impl<'a> Dockerfile<'a> {
     /// # Errors
     /// When BuildKit would not understand it either.
     pub fn parse(name: &str, text: &'a str) -> Result<Self> {
-        let parsed = parse_dockerfile::parse(text)
-            .map_err(|error| Error::usage(format!("`{name}` gives no Dockerfile")).because(error))?;
+        let parsed = parse_dockerfile::parse(text).map_err(|error| {
+            Error::usage(format!("`{name}` gives no Dockerfile"))
+                .because(error)
+                .hint("the cause names a line of the Dockerfile as it is rendered")
+        })?;
         Ok(Self { text, parsed })
     }
 
