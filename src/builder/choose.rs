@@ -5,7 +5,7 @@ use crate::builder::podman;
 use crate::builder::podman::PodmanBuilder;
 use crate::builder::runtime_builder::RuntimeBuilder;
 use crate::config::options::Options;
-use crate::config::values::Engine;
+use crate::config::values::BuildTool;
 use crate::error::Result;
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
@@ -15,18 +15,18 @@ use crate::system::terminal::Terminal;
 /// # Errors
 /// When the options ask for what the engine cannot do.
 pub fn new_builder(options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Box<dyn RuntimeBuilder>> {
-    Ok(match options.engine.unwrap_or_else(engine_on_path) {
-        Engine::Docker => Box::new(BuildxBuilder::new(options, terminal, interrupt)),
-        Engine::Podman => Box::new(PodmanBuilder::new(options, terminal, interrupt)),
+    Ok(match options.engine.unwrap_or_else(tool_on_path) {
+        BuildTool::Docker => Box::new(BuildxBuilder::new(options, terminal, interrupt)),
+        BuildTool::Podman => Box::new(PodmanBuilder::new(options, terminal, interrupt)),
     })
 }
 
 /// docker, unless only podman is there, be it under docker's name.
-fn engine_on_path() -> Engine {
+fn tool_on_path() -> BuildTool {
     match which::which("docker") {
-        Ok(docker) if podman::is_podman(&docker) => Engine::Podman,
-        Err(_) if which::which("podman").is_ok() => Engine::Podman,
-        _ => Engine::Docker,
+        Ok(docker) if podman::is_podman(&docker) => BuildTool::Podman,
+        Err(_) if which::which("podman").is_ok() => BuildTool::Podman,
+        _ => BuildTool::Docker,
     }
 }
 

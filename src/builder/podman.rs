@@ -83,7 +83,7 @@ impl PodmanSettings {
 ///
 /// # Errors
 /// With what was asked for and the ways out.
-fn check(options: &Options, platforms: &[Platform]) -> Result<()> {
+fn refuse_what_podman_cannot(options: &Options, platforms: &[Platform]) -> Result<()> {
     let refused = |what: &str, instead: &str| {
         Err(Error::failed(format!("{what} with podman")).hint(if instead.is_empty() {
             format!("leave it out, or {USE_DOCKER}")
@@ -249,7 +249,7 @@ impl PodmanBuilder {
 impl RuntimeBuilder for PodmanBuilder {
     /// In podman's own store; registries are not asked.
     fn find(&self, images: &[&ImageName], platforms: &[Platform], _: Purpose) -> Result<Vec<Option<StoredImage>>> {
-        check(&self.options, platforms)?;
+        refuse_what_podman_cannot(&self.options, platforms)?;
         self.find_in_store(images)
     }
 
@@ -258,7 +258,7 @@ impl RuntimeBuilder for PodmanBuilder {
     }
 
     fn ready(&self, platforms: &[Platform], _: FileDates) -> Result<()> {
-        check(&self.options, platforms)?;
+        refuse_what_podman_cannot(&self.options, platforms)?;
         self.podman_path()?;
         let native = self.default_platform()?;
         if self.warned.set(()).is_err() {
@@ -278,7 +278,7 @@ impl RuntimeBuilder for PodmanBuilder {
     }
 
     fn digest(&self, image: &ImageName) -> Result<Digest> {
-        check(&self.options, &self.options.platforms)?;
+        refuse_what_podman_cannot(&self.options, &self.options.platforms)?;
         Err(Error::failed(format!("podman cannot tell the digest of `{image}` without pulling it"))
             .hint(format!("name the digest yourself (`--base-image NAME@sha256:...`), or {USE_DOCKER}")))
     }
@@ -451,7 +451,7 @@ mod tests {
     #[case("builder = 'team'", "--builder")]
     fn what_podman_cannot_do_is_refused_with_a_way_out(#[case] toml: &str, #[case] what: &str) {
         let options = options(toml, &[]);
-        let error = check(&options, &options.platforms).expect_err(toml);
+        let error = refuse_what_podman_cannot(&options, &options.platforms).expect_err(toml);
         assert!(error.to_string().contains(what) && error.to_string().contains("podman"), "{error}");
         assert!(error.hint_text().is_some_and(|hint| hint.contains("--engine docker")));
     }
@@ -463,7 +463,7 @@ mod tests {
     #[case("repository = 'r.example/x'\nsecret = ['id=a']\nssh = ['default']\nbuild-arg = ['A=b']")]
     fn what_podman_can_do_is_not_refused(#[case] toml: &str) -> Result<()> {
         let options = options(toml, &["--network", "host"]);
-        check(&options, &options.platforms)
+        refuse_what_podman_cannot(&options, &options.platforms)
     }
 
     #[rstest]
@@ -473,7 +473,7 @@ mod tests {
     #[case("--timestamp=1")]
     #[case("--arch")]
     fn arguments_that_would_make_the_name_a_lie_are_a_usage_error(#[case] argument: &str) {
-        let error = check(&options("", &[argument]), &[]).expect_err(argument);
+        let error = refuse_what_podman_cannot(&options("", &[argument]), &[]).expect_err(argument);
         assert_eq!(error.exit_code(), 2);
     }
 

@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use crate::config::cache::Cache;
 use crate::config::passed_on::{is_about_attestations, is_turned_off};
 use crate::config::values::{
-    BuildArg, Cmd, Engine, Output, Progress, ProjectKind, Provenance, Sbom, Secret, Ssh, TagScheme, Version,
+    BuildArg, BuildTool, Cmd, Output, Progress, ProjectKind, Provenance, Sbom, Secret, Ssh, TagScheme, Version,
 };
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
@@ -84,7 +84,7 @@ pub struct Options {
     /// A file of certificates for the steps that fetch.
     pub ca_bundle: Option<Utf8PathBuf>,
     /// What builds, if it is not to be found out.
-    pub engine: Option<Engine>,
+    pub engine: Option<BuildTool>,
     /// The builder instance of buildx.
     pub builder: Option<String>,
     /// How the progress of the build is shown.

@@ -10,7 +10,7 @@ use clap::{Args, FromArgMatches};
 use serde::Deserialize;
 
 use crate::config::cache::Cache;
-use crate::config::values::{Cmd, Engine, Progress, ProjectKind, TagScheme, Variable, Version, variables};
+use crate::config::values::{BuildTool, Cmd, Progress, ProjectKind, TagScheme, Variable, Version, variables};
 use crate::error::{Context as _, Error, Result};
 use crate::system::terminal::Terminal;
 
@@ -265,7 +265,7 @@ keys! {
     cache_to: Vec<String> = "cache-to", "cache-to" "CACHE", Lines, BUILD, ANY, Replace, NotByTags, "";
 
     /// What builds: docker or podman
-    engine: Engine = "engine", "engine" "ENGINE", One, BUILD, ANY, Replace, NotByTags, "what is there, docker first";
+    engine: BuildTool = "engine", "engine" "ENGINE", One, BUILD, ANY, Replace, NotByTags, "what is there, docker first";
 
     /// Builder instance of buildx to use
     builder: String = "builder", "builder" "NAME", One, BUILD, ANY, Replace, NotByTags, "";

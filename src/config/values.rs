@@ -45,7 +45,7 @@ impl fmt::Display for ProjectKind {
 /// What builds images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Engine {
+pub enum BuildTool {
     /// `docker buildx`.
     Docker,
     /// `podman build`.

@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::builder::confirm::confirmed;
 use crate::builder::docker::arguments::{BuildxSettings, Exporter, build_arguments};
-use crate::builder::docker::capabilities::{Driver, ImageStore, Instance, check, too_old};
+use crate::builder::docker::capabilities::{Driver, ImageStore, Instance, refuse_what_cannot_be_built, too_old};
 use crate::builder::docker::engine;
 use crate::builder::docker::engine::engine_is_this_machine;
 use crate::builder::docker::failure::may_be_passed_over;
@@ -321,7 +321,7 @@ impl RuntimeBuilder for BuildxBuilder {
         let wanted = self.settings.wanted(platforms, dates);
         let store = if wanted.depends_on_the_store() { Some(self.image_store()?) } else { None };
         let instance = self.instance()?;
-        check(instance, store, &wanted)?;
+        refuse_what_cannot_be_built(instance, store, &wanted)?;
         let emulated = instance.emulated(platforms);
         if !emulated.is_empty() && self.warned.set(()).is_ok() {
             self.terminal.warning(format!(

@@ -137,7 +137,11 @@ const TURN_ON_CONTAINERD: &str = "turn on the engine's containerd image store \
 ///
 /// # Errors
 /// With the store, the driver and the ways out.
-pub(super) fn check(instance: &Instance, store: Option<ImageStore>, wanted: &Wanted<'_>) -> Result<()> {
+pub(super) fn refuse_what_cannot_be_built(
+    instance: &Instance,
+    store: Option<ImageStore>,
+    wanted: &Wanted<'_>,
+) -> Result<()> {
     let Wanted { platforms, load, cache_export, attestations, rewrite } = wanted;
     let where_it_runs = format!("the builder `{}` has the driver `{}`", instance.name, instance.driver);
     let inside = instance.driver == Driver::Docker;
@@ -262,12 +266,13 @@ mod tests {
         let both = platforms("linux/amd64,linux/arm64");
         let wanted = Wanted { platforms: if several { &both } else { &both[..1] }, ..wanted };
         let docker = instance("Name: default\nDriver: docker\nPlatforms: linux/amd64, linux/arm64\n");
-        let error = check(&docker, Some(ImageStore::Classic), &wanted).expect_err("it was allowed");
+        let error =
+            refuse_what_cannot_be_built(&docker, Some(ImageStore::Classic), &wanted).expect_err("it was allowed");
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         assert!(cause.contains("`docker`") && cause.contains("classic image store"), "{cause}");
         let hint = error.hint_text().unwrap_or_default();
         assert!(hint.contains("--builder") && hint.contains("containerd-snapshotter"), "{hint}");
-        check(&docker, Some(ImageStore::Containerd), &wanted).expect("a containerd store can");
+        refuse_what_cannot_be_built(&docker, Some(ImageStore::Containerd), &wanted).expect("a containerd store can");
     }
 
     #[test]
@@ -275,17 +280,26 @@ mod tests {
         let both = platforms("linux/amd64,linux/arm64");
         let team = instance(TEAM);
         let wanted = Wanted { platforms: &both, cache_export: true, attestations: true, ..PLAIN };
-        let error = check(&team, Some(ImageStore::Classic), &wanted).expect_err("it was allowed");
+        let error = refuse_what_cannot_be_built(&team, Some(ImageStore::Classic), &wanted).expect_err("it was allowed");
         assert!(error.hint_text().is_some_and(|hint| hint.contains("--push")));
-        check(&team, Some(ImageStore::Classic), &Wanted { load: false, ..wanted }).expect("pushing works");
-        check(&team, Some(ImageStore::Classic), &Wanted { platforms: &both[..1], attestations: false, ..wanted })
-            .expect("one platform is loaded, and the cache is exported by the builder");
+        refuse_what_cannot_be_built(&team, Some(ImageStore::Classic), &Wanted { load: false, ..wanted })
+            .expect("pushing works");
+        refuse_what_cannot_be_built(
+            &team,
+            Some(ImageStore::Classic),
+            &Wanted { platforms: &both[..1], attestations: false, ..wanted },
+        )
+        .expect("one platform is loaded, and the cache is exported by the builder");
     }
 
     #[test]
     fn a_platform_that_the_builder_does_not_run_is_refused() {
-        let error = check(&instance(TEAM), None, &Wanted { platforms: &platforms("linux/s390x"), ..PLAIN })
-            .expect_err("it was allowed");
+        let error = refuse_what_cannot_be_built(
+            &instance(TEAM),
+            None,
+            &Wanted { platforms: &platforms("linux/s390x"), ..PLAIN },
+        )
+        .expect_err("it was allowed");
         assert!(error.to_string().contains("linux/s390x") && error.hint_text().is_some());
     }
 
@@ -296,7 +310,11 @@ mod tests {
         for (text, load, allowed) in
             [("Name: d\nDriver: docker\n", false, false), (TEAM, true, false), (TEAM, false, true)]
         {
-            assert_eq!(check(&instance(text), None, &Wanted { load, ..wanted }).is_ok(), allowed, "{text} {load}");
+            assert_eq!(
+                refuse_what_cannot_be_built(&instance(text), None, &Wanted { load, ..wanted }).is_ok(),
+                allowed,
+                "{text} {load}"
+            );
         }
     }
 }
