@@ -93,7 +93,7 @@ impl Terminal {
         line(&format!("{}: {}", self.styled(WARNING, "warning"), message.as_ref()));
     }
 
-    /// An error with its causes, its notes and its hint.
+    /// An error with its causes, its notes and its hints.
     pub fn error(&self, error: &Error) {
         line(&format!("{}: {error}", self.styled(ERROR, "error")));
         let mut cause = error.source();
@@ -106,7 +106,7 @@ impl Terminal {
         for note in error.notes() {
             line(&format!("{}: {note}", self.styled(NOTE, "note")));
         }
-        if let Some(hint) = error.hint_text() {
+        for hint in error.hints() {
             line(&format!("{}: {hint}", self.styled(HINT, "hint")));
         }
     }
