@@ -99,7 +99,7 @@ impl Terminal {
         let mut cause = error.source();
         while let Some(source) = cause {
             for part in source.to_string().lines() {
-                line(&format!("  {part}"));
+                line(format!("  {part}").trim_end());
             }
             cause = source.source();
         }

@@ -63,7 +63,8 @@ impl BuildxSettings {
         Self {
             outputs: options.outputs.clone(),
             builder: options.builder.clone(),
-            progress: options.progress.clone().or_else(|| quiet.then(|| "plain".to_owned())),
+            // What is not shown is read by this tool.
+            progress: if quiet { Some("plain".to_owned()) } else { options.progress.clone() },
             cache_from: options.cache_from.clone(),
             cache_to: options.cache_to.clone(),
             secrets: options.secrets.iter().cloned().chain(bundle).collect(),
