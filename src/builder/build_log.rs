@@ -145,15 +145,14 @@ fn without_shell(reason: &str) -> &str {
 
 /// What a step goes by: its file's name, or its instruction in short, without mounts.
 fn name(vertex: &str) -> String {
-    if let Some((_, rest)) = vertex.split_once(STEPS) {
-        let ends = |character: char| character.is_whitespace() || "\"';&|)".contains(character);
-        let path = rest.split(ends).next().unwrap_or(rest);
-        return path.rsplit('/').next().unwrap_or(path).to_owned();
-    }
     let place = vertex.strip_prefix('[').and_then(|rest| rest.split_once("] "));
     let instruction = place.map_or(vertex, |(_, instruction)| instruction);
-    let words = instruction.split_whitespace().filter(|word| !word.starts_with("--mount="));
-    shortened(&words.collect::<Vec<_>>().join(" "), LONGEST_NAME)
+    let words: Vec<&str> = instruction.split_whitespace().filter(|word| !word.starts_with("--mount=")).collect();
+    let instruction = words.join(" ");
+    let Some((_, path)) = instruction.split_once(STEPS) else { return shortened(&instruction, LONGEST_NAME) };
+    let ends = |character: char| !character.is_alphanumeric() && !"-_./".contains(character);
+    let path = path.split(ends).next().unwrap_or(path);
+    path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
 fn shortened(text: &str, longest: usize) -> String {
@@ -163,8 +162,8 @@ fn shortened(text: &str, longest: usize) -> String {
     format!("{}...", text.chars().take(longest - 3).collect::<String>().trim_end())
 }
 
-/// The lines of a failed step's output that tell why: from the first error on. Where the cause is known and stands further
-/// below, it is what follows the first lines.
+/// The lines of a failed step's output that tell why: from the first error on. Where a cause that is known by its words
+/// stands far below, it is what follows the first lines.
 pub fn excerpt(output: &[String]) -> Vec<String> {
     // What a build script tells Cargo is never why.
     let lines: Vec<&str> =
@@ -174,7 +173,7 @@ pub fn excerpt(output: &[String]) -> Vec<String> {
         |from: usize| (from..lines.len()).find(|place| CAUSES.iter().any(|cause| cause.is_told_by(lines[*place])));
     let start = first_error.or_else(|| first_cause(0)).unwrap_or(lines.len().saturating_sub(MOST_LINES));
     let mut told: Vec<String> = match first_cause(start) {
-        Some(place) if place >= start + MOST_LINES => {
+        Some(place) if place > start + MOST_LINES / 2 => {
             let before = lines[start..start + LINES_BEFORE_A_GAP].iter().copied().chain(["..."]);
             before.chain(lines[place - 1..].iter().copied()).map(|line| shortened(line, LONGEST_LINE)).collect()
         }
@@ -351,5 +350,126 @@ impl Screen {
             self.write_line();
         }
         self.lines.iter().flat_map(|line| [line.trim_end(), "\n"]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    /// What was printed for one and the same step, by the tool and the form of progress in the file's name.
+    fn recorded(name: &str) -> String {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/build-logs/").to_owned() + name + ".txt";
+        std::fs::read_to_string(path).expect("the fixture is there")
+    }
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[rstest]
+    #[case("docker-26_buildx-0.13_plain", FailedStep::of_buildx)]
+    #[case("docker-26_buildx-0.13_tty", FailedStep::of_buildx)]
+    #[case("docker-26_buildx-0.13_rawjson", FailedStep::of_buildx)]
+    #[case("podman-4.3", FailedStep::of_podman)]
+    fn the_failed_step_is_found_in_whatever_form(#[case] name: &str, #[case] of: fn(&str) -> Option<FailedStep>) {
+        let step = of(&on_screen(&recorded(name))).expect("there is one");
+        assert_eq!(step.name, "build-sources");
+        let told = excerpt(&step.output);
+        assert_eq!(told[0], "error: linking with `cc` failed: exit status: 1");
+        assert_eq!(told.len(), 9, "{told:#?}");
+        assert_eq!(told[4], "  = note: /usr/bin/ld: cannot find -lno_such_library: No such file or directory");
+        assert_eq!(told[8], "error: could not compile `app` (bin \"app\") due to 1 previous error");
+        assert!(told.iter().all(|line| line.chars().count() <= LONGEST_LINE));
+        let hints = hints(&told, "docker", "docker builder prune");
+        assert!(hints.len() == 1 && hints[0].contains("apt-packages"), "{hints:?}");
+    }
+
+    #[test]
+    fn a_log_of_a_terminal_has_each_line_as_it_was_last() {
+        let log = on_screen(&recorded("docker-26_buildx-0.13_tty"));
+        assert!(!log.contains('\x1b'));
+        assert_eq!(log.matches("[+] Building").count(), 1, "{log}");
+        assert_eq!(on_screen("a\r\nb\x1b[1mc\x1b[0m\n\x1b[1A\x1b[0Gd\n\x1b]0;title\x07e 1%\re 2%"), "a\nd\ne 2%\n");
+    }
+
+    #[test]
+    fn a_cause_far_below_the_first_error_is_told_as_well() {
+        let told = excerpt(&lines(&recorded("openssl-sys-0.9.118")));
+        assert_eq!(told[0], "error: failed to run custom build command for `openssl-sys v0.9.118`");
+        assert_eq!(told[4], "...");
+        assert_eq!(told[6], "    Package openssl was not found in the pkg-config search path.");
+        assert_eq!(told.len(), MOST_LINES);
+        assert!(hints(&told, "", "")[0].contains("apt-packages"));
+    }
+
+    #[test]
+    fn without_an_error_the_last_lines_are_told() {
+        let output: Vec<String> = (0..50).map(|number| format!("line {number}")).collect();
+        let told = excerpt(&output);
+        assert_eq!((told.len(), told[0].as_str(), told[19].as_str()), (20, "line 30", "line 49"));
+    }
+
+    #[rstest]
+    #[case(
+        "[deps 3/4] RUN --mount=type=bind,source=a,target=/run/steps/lib.sh sh /run/steps/build-dependencies",
+        "build-dependencies"
+    )]
+    #[case("[linux/arm64 x 3/4] RUN [\"/run/steps/sub/install\", \"b\"]", "install")]
+    #[case("[deps 2/2] COPY  code/ ./", "COPY code/ ./")]
+    #[case("[internal] load metadata for localhost/x:1", "load metadata for localhost/x:1")]
+    #[case("exporting to image", "exporting to image")]
+    #[case(
+        "[deps 2/2] RUN set -eu;     if command -v cargo >/dev/null; then exit 0; fi;     apt-get update",
+        "RUN set -eu; if command -v cargo >/dev/null; then exit 0;..."
+    )]
+    fn a_step_goes_by_its_file_or_its_instruction(#[case] vertex: &str, #[case] expected: &str) {
+        assert_eq!(name(vertex), expected);
+    }
+
+    #[test]
+    fn a_step_that_says_nothing_is_told_with_its_status_alone() {
+        let text = "#5 [x 2/2] RUN false\n#5 ERROR: process \"/bin/sh -c false\" did not complete successfully: exit code: 1\n";
+        let step = FailedStep::of_buildx(text).expect("there is one");
+        assert_eq!((step.printed, step.output), (false, lines("exit code: 1")));
+        let text = "STEP 1/2: FROM x\nSTEP 2/2: RUN false\nError: building at STEP \"RUN false\": while running runtime: exit status 1\n";
+        let step = FailedStep::of_podman(text).expect("there is one");
+        assert_eq!((step.name.as_str(), step.output), ("RUN false", lines("exit status 1")));
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_had_is_not_what_failed() {
+        let text = "#3 importing cache manifest from r.example/x\n#3 ERROR: not found\n\n\
+            #4 [x 2/2] RUN make\n#4 0.1 error: none\n#4 ERROR: process \"make\" did not complete successfully: exit code: 2\n";
+        assert_eq!(FailedStep::of_buildx(text).map(|step| step.name).as_deref(), Some("RUN make"));
+        assert_eq!(FailedStep::of_buildx("unknown flag: --x\n"), None);
+        assert_eq!(last_error("x\nERROR: process \"a\" did not complete successfully: exit code: 2\n"), "exit code: 2");
+    }
+
+    // Each as Cargo, the linker, apt, curl, git and dd print it.
+    #[rstest]
+    #[case("error: rustc 1.85.1 is not supported by the following packages:", "--base-image")]
+    #[case("error: package `a v1.0.0` cannot be built because it requires rustc 1.90 or newer", "--base-image")]
+    #[case("  feature `edition2024` is required", "--base-image")]
+    #[case("/usr/bin/ld: cannot find -lssl: No such file or directory", "apt-packages")]
+    #[case("error: linker `cc` not found", "apt-packages")]
+    #[case("src/a.c:1:10: fatal error: zlib.h: No such file or directory", "apt-packages")]
+    #[case("  [60] SSL peer certificate or SSH remote key was not OK (SSL certificate problem: x)", "--ca-bundle")]
+    #[case("  [6] Could not resolve hostname (Could not resolve host: index.crates.io)", "HTTPS_PROXY")]
+    #[case(
+        "Err:1 http://deb.debian.org/debian x InRelease Temporary failure resolving 'deb.debian.org'",
+        "HTTPS_PROXY"
+    )]
+    #[case("curl: (7) Failed to connect to sh.rustup.rs port 443", "HTTPS_PROXY")]
+    #[case("dd: writing to '/dev/shm/x': No space left on device", "`docker builder prune`")]
+    fn what_helps_is_known_by_the_words_of_the_cause(#[case] line: &str, #[case] hint: &str) {
+        let hints = hints(&excerpt(&lines(line)), "docker", "docker builder prune");
+        assert!(hints.len() == 1 && hints[0].contains(hint), "{hints:?}");
+    }
+
+    #[test]
+    fn a_compile_error_needs_no_hint() {
+        assert_eq!(hints(&lines("error[E0425]: cannot find value `x` in this scope"), "", ""), Vec::<String>::new());
     }
 }
