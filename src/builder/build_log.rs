@@ -77,8 +77,7 @@ impl FailedStep {
         let vertexes = || statuses.iter().flat_map(|status| &status.vertexes);
         let (failed, reason) = vertexes()
             .filter_map(|vertex| Some((vertex, vertex.error.as_deref()?)))
-            .filter(|(_, error)| !error.is_empty() && !error.ends_with("context canceled"))
-            .next_back()?;
+            .rfind(|(_, error)| !error.is_empty() && !error.ends_with("context canceled"))?;
         let logs = statuses.iter().flat_map(|status| &status.logs).filter(|log| log.vertex == failed.digest);
         let decoded = logs.filter_map(|log| base64::prelude::BASE64_STANDARD.decode(&log.data).ok());
         let output = decoded.flatten().collect::<Vec<u8>>();
