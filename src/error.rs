@@ -13,7 +13,7 @@ pub mod exit_code {
     pub const FAILED: u8 = 1;
     /// The command line or the configuration is wrong; nothing was done.
     pub const USAGE: u8 = 2;
-    /// The build itself failed; the engine's output is shown.
+    /// The build itself failed; the step, the lines that tell why and the file with the whole log are shown.
     pub const BUILD_FAILED: u8 = 101;
     /// A signal ended the run: this plus the signal's number (130 for INT, 143 for TERM, 129 for HUP).
     pub const SIGNAL_BASE: u8 = 128;

@@ -6,11 +6,10 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use regex::Regex;
-use support::{COMMAND, Project, Run, image_exists, stand_in_docker};
+use support::{Project, Run, image_exists, stand_in_docker};
 
 /// What the steps of the cargo kind go by.
 const BUILD_DEPENDENCIES: &str = r#"RUN set -eu; touch -d "@$(($(date +%s) - 1))" /dev/shm/st..."#;
@@ -76,8 +75,9 @@ fn a_compile_error_in_a_member_is_told_and_its_log_goes_when_it_is_mended() {
     assert_eq!(told(&run), expected(BUILD_SOURCES, BROKEN_IS_TOLD, FOLDER_HINT));
     let log = fs::read_to_string(log_of(&run)).unwrap();
     assert!(log.starts_with("# cargo-runtime-image: the build of "), "{log}");
-    let whole = run.stderr.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>();
-    assert!(log.contains(" error: cannot find macro") && whole.contains(log.split_once('\n').unwrap().1), "{log}");
+    let shown = run.stderr.split("Building the sources").nth(1).unwrap();
+    let mut shown = shown.lines().skip(1).map(str::trim_end);
+    assert!(log.lines().skip(1).all(|line| shown.next() == Some(line)) && log.contains(" error: cannot"), "{log}");
 
     let quiet = project.run(&["-q"]);
     assert_eq!(told(&quiet), told(&run));
@@ -153,7 +153,7 @@ fn a_compiler_that_is_too_old_is_told() {
 #[test]
 fn failing_extra_deps_are_told() {
     let project = app("fn main() {}\n");
-    let command = "echo one; no-such-command --x";
+    let command = "echo one >&2; no-such-command --x";
     let lines = "  one\n  /bin/sh: 1: no-such-command: not found\n";
     let run = project.run(&["-q", "--extra-deps", command]);
     assert_eq!(told(&run), expected(&install_extra_deps(command), lines, FOLDER_HINT));
@@ -191,18 +191,7 @@ fn no_space_left_is_told() {
 fn on_a_terminal_the_display_of_buildx_is_seen_and_the_same_lines_follow() {
     let project = app(BROKEN);
     let plain = project.run(&[]);
-    let mut command = Command::new("script");
-    let line = format!("stty cols 97 rows 30; exec {COMMAND} --progress auto --color never");
-    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-    let given = project.command(&[]);
-    command.current_dir(&project.root).stdin(Stdio::null()).env("TERM", "xterm");
-    for (name, value) in given.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    let shown = command.output().expect("this test needs `script` (package `bsdutils`)");
+    let shown = project.command_on_terminal(97, &[]).output().expect("this test needs `script` (package `bsdutils`)");
     let shown = Run { stdout: String::new(), stderr: Run::from(shown).stdout.replace("\r\n", "\n"), code: Some(101) };
     assert!(shown.stderr.contains("\x1b[1A"), "the cursor never moved:\n{}", shown.stderr);
     assert_eq!(told(&shown), told(&plain));
