@@ -129,6 +129,13 @@ fn after_seconds(line: &str) -> Option<&str> {
     (seconds.contains('.') && seconds.parse::<f64>().is_ok()).then_some(text)
 }
 
+/// How long the stamp is that a line of a step's output starts with: `#12 0.512 ` or `0.512 `.
+fn stamp_length(line: &str) -> usize {
+    let numbered = line.strip_prefix('#').and_then(|line| line.split_once(' '));
+    let rest = numbered.map_or(line, |(_, rest)| rest);
+    after_seconds(rest).map_or(0, |text| line.len() - text.len())
+}
+
 /// The last error of the tool itself, without the shell of a step.
 pub fn last_error(text: &str) -> &str {
     let errors = text.lines().rev().filter_map(|line| line.strip_prefix("ERROR: ").or(line.strip_prefix("Error: ")));
@@ -297,6 +304,8 @@ struct Screen {
     lines: Vec<String>,
     row: usize,
     line: String,
+    /// Whether lines are written over: a display hides the cursor first. Other output that moves it was never shown so.
+    is_display: bool,
     /// Whether the cursor is back at the line's start, and the next character begins it anew.
     returned: bool,
 }
@@ -304,7 +313,8 @@ struct Screen {
 impl Screen {
     fn put(&mut self, character: char) {
         if std::mem::take(&mut self.returned) {
-            self.line.clear();
+            // What stands before a step's own output stays.
+            self.line.truncate(stamp_length(&self.line));
         }
         self.line.push(character);
     }
@@ -328,6 +338,8 @@ impl Screen {
     fn control(&mut self, kind: char, parameters: &str) {
         let count = parameters.parse().unwrap_or(1);
         match kind {
+            'l' if parameters == "?25" => self.is_display = true,
+            _ if !self.is_display => {}
             'A' | 'F' => self.go_to(self.row.saturating_sub(count)),
             'B' | 'E' => self.go_to((self.row + count).min(self.lines.len())),
             'G' => self.returned = true,
@@ -390,7 +402,14 @@ mod tests {
         let log = on_screen(&recorded("docker-26_buildx-0.13_tty"));
         assert!(!log.contains('\x1b'));
         assert_eq!(log.matches("[+] Building").count(), 1, "{log}");
-        assert_eq!(on_screen("a\r\nb\x1b[1mc\x1b[0m\n\x1b[1A\x1b[0Gd\n\x1b]0;title\x07e 1%\re 2%"), "a\nd\ne 2%\n");
+        let display = "a\r\n\x1b[?25lb\x1b[1mc\x1b[0m\n\x1b[1A\x1b[0Gd\n\x1b]0;title\x07e 1%\re 2%";
+        assert_eq!(on_screen(display), "a\nd\ne 2%\n");
+    }
+
+    #[test]
+    fn what_a_step_writes_over_is_no_line_of_the_log() {
+        let text = "#6 0.1 one\n\x1b[1A#6 0.1 two\n#6 1.5 \r  0%\r 9%curl: (6) Could not resolve host: x\n";
+        assert_eq!(on_screen(text), "#6 0.1 one\n#6 0.1 two\n#6 1.5  9%curl: (6) Could not resolve host: x\n");
     }
 
     #[test]
