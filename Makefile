@@ -34,7 +34,7 @@ ALL = $(notdir $(basename $(wildcard tests/*.rs)))
 # Without an engine, or not caring which: with the fewer.
 ON_ANY_STORE = cli commands docs library names openhands_original output podman
 ON_BOTH_STORES = caches platforms reuse tiers
-ON_EVERY_ENGINE = base_image builders errors fetching interrupt registry registry_faults $(ON_BOTH_STORES)
+ON_EVERY_ENGINE = base_image builders errors failed_builds fetching interrupt registry registry_faults $(ON_BOTH_STORES)
 
 test-matrix:
 	cargo build --locked --all-targets

@@ -13,7 +13,7 @@ pub mod exit_code {
     pub const FAILED: u8 = 1;
     /// The command line or the configuration is wrong; nothing was done.
     pub const USAGE: u8 = 2;
-    /// The build itself failed; the engine's output is shown.
+    /// The build itself failed; the step, the lines that tell why and the file with the whole log are shown.
     pub const BUILD_FAILED: u8 = 101;
     /// A signal ended the run: this plus the signal's number (130 for INT, 143 for TERM, 129 for HUP).
     pub const SIGNAL_BASE: u8 = 128;
@@ -38,7 +38,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     notes: Vec<String>,
-    hint: Option<String>,
+    hints: Vec<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -67,13 +67,16 @@ impl Error {
     }
 
     fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), notes: Vec::new(), hint: None, source: None }
+        Self { kind, message: message.into(), notes: Vec::new(), hints: Vec::new(), source: None }
     }
 
-    /// Adds what to do next, shown as a `hint:` line.
+    /// Adds what to do next, shown as a `hint:` line, unless that was said already.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        let hint = hint.into();
+        if !self.hints.contains(&hint) {
+            self.hints.push(hint);
+        }
         self
     }
 
@@ -102,8 +105,13 @@ impl Error {
     }
 
     /// What to do next, where something is known to help.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
+    /// The first of the [`hints`](Self::hints).
     pub fn hint_text(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.hints.first().map(String::as_str)
     }
 
     /// The exit code the command ends with, one of [`exit_code`].
@@ -153,5 +161,11 @@ mod tests {
         assert_eq!(Error::interrupted(2).exit_code(), 130);
         assert_eq!(Error::interrupted(15).exit_code(), 143);
         assert_eq!(Error::interrupted(1).exit_code(), 129);
+    }
+
+    #[test]
+    fn a_later_hint_erases_no_earlier_one_and_none_is_given_twice() {
+        let error = Error::failed("x").hint("first").hint("second").hint("first");
+        assert_eq!(error.hints(), ["first", "second"]);
     }
 }

@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -56,6 +56,25 @@ fn a_signal_ends_the_build_and_leaves_nothing(#[case] signal: &str, #[case] grou
         .filter(|name| name.to_string_lossy().starts_with(".runtime-image-"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_ctrl_c_on_a_terminal_ends_the_build_and_gives_the_cursor_back() {
+    let project = Project::hello_on_engine();
+    let slow = format!("echo typed-{}; sleep 300", std::process::id());
+    let mut command = project.command_on_terminal(100, &["--extra-deps", &slow]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(shown.any(|line| line.contains(" => => # typed-")), "the step never ran");
+    child.stdin.take().unwrap().write_all(b"\x03").unwrap();
+    let sent = Instant::now();
+    let rest: Vec<String> = shown.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:#?}");
+    assert!(sent.elapsed() < Duration::from_secs(5), "it took {:?}", sent.elapsed());
+    assert!(rest.iter().any(|line| line.contains("\x1b[?25h")), "the cursor is hidden: {rest:#?}");
+    assert_eq!(rest.last().map(|line| line.trim_end()), Some("error: interrupted"));
+    let left = fs::read_dir(project.root.join("target/runtime-image")).unwrap();
+    assert!(!left.map(Result::unwrap).any(|entry| entry.path().extension().is_some_and(|ending| ending == "log")));
 }
 
 #[test]

@@ -269,7 +269,13 @@ fn a_failing_build_ends_with_101_and_leaves_no_name() {
     project.0.edit("greeting/src/lib.rs", "pub fn", "pub fin");
     let run = project.run(&[]);
     assert_eq!(run.code, Some(101), "{}", run.stderr);
-    project.run(&["-q"]).fails_with(101, &["the build of", "expected item", "hint: podman's output says why"]);
+    let quiet = project.run(&["-q"]);
+    quiet.fails_with(101, &["` failed in step \"RUN ", "\n  error: expected ", "hint: the build folder `"]);
+    assert!(quiet.stderr.starts_with("error: the build of "), "more is said with `-q`:\n{}", quiet.stderr);
+    let told = |run: &Run| run.stderr[run.stderr.find("error: the build of ").unwrap()..].to_owned();
+    assert_eq!(told(&run), told(&quiet));
+    let log = quiet.stderr.split("note: the whole log is in `").nth(1).unwrap().split('`').next().unwrap();
+    assert!(fs::read_to_string(log).unwrap().contains("STEP "));
     assert_eq!(project.image_names().len(), 2, "lock and versioned tag, and no source tag");
     let run = project.run(&["--base-image", "localhost/no-such-image:1"]);
     run.fails_with(101, &["hint: podman has no image `localhost/no-such-image:1`"]);

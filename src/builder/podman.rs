@@ -1,12 +1,14 @@
 //! The builder for machines with podman alone: `podman build` into podman's own store, and `podman` asked back.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::builder::build_log::FailedStep;
 use crate::builder::confirm::confirmed;
+use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild};
 use crate::builder::inspect::{ToolVersion, complains, inspected_images};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
@@ -22,29 +24,32 @@ use crate::staging::build_folder::DOCKERFILE;
 use crate::staging::dockerfile::{bases, is_short};
 use crate::staging::steps::CA_BUNDLE_SECRET;
 use crate::staging::template::FileDates;
-use crate::system::command::{Capture, Command, CommandOutput};
+use crate::system::command::CommandOutput;
 use crate::system::interrupt::Interrupt;
-use crate::system::terminal::{Terminal, Verbosity};
+use crate::system::terminal::Terminal;
 
 /// The oldest podman that this was seen to work with.
 const OLDEST_PODMAN: ToolVersion = ToolVersion(4, 3);
-
-/// The time that an image and what is in it are dated with, in seconds since 1970.
-const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 
 /// The stage that later builds start from.
 const DEPS_STAGE: &str = "deps";
 
 const USE_DOCKER: &str = "use docker with its buildx plug-in (`--engine docker`)";
 
+const PODMAN: Engine = Engine {
+    program: "podman",
+    install: "install podman (package `podman`), add its folder to PATH, or use docker with its buildx plug-in \
+        (`--engine docker`)",
+    prune: "podman system prune",
+    failed_step: FailedStep::of_podman,
+};
+
 /// Drives `podman build`.
 #[derive(Debug)]
 pub struct PodmanBuilder {
-    podman: OnceLock<PathBuf>,
+    cli: EngineCli,
     options: Options,
     settings: PodmanSettings,
-    terminal: Terminal,
-    interrupt: Interrupt,
     platform: OnceLock<Platform>,
     warned: OnceLock<()>,
 }
@@ -146,36 +151,16 @@ impl PodmanBuilder {
     /// A builder for these options. podman need not be there before it is asked, and what it cannot do is refused then.
     pub fn new(options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Self {
         Self {
-            podman: OnceLock::new(),
+            cli: EngineCli::new(PODMAN, options, terminal, interrupt),
             options: options.clone(),
             settings: PodmanSettings::new(options),
-            terminal: terminal.clone(),
-            interrupt: interrupt.clone(),
             platform: OnceLock::new(),
             warned: OnceLock::new(),
         }
     }
 
-    fn podman_path(&self) -> Result<&PathBuf> {
-        if self.podman.get().is_none() {
-            let path = which::which("podman").map_err(|error| {
-                Error::failed("cannot find `podman`")
-                    .because(error)
-                    .hint(format!("install podman (package `podman`), add its folder to PATH, or {USE_DOCKER}"))
-            })?;
-            let _ = self.podman.set(path);
-        }
-        self.podman.get().ok_or_else(|| Error::failed("cannot find `podman`"))
-    }
-
-    fn podman(&self) -> Result<Command> {
-        Ok(Command::new(self.podman_path()?))
-    }
-
     fn answer(&self, arguments: &[&str]) -> Result<CommandOutput> {
-        let command = self.podman()?.args(arguments);
-        self.terminal.verbose("Running", command.to_string());
-        command.run(Capture::Both, &self.interrupt)
+        self.cli.answer(&self.cli.command()?.args(arguments))
     }
 
     fn find_in_store(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
@@ -213,13 +198,15 @@ impl PodmanBuilder {
     }
 
     /// Asks, after a failure, for the image that the build starts from: podman gets it before anything else.
-    fn missing_base(&self, dockerfile: &Utf8Path) -> Option<String> {
-        let text = std::fs::read_to_string(dockerfile).ok()?;
-        let base = bases(&text).into_iter().next()?;
+    fn missing_base(&self, failed: &FailedBuild) -> Option<String> {
+        let base = failed.base_that_may_be_missing()?;
         let name: ImageName = base.parse().ok()?;
         let own = Some(format!("localhost/{base}")).filter(|_| is_short(&base)).and_then(|own| own.parse().ok());
         let names: Vec<&ImageName> = [&name].into_iter().chain(&own).collect();
-        self.find_in_store(&names).ok()?.iter().all(Option::is_none).then(|| name.canonical())
+        let name = name.canonical();
+        self.find_in_store(&names).ok()?.iter().all(Option::is_none).then(|| {
+            format!("podman has no image `{name}` and could not get it; check its name, and `podman pull {name}`")
+        })
     }
 
     /// Asks, after a failure, whether podman is older than what is supported.
@@ -227,22 +214,6 @@ impl PodmanBuilder {
         let output = self.answer(&["--version"]).ok()?;
         let version = ToolVersion::parse(&output.stdout).filter(|version| *version < OLDEST_PODMAN)?;
         Some(format!("podman is {version}, and {OLDEST_PODMAN} is the oldest that is supported"))
-    }
-
-    fn failure(&self, request: &BuildRequest, output: &CommandOutput) -> Error {
-        let name = request.names.first().map(ToString::to_string).unwrap_or_default();
-        let error = Error::build(format!("the build of `{name}` failed"));
-        let error = if output.stderr.is_empty() { error } else { error.because(output.stderr.trim().to_owned()) };
-        let error = self.too_old().into_iter().fold(error, Error::note);
-        match self.missing_base(&request.context.join(DOCKERFILE)) {
-            Some(base) => error.hint(format!(
-                "podman has no image `{base}` and could not get it; check its name, and `podman pull {base}`"
-            )),
-            None => error.hint(format!(
-                "podman's output says why; the build folder `{}` is still there to look at",
-                request.context
-            )),
-        }
     }
 }
 
@@ -259,18 +230,18 @@ impl RuntimeBuilder for PodmanBuilder {
 
     fn ready(&self, platforms: &[Platform], _: FileDates) -> Result<()> {
         refuse_what_podman_cannot(&self.options, platforms)?;
-        self.podman_path()?;
+        self.cli.path()?;
         let native = self.default_platform()?;
         if self.warned.set(()).is_err() {
             return Ok(());
         }
         if let Some(repository) = &self.settings.registry {
-            self.terminal.warning(format!(
+            self.cli.terminal.warning(format!(
                 "podman's own images count only: the registry of `{repository}` is not asked for any"
             ));
         }
         if let Some(emulated) = platforms.iter().find(|platform| !native.runs(platform)) {
-            self.terminal.warning(format!(
+            self.cli.terminal.warning(format!(
                 "{emulated} is emulated by podman (package `qemu-user-static`), many times slower than {native}"
             ));
         }
@@ -297,15 +268,14 @@ impl RuntimeBuilder for PodmanBuilder {
             .context(|| "the temporary folder's name is not UTF-8".to_owned())?;
         let short_names = self.short_names(&request.context.join(DOCKERFILE))?;
         let command = self
-            .podman()?
+            .cli
+            .command()?
             .args(build_arguments(request, &self.settings, &short_names, &id_file))
             // podman 4.3 itself, ended by a signal, leaves the step running that it waits for.
             .ended_from_below();
-        self.terminal.verbose("Running", command.to_string());
-        let quiet = self.terminal.verbosity() == Verbosity::Quiet;
-        let output = command.run(if quiet { Capture::Both } else { Capture::Shown }, &self.interrupt)?;
-        if !output.success {
-            return Err(self.failure(request, &output));
+        if let Some(failed) = self.cli.build(&command, request)? {
+            let missing_base = self.missing_base(&failed);
+            return Err(failed.error(self.too_old(), missing_base));
         }
         let id = std::fs::read_to_string(&id_file)
             .context(|| "podman ended well but wrote no file with the image's ID".to_owned())?;
@@ -415,6 +385,7 @@ pub(super) fn is_podman(docker: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::config::settings::Settings;
+    use crate::system::command::Command;
     use rstest::rstest;
     use std::os::unix::fs::symlink;
 

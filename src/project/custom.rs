@@ -13,7 +13,7 @@ use crate::config::values::{BuildArg, ProjectKind, Version};
 use crate::error::{Context as _, Error, Result};
 use crate::image::platform::Platform;
 use crate::project::kind::Kind;
-use crate::project::read::{Project, below, cached_build_folders, local_repository};
+use crate::project::read::{Project, below, cached_build_folders, local_repository, with_neighbours};
 use crate::staging::dockerfile::Dockerfile;
 use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
 use crate::staging::staged::staged_sources;
@@ -76,7 +76,7 @@ impl Folder {
 
     /// All files of the project, and its lock files.
     fn files(&self, options: &Options, interrupt: &Interrupt) -> Result<(Vec<SourceFile>, Vec<SourceFile>)> {
-        let left_out = below(&self.root, &options.build_folder);
+        let left_out = below(&self.root, &with_neighbours(options.build_folder.as_ref()));
         let always: Vec<&str> = options.lock_files.iter().map(String::as_str).collect();
         let all = source_files(&self.root, &left_out, &always, |_| false, interrupt)?;
         let locked = match options.lock_files.as_slice() {

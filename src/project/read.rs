@@ -12,6 +12,7 @@ use crate::image::tags::{Hashes, Tags, Tiers};
 use crate::staging::staged::StagedFile;
 use crate::staging::template::{FileDates, Parts, Template};
 use crate::system::environment::user_caches;
+use crate::system::log_file::LogFile;
 
 /// A project, read from disk.
 #[derive(Debug, Clone)]
@@ -160,6 +161,14 @@ pub(crate) fn local_repository(name: &str) -> String {
 pub(crate) fn cached_build_folders(root: &Utf8Path) -> Utf8PathBuf {
     let name = root.file_name().unwrap_or("root");
     user_caches(root).join(format!("{name}-{}", &md5_hex(root.as_str().as_bytes())[..8]))
+}
+
+/// A build folder with what this tool writes beside it: never sources.
+pub(crate) fn with_neighbours(build_folder: Option<&Utf8PathBuf>) -> Vec<Utf8PathBuf> {
+    let Some(folder) = build_folder else { return Vec::new() };
+    let lock = format!(".{}.lock", folder.file_name().unwrap_or_default());
+    let log = Some(LogFile::beside(folder)).filter(|log| LogFile::is_at(log));
+    [folder.clone(), folder.with_file_name(lock)].into_iter().chain(log).collect()
 }
 
 /// Those of `folders` that lie below `root`, relative to it.

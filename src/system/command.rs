@@ -10,25 +10,27 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
 use crate::system::interrupt::{Child, Interrupt};
+use crate::system::log_file::LogFile;
+use crate::system::tee::{Show, Tee};
 
 /// What a child left behind.
 #[derive(Debug, Clone)]
 pub struct CommandOutput {
     /// Whether it ended with status zero.
     pub success: bool,
-    /// What it printed on stdout.
+    /// What it printed on stdout; empty where that is in a log.
     pub stdout: String,
-    /// What it printed on stderr; empty when stderr was shown instead.
+    /// What it printed on stderr; empty where that is in a log.
     pub stderr: String,
 }
 
 /// Where a child's output goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Capture {
+#[derive(Debug, Clone, Copy)]
+pub enum Capture<'a> {
     /// Both streams are kept.
     Both,
-    /// Both go to this program's stderr while the child runs.
-    Shown,
+    /// Both go to a log while the child runs, and may be shown on this program's stderr as well.
+    Logged(&'a LogFile, Show),
 }
 
 /// A command line, its folder and its environment.
@@ -97,7 +99,7 @@ impl Command {
     ///
     /// # Errors
     /// When it cannot be started, or when a signal came in while it ran.
-    pub fn run(&self, capture: Capture, interrupt: &Interrupt) -> Result<CommandOutput> {
+    pub fn run(&self, capture: Capture<'_>, interrupt: &Interrupt) -> Result<CommandOutput> {
         self.start(capture, interrupt)?.wait()
     }
 
@@ -105,12 +107,18 @@ impl Command {
     ///
     /// # Errors
     /// When it cannot be started, or when a signal came in.
-    pub fn start(&self, capture: Capture, interrupt: &Interrupt) -> Result<Running> {
+    pub fn start(&self, capture: Capture<'_>, interrupt: &Interrupt) -> Result<Running> {
         interrupt.check()?;
+        let cannot = |error| cannot_run(&self.program, error);
         let mut expression = duct::cmd(&self.program, &self.arguments).stdin_null().unchecked();
+        let mut tee = None;
         expression = match capture {
             Capture::Both => expression.stdout_capture().stderr_capture(),
-            Capture::Shown => expression.stdout_to_stderr(),
+            Capture::Logged(log, show) => {
+                let (started, child_end) = log.writer().and_then(|log| Tee::start(log, show)).map_err(cannot)?;
+                tee = Some(started);
+                expression.stdout_to_stderr().stderr_file(child_end)
+            }
         };
         if let Some(folder) = &self.folder {
             expression = expression.dir(folder);
@@ -129,14 +137,13 @@ impl Command {
                 Ok(())
             });
         }
-        let program = self.program.clone();
-        let handle = Arc::new(expression.start().map_err(|error| cannot_run(&program, error))?);
+        let handle = Arc::new(expression.start().map_err(cannot)?);
         {
             let mut children = interrupt.children();
             children.retain(|child| child.handle.strong_count() > 0);
             children.push(Child { handle: Arc::downgrade(&handle), from_below: self.from_below });
         }
-        let running = Running { handle, program, interrupt: interrupt.clone() };
+        let running = Running { handle, tee, program: self.program.clone(), interrupt: interrupt.clone() };
         // A signal between the check above and the line before this one found no child to pass itself on to.
         interrupt.check().map(|()| running)
     }
@@ -164,6 +171,7 @@ impl Command {
 #[derive(Debug)]
 pub struct Running {
     handle: Arc<duct::Handle>,
+    tee: Option<Tee>,
     program: OsString,
     interrupt: Interrupt,
 }
@@ -192,6 +200,7 @@ impl Running {
     }
 
     fn output(&self, output: &std::process::Output) -> Result<CommandOutput> {
+        self.tee.iter().for_each(|tee| tee.finish(&self.interrupt));
         self.interrupt.check()?;
         Ok(CommandOutput {
             success: output.status.success(),

@@ -6,4 +6,6 @@ pub mod environment;
 pub mod git;
 pub mod interrupt;
 pub mod lock;
+pub mod log_file;
+pub mod tee;
 pub mod terminal;

@@ -93,20 +93,20 @@ impl Terminal {
         line(&format!("{}: {}", self.styled(WARNING, "warning"), message.as_ref()));
     }
 
-    /// An error with its causes, its notes and its hint.
+    /// An error with its causes, its notes and its hints.
     pub fn error(&self, error: &Error) {
         line(&format!("{}: {error}", self.styled(ERROR, "error")));
         let mut cause = error.source();
         while let Some(source) = cause {
             for part in source.to_string().lines() {
-                line(&format!("  {part}"));
+                line(format!("  {part}").trim_end());
             }
             cause = source.source();
         }
         for note in error.notes() {
             line(&format!("{}: {note}", self.styled(NOTE, "note")));
         }
-        if let Some(hint) = error.hint_text() {
+        for hint in error.hints() {
             line(&format!("{}: {hint}", self.styled(HINT, "hint")));
         }
     }

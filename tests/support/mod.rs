@@ -144,6 +144,23 @@ impl Project {
         command
     }
 
+    /// The command on a terminal of this width, in which buildx shows what it shows a user. All that is shown is on
+    /// stdout, and what is written to stdin is typed.
+    pub fn command_on_terminal(&self, columns: usize, arguments: &[&str]) -> Command {
+        let arguments = arguments.iter().map(|argument| format!(" '{argument}'")).collect::<Vec<_>>().concat();
+        let line = format!("stty cols {columns} rows 30; exec {COMMAND} --progress auto --color never{arguments}");
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        for (name, value) in self.command(&[]).get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.current_dir(&self.root).stdin(Stdio::null()).env("TERM", "xterm");
+        command
+    }
+
     /// Runs the command, whatever comes of it.
     pub fn run(&self, arguments: &[&str]) -> Run {
         Run::from(self.command(arguments).output().unwrap())

@@ -65,7 +65,8 @@ impl BuildxSettings {
         Self {
             outputs: options.outputs.clone(),
             builder: options.builder.clone(),
-            progress: options.progress.or(quiet.then_some(Progress::Plain)),
+            // What is not shown is read by this tool.
+            progress: if quiet { Some(Progress::Plain) } else { options.progress },
             cache_from: options.cache_from.clone(),
             cache_to: options.cache_to.clone(),
             secrets: options.secrets.iter().cloned().chain(bundle).collect(),

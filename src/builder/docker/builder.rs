@@ -1,10 +1,10 @@
 //! The real builder: `docker buildx build`, and `docker` asked back.
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 
+use crate::builder::build_log::FailedStep;
 use crate::builder::confirm::confirmed;
 use crate::builder::docker::arguments::{BuildxSettings, Exporter, build_arguments};
 use crate::builder::docker::capabilities::{Driver, ImageStore, Instance, refuse_what_cannot_be_built, too_old};
@@ -12,6 +12,7 @@ use crate::builder::docker::engine;
 use crate::builder::docker::engine::engine_is_this_machine;
 use crate::builder::docker::failure::may_be_passed_over;
 use crate::builder::docker::registry::Registry;
+use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild};
 use crate::builder::inspect::{complains, inspected_images};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
@@ -22,22 +23,24 @@ use crate::image::digest::Digest;
 use crate::image::name::{ImageName, fitting_tag};
 use crate::image::platform::{Platform, joined};
 use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage, Taken};
-use crate::staging::dockerfile::bases;
 use crate::staging::template::FileDates;
-use crate::system::command::{Capture, Command, CommandOutput};
+use crate::system::command::{Command, CommandOutput};
 use crate::system::interrupt::Interrupt;
-use crate::system::terminal::{Terminal, Verbosity};
+use crate::system::tee::Show;
+use crate::system::terminal::Terminal;
 
-/// The time that images and what is in them are dated with, in seconds since 1970.
-const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
+const DOCKER: Engine = Engine {
+    program: "docker",
+    install: "install the Docker command line and its buildx plug-in, or add its folder to PATH",
+    prune: "docker builder prune",
+    failed_step: FailedStep::of_buildx,
+};
 
 /// Drives `docker buildx`.
 #[derive(Debug)]
 pub struct BuildxBuilder {
-    docker: OnceLock<PathBuf>,
+    cli: EngineCli,
     settings: BuildxSettings,
-    terminal: Terminal,
-    interrupt: Interrupt,
     instance: OnceLock<Instance>,
     platform: OnceLock<Platform>,
     registry_failed: OnceLock<()>,
@@ -47,11 +50,10 @@ pub struct BuildxBuilder {
 impl BuildxBuilder {
     /// A builder for these options. No engine is asked yet, and `docker` need not be there before it is.
     pub fn new(options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Self {
+        let cli = EngineCli::new(DOCKER, options, terminal, interrupt);
         Self {
-            docker: OnceLock::new(),
-            settings: BuildxSettings::new(options, terminal.verbosity() == Verbosity::Quiet),
-            terminal: terminal.clone(),
-            interrupt: interrupt.clone(),
+            settings: BuildxSettings::new(options, cli.show == Show::Nothing),
+            cli,
             instance: OnceLock::new(),
             platform: OnceLock::new(),
             registry_failed: OnceLock::new(),
@@ -59,34 +61,21 @@ impl BuildxBuilder {
         }
     }
 
-    fn docker_path(&self) -> Result<&PathBuf> {
-        if self.docker.get().is_none() {
-            let path = which::which("docker").map_err(|error| {
-                Error::failed("cannot find `docker`")
-                    .because(error)
-                    .hint("install the Docker command line and its buildx plug-in, or add its folder to PATH")
-            })?;
-            let _ = self.docker.set(path);
-        }
-        self.docker.get().ok_or_else(|| Error::failed("cannot find `docker`"))
-    }
-
     fn docker(&self) -> Result<Command> {
-        Ok(Command::new(self.docker_path()?))
+        self.cli.command()
     }
 
     fn answer(&self, command: &Command) -> Result<CommandOutput> {
-        self.terminal.verbose("Running", command.to_string());
-        command.run(Capture::Both, &self.interrupt)
+        self.cli.answer(command)
     }
 
     fn registry(&self) -> Result<Registry<'_>> {
         Ok(Registry {
-            docker: self.docker_path()?,
+            docker: self.cli.path()?,
             builder: self.settings.builder.as_deref(),
             timeout: self.settings.registry_timeout,
-            terminal: &self.terminal,
-            interrupt: &self.interrupt,
+            terminal: &self.cli.terminal,
+            interrupt: &self.cli.interrupt,
         })
     }
 
@@ -171,7 +160,7 @@ impl BuildxBuilder {
             let _ = self.registry_failed.set(());
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             let cause = cause.lines().next_back().map(|line| format!(" ({line})")).unwrap_or_default();
-            self.terminal.warning(format!("{error}{cause}; only the engine's own images count"));
+            self.cli.terminal.warning(format!("{error}{cause}; only the engine's own images count"));
             Ok(vec![None; count])
         })
     }
@@ -217,9 +206,8 @@ impl BuildxBuilder {
     }
 
     /// Asks, after a failure, whether the image that the build starts from is there at all.
-    fn missing_base(&self, dockerfile: &Utf8Path) -> Option<String> {
-        let text = std::fs::read_to_string(dockerfile).ok()?;
-        let base = bases(&text).into_iter().next()?;
+    fn missing_base(&self, failed: &FailedBuild) -> Option<String> {
+        let base = failed.base_that_may_be_missing()?;
         let name: ImageName = base.parse().ok()?;
         let in_engine = self.find_in_engine(&[&name], &[]).ok()?.into_iter().flatten().next().is_some();
         let local_only = name.repository().starts_with("localhost/");
@@ -227,7 +215,8 @@ impl BuildxBuilder {
             let found = self.registry().and_then(|registry| registry.find(&[&name]));
             matches!(found.as_deref(), Ok([Some(_)]) | Err(_))
         };
-        (!in_engine && (local_only || !in_registry())).then_some(base)
+        (!in_engine && (local_only || !in_registry()))
+            .then(|| format!("the image `{base}` was found neither in the engine nor in its registry; check its name"))
     }
 
     fn run_build(&self, request: &BuildRequest, exporter: &Exporter) -> Result<BuildxMetadata> {
@@ -245,26 +234,12 @@ impl BuildxBuilder {
         if std::env::var_os(EPOCH_VARIABLE).is_none_or(|value| value.is_empty()) {
             command = command.env(EPOCH_VARIABLE, "0");
         }
-        self.terminal.verbose("Running", command.to_string());
-        let quiet = self.terminal.verbosity() == Verbosity::Quiet;
-        let output = command.run(if quiet { Capture::Both } else { Capture::Shown }, &self.interrupt)?;
-        if !output.success {
-            if output.stderr.contains("Cannot connect") {
-                return Err(engine::engine_failure("cannot build", &output.stderr));
+        if let Some(failed) = self.cli.build(&command, request)? {
+            if failed.step.is_none() && failed.text.contains("Cannot connect") {
+                return Err(engine::engine_failure("cannot build", &failed.text));
             }
-            let name = request.names.first().map(ToString::to_string).unwrap_or_default();
-            let error = Error::build(format!("the build of `{name}` failed"));
-            let error = if output.stderr.is_empty() { error } else { error.because(output.stderr.trim().to_owned()) };
-            let error = self.too_old().into_iter().fold(error, Error::note);
-            return Err(match self.missing_base(&request.context.join(crate::staging::build_folder::DOCKERFILE)) {
-                Some(base) => error.hint(format!(
-                    "the image `{base}` was found neither in the engine nor in its registry; check its name"
-                )),
-                None => error.hint(format!(
-                    "the engine's output says why; the build folder `{}` is still there to look at",
-                    request.context
-                )),
-            });
+            let missing_base = self.missing_base(&failed);
+            return Err(failed.error(self.too_old(), missing_base));
         }
         let text = std::fs::read_to_string(&metadata_file)
             .context(|| "buildx ended well but wrote no metadata file".to_owned())?;
@@ -324,7 +299,7 @@ impl RuntimeBuilder for BuildxBuilder {
         refuse_what_cannot_be_built(instance, store, &wanted)?;
         let emulated = instance.emulated(platforms);
         if !emulated.is_empty() && self.warned.set(()).is_ok() {
-            self.terminal.warning(format!(
+            self.cli.terminal.warning(format!(
                 "{} is emulated by the builder `{}`, many times slower than a node of that architecture \
                  (`docker buildx create --append`)",
                 joined(&emulated),
@@ -382,7 +357,7 @@ impl RuntimeBuilder for BuildxBuilder {
         }
         let exact = name.name.with_digest(&found.digest).to_string();
         for platform in platforms {
-            self.terminal.status("Pulling", format!("{name} for {platform}"));
+            self.cli.terminal.status("Pulling", format!("{name} for {platform}"));
             let pull = ["image", "pull", "--quiet", "--platform", &platform.to_string(), &exact];
             let pulled = self.answer(&self.docker()?.args(pull))?;
             if !pulled.success {

@@ -16,7 +16,7 @@ use crate::project::cargo::manifest::Manifest;
 use crate::project::cargo::toolchain::{TOOLCHAIN_FILES, Toolchain};
 use crate::project::cargo::{dates, manifest};
 use crate::project::kind::Kind;
-use crate::project::read::{Project, below, local_repository};
+use crate::project::read::{Project, below, local_repository, with_neighbours};
 use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
 use crate::staging::staged::{StagedFile, staged_sources};
 use crate::staging::steps::{cmd_text, mounts, trust, user_to_create};
@@ -108,8 +108,8 @@ impl Workspace {
 
     fn sources(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
         let root = self.root();
-        let folders = [Some(&self.metadata.target_directory), options.build_folder.as_ref()];
-        let mut left_out = below(root, folders.into_iter().flatten());
+        let build_folder = with_neighbours(options.build_folder.as_ref());
+        let mut left_out = below(root, build_folder.iter().chain([&self.metadata.target_directory]));
         left_out.push("target".into());
         if !root.join(LOCK_FILE).exists() {
             self.update_lock_file(&["generate-lockfile"], "is missing", terminal, interrupt)?;

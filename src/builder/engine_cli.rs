@@ -1,0 +1,148 @@
+//! What driving docker and podman has in common: finding the program, asking it, building with it, and telling why a
+//! build failed.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use camino::Utf8PathBuf;
+
+use crate::builder::build_log::{FailedStep, excerpt, hints, last_error, on_screen};
+use crate::builder::runtime_builder::BuildRequest;
+use crate::config::options::Options;
+use crate::config::values::Progress;
+use crate::error::{Error, Result};
+use crate::staging::build_folder::DOCKERFILE;
+use crate::staging::dockerfile::bases;
+use crate::system::command::{Capture, Command, CommandOutput};
+use crate::system::interrupt::Interrupt;
+use crate::system::log_file::LogFile;
+use crate::system::tee::Show;
+use crate::system::terminal::{Terminal, Verbosity};
+
+/// The time that images and what is in them are dated with, in seconds since 1970.
+pub(super) const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
+
+/// What an engine's program is called, and how it speaks.
+#[derive(Debug)]
+pub(super) struct Engine {
+    /// The program.
+    pub program: &'static str,
+    /// How to get it.
+    pub install: &'static str,
+    /// Its command that frees space.
+    pub prune: &'static str,
+    /// The step that failed, from what a build printed.
+    pub failed_step: fn(&str) -> Option<FailedStep>,
+}
+
+/// An engine's program.
+#[derive(Debug)]
+pub(super) struct EngineCli {
+    engine: Engine,
+    path: OnceLock<PathBuf>,
+    /// Where it is reported to.
+    pub terminal: Terminal,
+    /// What ends its calls.
+    pub interrupt: Interrupt,
+    /// Whether what a build prints is shown.
+    pub show: Show,
+}
+
+impl EngineCli {
+    /// The program need not be there before it is asked.
+    pub fn new(engine: Engine, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Self {
+        let quiet = terminal.verbosity() == Verbosity::Quiet || options.progress == Some(Progress::Quiet);
+        let show = if quiet { Show::Nothing } else { Show::Everything };
+        Self { engine, path: OnceLock::new(), terminal: terminal.clone(), interrupt: interrupt.clone(), show }
+    }
+
+    /// Where the program is.
+    pub fn path(&self) -> Result<&PathBuf> {
+        let cannot = || Error::failed(format!("cannot find `{}`", self.engine.program));
+        if self.path.get().is_none() {
+            let path =
+                which::which(self.engine.program).map_err(|error| cannot().because(error).hint(self.engine.install))?;
+            let _ = self.path.set(path);
+        }
+        self.path.get().ok_or_else(cannot)
+    }
+
+    /// The program, without arguments.
+    pub fn command(&self) -> Result<Command> {
+        Ok(Command::new(self.path()?))
+    }
+
+    /// What it answers, whatever its status.
+    pub fn answer(&self, command: &Command) -> Result<CommandOutput> {
+        self.terminal.verbose("Running", command.to_string());
+        command.run(Capture::Both, &self.interrupt)
+    }
+
+    /// Runs a build and keeps its log if it fails: what is known of the failure is given then.
+    ///
+    /// # Errors
+    /// When the build cannot be started, or a signal ended it.
+    pub fn build(&self, command: &Command, request: &BuildRequest) -> Result<Option<FailedBuild>> {
+        let name = request.names.first().map(ToString::to_string).unwrap_or_default();
+        let log = LogFile::start(&request.context, &format!("the build of {name}"))?;
+        self.terminal.verbose("Running", command.to_string());
+        if command.run(Capture::Logged(&log, self.show), &self.interrupt)?.success {
+            return Ok(None);
+        }
+        let text = on_screen(&log.text());
+        let step = (self.engine.failed_step)(&text);
+        let excerpt = match (&step, last_error(&text)) {
+            (Some(step), _) => excerpt(&step.output),
+            (None, "") => excerpt(&text.lines().map(str::to_owned).collect::<Vec<_>>()),
+            (None, error) => vec![error.to_owned()],
+        };
+        let error = match &step {
+            Some(FailedStep { name: step, .. }) => {
+                Error::build(format!("the build of `{name}` failed in step \"{step}\""))
+            }
+            None => Error::build(format!("the build of `{name}` failed")),
+        };
+        let error = if excerpt.is_empty() { error } else { error.because(excerpt.join("\n")) };
+        let kept = log.keep(&text).map(|path| format!("the whole log is in `{path}`"));
+        Ok(Some(FailedBuild {
+            error: kept.into_iter().fold(error, Error::note),
+            hints: hints(&excerpt, self.engine.program, self.engine.prune),
+            step,
+            text,
+            context: request.context.clone(),
+        }))
+    }
+}
+
+/// A build that failed, and what its log tells of that.
+#[derive(Debug)]
+pub(super) struct FailedBuild {
+    error: Error,
+    hints: Vec<String>,
+    /// The step that failed, where it was one.
+    pub step: Option<FailedStep>,
+    /// All that was printed.
+    pub text: String,
+    context: Utf8PathBuf,
+}
+
+impl FailedBuild {
+    /// The image that the build starts from, where it can be what is missing: no step came so far as to print anything.
+    pub fn base_that_may_be_missing(&self) -> Option<String> {
+        let ran = |step: &FailedStep| step.printed && !step.name.starts_with("FROM ");
+        let text = std::fs::read_to_string(self.context.join(DOCKERFILE)).ok()?;
+        bases(&text).into_iter().next().filter(|_| !self.step.as_ref().is_some_and(ran))
+    }
+
+    /// The error to end with. `too_old` says what is older than what is supported, `missing_base` what to do about the
+    /// image that the build starts from.
+    pub fn error(self, too_old: Option<String>, missing_base: Option<String>) -> Error {
+        let error = too_old.into_iter().fold(self.error, Error::note);
+        let hints: Vec<String> = missing_base.into_iter().chain(self.hints).collect();
+        if hints.is_empty() {
+            error.hint(format!("the build folder `{}` is still there to look at", self.context))
+        } else {
+            hints.into_iter().fold(error, Error::hint)
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A child's output, shown while it is written down: a thread copies every byte to this program's stderr and to a log.
+//!
+//! Where stderr is a terminal the child gets one as well, a pseudo-terminal of the same size, and shows what it would
+//! have shown without this.
+
+use std::fs::File;
+use std::io::{Read, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use crate::system::interrupt::Interrupt;
+
+/// A process that outlives the child and keeps its output open is not waited for; what the child wrote is there by then.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Whether what is written down is shown as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// It is.
+    Everything,
+    /// It is not.
+    Nothing,
+}
+
+/// The thread that copies.
+#[derive(Debug)]
+pub(super) struct Tee {
+    /// Says nothing, and is closed at the end.
+    end: Receiver<()>,
+    /// Counted up before and after each read: odd while one is waited for.
+    reads: Arc<AtomicUsize>,
+}
+
+/// One more than any number of reads: nothing is to be shown any more.
+const STOPPED: usize = usize::MAX / 2;
+
+impl Tee {
+    /// Starts to copy, and gives what the child is to write to.
+    pub(super) fn start(log: File, show: Show) -> std::io::Result<(Self, ChildEnd)> {
+        #[cfg(unix)]
+        if show == Show::Everything
+            && std::io::IsTerminal::is_terminal(&std::io::stderr())
+            && let Ok((terminal, child_end)) = pseudo_terminal()
+        {
+            return Ok((Self::copy(terminal, log, show), child_end));
+        }
+        let (reader, writer) = std::io::pipe()?;
+        Ok((Self::copy(reader, log, show), writer.into()))
+    }
+
+    fn copy(mut from: impl Read + Send + 'static, mut log: File, show: Show) -> Self {
+        let (sender, end) = channel();
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counter = reads.clone();
+        std::thread::spawn(move || {
+            let _closed_at_the_end: std::sync::mpsc::Sender<()> = sender;
+            let mut buffer = vec![0; 1 << 16];
+            loop {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let read = from.read(&mut buffer);
+                if counter.fetch_add(1, Ordering::SeqCst) >= STOPPED {
+                    return;
+                }
+                match read {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    // Linux has an error for a terminal that nobody writes to any more.
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => {
+                        // A build goes on without its log, and without anybody who looks at it.
+                        let _ = log.write_all(&buffer[..count]);
+                        if show == Show::Everything {
+                            let _ = std::io::stderr().lock().write_all(&buffer[..count]);
+                        }
+                    }
+                }
+            }
+        });
+        Self { end, reads }
+    }
+
+    /// Waits, after the child's end, until all that it wrote is copied.
+    pub(super) fn finish(&self, interrupt: &Interrupt) {
+        let mut before = usize::MAX;
+        while self.end.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
+            let now = self.reads.load(Ordering::SeqCst);
+            let nothing_comes = now % 2 == 1 && now == before;
+            if nothing_comes || interrupt.check().is_err() {
+                self.reads.fetch_add(STOPPED, Ordering::SeqCst);
+                return;
+            }
+            before = now;
+        }
+    }
+}
+
+#[cfg(unix)]
+pub(super) type ChildEnd = std::os::fd::OwnedFd;
+
+#[cfg(not(unix))]
+pub(super) type ChildEnd = std::os::windows::io::OwnedHandle;
+
+/// This program's end of a new pseudo-terminal.
+#[cfg(unix)]
+struct PseudoTerminal {
+    controller: File,
+    size: Option<rustix::termios::Winsize>,
+}
+
+#[cfg(unix)]
+fn pseudo_terminal() -> rustix::io::Result<(PseudoTerminal, ChildEnd)> {
+    use rustix::fs::{Mode, OFlags};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{OptionalActions, OutputModes, tcgetattr, tcsetattr};
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    rustix::io::fcntl_setfd(&controller, rustix::io::FdFlags::CLOEXEC)?;
+    grantpt(&controller)?;
+    unlockpt(&controller)?;
+    let name = ptsname(&controller, Vec::new())?;
+    let child_end = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    // The real terminal adds what is needed.
+    let mut modes = tcgetattr(&child_end)?;
+    modes.output_modes.remove(OutputModes::OPOST);
+    tcsetattr(&child_end, OptionalActions::Now, &modes)?;
+    let mut terminal = PseudoTerminal { controller: controller.into(), size: None };
+    terminal.follow_size();
+    Ok((terminal, child_end))
+}
+
+#[cfg(unix)]
+impl PseudoTerminal {
+    /// Gives it the size that the real terminal has by now.
+    fn follow_size(&mut self) {
+        use rustix::termios::{tcgetwinsize, tcsetwinsize};
+        let size = tcgetwinsize(std::io::stderr()).ok();
+        if size != self.size && size.is_some_and(|size| tcsetwinsize(&self.controller, size).is_ok()) {
+            self.size = size;
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Read for PseudoTerminal {
+    /// buildx asks for the size whenever it shows something, which is several times a second.
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.controller.read(buffer);
+        self.follow_size();
+        read
+    }
+}
