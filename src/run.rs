@@ -111,10 +111,11 @@ impl<'a> Run<'a> {
         let staged = self.timed(
             |seconds| &mut seconds.stage,
             |run| {
-                let Project { template, code, deps, .. } = &run.project;
+                let Project { template, steps, code, deps, .. } = &run.project;
                 let dockerfile = template.render(from, &image.to_string(), &labels)?;
                 let config = config.as_deref();
-                BuildFolder { dockerfile, code, deps, config }.stage(&destination, run.interrupt)
+                BuildFolder { dockerfile, steps: &steps.staged(), code, deps, config }
+                    .stage(&destination, run.interrupt)
             },
         )?;
         self.terminal.status(

@@ -16,7 +16,7 @@ use crate::project::read::{Project, below, cached_build_folders, local_repositor
 use crate::staging::dockerfile::{copies_code, declares, split_after_deps};
 use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
 use crate::staging::staged::staged_sources;
-use crate::staging::steps::{cmd_text, mounts, trust, user_to_create};
+use crate::staging::steps::{Steps, cmd_text, mounts, trust, user_to_create};
 use crate::staging::template::{Parts, Template};
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
@@ -151,6 +151,7 @@ impl Folder {
                 .collect(),
             tiers: template.tiers(has_deps_stage, false)?,
             template,
+            steps: if options.template.is_none() { Steps::CUSTOM } else { Steps::default() },
             original: None,
             config: None,
         })

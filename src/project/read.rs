@@ -10,6 +10,7 @@ use crate::image::name::ImageName;
 use crate::image::naming::{Naming, OriginalRules, runtime_image_repo_and_tag};
 use crate::image::tags::{Hashes, Tags, Tiers};
 use crate::staging::staged::StagedFile;
+use crate::staging::steps::Steps;
 use crate::staging::template::{Parts, Template};
 use crate::system::environment::user_caches;
 
@@ -38,6 +39,8 @@ pub struct Project {
     pub system: Vec<StagedFile>,
     /// What the Dockerfile is rendered from.
     pub template: Template,
+    /// What its RUN lines start.
+    pub steps: Steps,
     /// The Dockerfile that builds from the base image, as it is hashed.
     pub hashed: Parts,
     /// Whether it has a stage `deps`, whose image holds no sources.
@@ -70,6 +73,7 @@ impl Project {
     pub fn hashes(&self, options: &Options) -> Hashes {
         let mut system = FieldHasher::new("system");
         system.field("dockerfile", &self.hashed.system);
+        self.steps.system.iter().for_each(|step| system.field(step.name, step.text));
         for argument in &options.buildx_args {
             system.field("buildx argument", argument);
         }
@@ -89,10 +93,12 @@ impl Project {
         let mut lock = FieldHasher::new("lock");
         lock.field("system", &system);
         lock.field("dockerfile", &self.hashed.dependencies);
+        self.steps.dependencies.iter().for_each(|step| lock.field(step.name, step.text));
         self.locked.iter().for_each(|file| file.hash_into(&mut lock));
 
         let mut source = FieldHasher::new("source");
         source.field("dockerfile", &self.hashed.runtime);
+        self.steps.runtime.iter().for_each(|step| source.field(step.name, step.text));
         for argument in &options.extra_build_args {
             source.field("build argument", argument);
         }

@@ -19,6 +19,7 @@ use crate::project::openhands::hashes::{no_name_ends_with, source_hash};
 use crate::project::read::{OriginalHashes, Project, cached_build_folders};
 use crate::staging::source::{copied_files, warn_of_secrets};
 use crate::staging::staged::{StagedContent, StagedFile, staged_source};
+use crate::staging::steps::Steps;
 use crate::staging::template::{Parts, Template};
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
@@ -153,6 +154,7 @@ impl Tree {
             dependency_args: options.extra_build_args.clone(),
             tiers: template.tiers(false, original.is_some())?,
             template,
+            steps: Steps::default(),
             original,
             config: Some([
                 "DOCKER_IMAGE_TAG",
