@@ -76,7 +76,8 @@ fn an_error_names_the_step() {
 #[test]
 fn what_stands_after_a_number_sign_in_prebuild_is_a_comment_of_that_command_alone() {
     let project = Project::hello_on_engine();
-    project.write("runtime-image.toml", "prebuild = [\"build --release # x\", \"--version && cargo -V >'it''s' # y\"]\n");
+    project
+        .write("runtime-image.toml", "prebuild = [\"build --release # x\", \"--version && cargo -V >'it''s' # y\"]\n");
     let (report, run) = project.json(&[]);
     let image = report["image"].as_str().unwrap();
     assert_eq!(run_image(image, &[]), HELLO, "{}", run.stderr);
@@ -93,9 +94,11 @@ fn of_a_binary_that_was_built_in_several_profiles_the_last_is_installed_and_a_de
         ("user = \"app\"\n", "\"build\"", "debug"),
     ] {
         let project = Project::hello_on_engine();
-        project
-            .write("runtime-image.toml", format!("{user}prebuild = [{commands}]\n"))
-            .edit("Cargo.toml", "[workspace]", "[profile.small]\ninherits = \"release\"\nstrip = true\n[workspace]");
+        project.write("runtime-image.toml", format!("{user}prebuild = [{commands}]\n")).edit(
+            "Cargo.toml",
+            "[workspace]",
+            "[profile.small]\ninherits = \"release\"\nstrip = true\n[workspace]",
+        );
         let (report, run) = project.json(&[]);
         let image = report["image"].as_str().unwrap();
         assert_eq!(run_image(image, &[]), HELLO, "{}", run.stderr);
