@@ -47,7 +47,7 @@ lint: shellcheck
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 	shellcheck --external-sources $(SHELL_SCRIPTS)
 
-SHELL_SCRIPTS = .ci/run $(filter-out scripts/check-imports,$(wildcard scripts/*)) \
+SHELL_SCRIPTS = $(shell grep -lE '^#!(/usr/bin/env |/bin/)(ba)?sh$$' .ci/* scripts/*) \
 	$(filter-out %.pl,$(wildcard src/templates/steps/*))
 
 # Debian's package, where it is missing and this may install it.

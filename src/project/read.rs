@@ -73,7 +73,9 @@ impl Project {
     pub fn hashes(&self, options: &Options) -> Hashes {
         let mut system = FieldHasher::new("system");
         system.field("dockerfile", &self.hashed.system);
-        self.steps.system.iter().for_each(|step| system.field(step.name, step.text));
+        for step in self.steps.system {
+            system.field(step.name, step.text);
+        }
         for argument in &options.buildx_args {
             system.field("buildx argument", argument);
         }
@@ -93,12 +95,16 @@ impl Project {
         let mut lock = FieldHasher::new("lock");
         lock.field("system", &system);
         lock.field("dockerfile", &self.hashed.dependencies);
-        self.steps.dependencies.iter().for_each(|step| lock.field(step.name, step.text));
+        for step in self.steps.dependencies {
+            lock.field(step.name, step.text);
+        }
         self.locked.iter().for_each(|file| file.hash_into(&mut lock));
 
         let mut source = FieldHasher::new("source");
         source.field("dockerfile", &self.hashed.runtime);
-        self.steps.runtime.iter().for_each(|step| source.field(step.name, step.text));
+        for step in self.steps.runtime {
+            source.field(step.name, step.text);
+        }
         for argument in &options.extra_build_args {
             source.field("build argument", argument);
         }

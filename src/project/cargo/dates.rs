@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// The date of all that the dependency stage leaves, which the step `build-dependencies` gives it: the first of January 1980, in seconds after the epoch.
+/// The date of all that the dependency stage leaves, given by the step `build-dependencies`: the first of January 1980, in
+/// seconds after the epoch.
 const LEFT: u64 = 315_532_800;
 
 /// The date of the skeleton and of local dependencies in that stage, their manifests a second later. Newer than what an
@@ -20,7 +21,7 @@ const DEPENDENCIES: u64 = LEFT + DAY;
 /// skeleton, or Cargo would link the empty ones.
 const TARGETS: u64 = BUILT - DAY;
 
-/// The date of all that is built of the sources, given by `build-sources` and `install-binaries`.
+/// The date of all that is built of the sources, given by the steps `build-sources` and `install-binaries`.
 const BUILT: u64 = LEFT + 3 * DAY;
 
 const DAY: u64 = 24 * 60 * 60;
