@@ -9,6 +9,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use runtime_image::config::settings::Settings;
+use runtime_image::project::find::Found;
+use runtime_image::system::cargo::CargoCall;
+use runtime_image::system::interrupt::Interrupt;
+use runtime_image::system::terminal::Terminal;
 use support::{HELLO, Project, docker, run_image};
 
 /// The widest line that a terminal shows whole.
@@ -106,4 +111,26 @@ fn of_a_binary_that_was_built_in_several_profiles_the_last_is_installed_and_a_de
         let again = run_image(image, &["sh", "-c", "cargo build --release --offline 2>&1"]);
         assert!(commands == "\"build\"" || !again.contains("Compiling"), "{again}");
     }
+}
+
+/// The text of a step is hashed with the part of the Dockerfile that starts it.
+#[test]
+fn another_text_of_a_step_gives_other_names() {
+    let example = Project::hello();
+    let call = CargoCall { folder: Some(example.root.to_str().unwrap().into()), ..CargoCall::default() };
+    let (terminal, interrupt) = (Terminal::silent(), Interrupt::default());
+    let found = Found::find(None, call, &interrupt).unwrap();
+    let settings = Settings { base_image: Some("rust:1".to_owned()), ..Settings::default() };
+    let options = found.options(settings, Vec::new(), &terminal).unwrap();
+    let project = found.read(&options, &terminal, &interrupt).unwrap();
+    let before = project.hashes(&options);
+    let moved = |change: fn(&mut runtime_image::staging::steps::Steps)| {
+        let mut project = project.clone();
+        change(&mut project.steps);
+        let after = project.hashes(&options);
+        [before.system != after.system, before.lock != after.lock, before.source != after.source]
+    };
+    assert_eq!(moved(|steps| steps.system = &[]), [true, true, false]);
+    assert_eq!(moved(|steps| steps.dependencies = &[]), [false, true, false]);
+    assert_eq!(moved(|steps| steps.runtime = &[]), [false, false, true]);
 }
