@@ -8,7 +8,7 @@
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: demo test test-containerd test-classic test-matrix lint bench images
+.PHONY: demo test test-containerd test-classic test-matrix lint shellcheck bench images
 
 demo:
 	cargo build --release --locked
@@ -40,14 +40,29 @@ test-matrix:
 	cargo build --locked --all-targets
 	scripts/engine run --name testing --release testing -- $(call TEST,$(ON_EVERY_ENGINE))
 
-lint:
+lint: shellcheck
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	scripts/check-imports
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
-	sh -n scripts/with-engine scripts/demo scripts/bench
-	bash -n scripts/engine
 	scripts/check-links
+	shellcheck --external-sources $(SHELL_SCRIPTS)
+	shellcheck --shell bash src/templates/completions.bash
+
+SHELL_SCRIPTS = $(shell grep -lE '^#!(/usr/bin/env |/bin/)(ba)?sh$$' .ci/* scripts/*) \
+	$(filter-out %.pl,$(wildcard src/templates/steps/*))
+
+# Debian's package, where it is missing and this may install it.
+INSTALL_SHELLCHECK = DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends shellcheck
+
+shellcheck:
+	@if ! command -v shellcheck >/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			$(INSTALL_SHELLCHECK) || { apt-get update --quiet && $(INSTALL_SHELLCHECK); }; \
+		else \
+			echo '`shellcheck` is missing, which checks the shell scripts: install the package `shellcheck`' >&2; exit 1; \
+		fi; \
+	fi
 
 bench:
 	cargo build --release --locked

@@ -7,7 +7,7 @@ use md5::{Digest as _, Md5};
 use crate::error::{Error, Result};
 
 /// The version of what is hashed and how; another value can never be mistaken for a match.
-pub const SCHEME: &str = "runtime-image/1";
+pub const SCHEME: &str = "runtime-image/2";
 
 /// The MD5 digest of a file's content: 16 bytes.
 pub type ContentDigest = [u8; 16];

@@ -175,11 +175,12 @@ impl<'a> Run<'a> {
         labels: &ImageLabels,
         destination: &Utf8Path,
     ) -> Result<Staged> {
-        let Project { template, code, deps, .. } = &self.project;
+        let Project { template, steps, code, deps, .. } = &self.project;
         timed(&mut self.seconds.stage, || {
             let dockerfile = template.render(from, &image.to_string(), labels)?;
             let config = self.project.config(&self.options, &self.tags)?;
-            BuildFolder { dockerfile, code, deps, config: config.as_deref() }.stage(destination, self.interrupt)
+            let (steps, config) = (&steps.staged(), config.as_deref());
+            BuildFolder { dockerfile, steps, code, deps, config }.stage(destination, self.interrupt)
         })
     }
 

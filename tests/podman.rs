@@ -270,7 +270,7 @@ fn a_failing_build_ends_with_101_and_leaves_no_name() {
     let run = project.run(&[]);
     assert_eq!(run.code, Some(101), "{}", run.stderr);
     let quiet = project.run(&["-q"]);
-    quiet.fails_with(101, &["` failed in step \"RUN ", "\n  error: expected ", "hint: the build folder `"]);
+    quiet.fails_with(101, &["` failed in step \"build-sources\"", "\n  error: expected ", "hint: the build folder `"]);
     assert!(quiet.stderr.starts_with("error: the build of "), "more is said with `-q`:\n{}", quiet.stderr);
     let told = |run: &Run| run.stderr[run.stderr.find("error: the build of ").unwrap()..].to_owned();
     assert_eq!(told(&run), told(&quiet));

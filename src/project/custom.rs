@@ -17,7 +17,7 @@ use crate::project::read::{Project, below, cached_build_folders, local_repositor
 use crate::staging::dockerfile::Dockerfile;
 use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
 use crate::staging::staged::staged_sources;
-use crate::staging::steps::{cmd_text, mounts, trust, user_to_create};
+use crate::staging::steps::{Steps, cmd_text, mounts, trust, user_to_create};
 use crate::staging::template::{FileDates, Parts, Template};
 use crate::system::cargo::CargoCall;
 use crate::system::interrupt::Interrupt;
@@ -201,6 +201,7 @@ impl Kind for Folder {
             dependency_args,
             tiers: template.tiers(has_deps_stage, false)?,
             template,
+            steps: if options.template.is_none() { Steps::CUSTOM } else { Steps::default() },
             original: None,
             config: None,
         })

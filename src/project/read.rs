@@ -10,6 +10,7 @@ use crate::image::name::ImageName;
 use crate::image::naming::{Naming, OriginalRules, runtime_image_repo_and_tag};
 use crate::image::tags::{Hashes, Tags, Tiers};
 use crate::staging::staged::StagedFile;
+use crate::staging::steps::Steps;
 use crate::staging::template::{FileDates, Parts, Template};
 use crate::system::environment::user_caches;
 use crate::system::log_file::LogFile;
@@ -39,6 +40,8 @@ pub struct Project {
     pub system: Vec<StagedFile>,
     /// What the Dockerfile is rendered from.
     pub template: Template,
+    /// What its RUN lines start.
+    pub steps: Steps,
     /// The Dockerfile that builds from the base image, as it is hashed.
     pub hashed: Parts,
     /// Who gives the files of its images their dates.
@@ -73,6 +76,9 @@ impl Project {
     pub fn hashes(&self, options: &Options) -> Hashes {
         let mut system = FieldHasher::new("system");
         system.field("dockerfile", &self.hashed.system);
+        for step in self.steps.system {
+            system.field(step.name, step.text);
+        }
         for argument in &options.buildx_args {
             system.field("buildx argument", argument);
         }
@@ -92,10 +98,16 @@ impl Project {
         let mut lock = FieldHasher::new("lock");
         lock.field("system", &system);
         lock.field("dockerfile", &self.hashed.dependencies);
+        for step in self.steps.dependencies {
+            lock.field(step.name, step.text);
+        }
         self.locked.iter().for_each(|file| file.hash_into(&mut lock));
 
         let mut source = FieldHasher::new("source");
         source.field("dockerfile", &self.hashed.runtime);
+        for step in self.steps.runtime {
+            source.field(step.name, step.text);
+        }
         for argument in &options.extra_build_args {
             source.field("build argument", argument.to_string());
         }

@@ -24,6 +24,9 @@ pub const CODE: &str = "code";
 /// What the dependency stage is built from.
 pub const DEPS: &str = "deps";
 
+/// What the Dockerfile's RUN lines start.
+pub const STEPS: &str = "steps";
+
 /// The Dockerfile's name.
 pub const DOCKERFILE: &str = "Dockerfile";
 
@@ -38,6 +41,8 @@ const FILE_TIME_SECONDS: u128 = 1 << 20;
 pub struct BuildFolder<'a> {
     /// The text of `Dockerfile`.
     pub dockerfile: String,
+    /// Below `steps/`.
+    pub steps: &'a [StagedFile],
     /// Below `code/`.
     pub code: &'a [StagedFile],
     /// Below `deps/`.
@@ -90,7 +95,8 @@ impl BuildFolder<'_> {
             // The error that brought us here is the one to tell of.
             let _ = fs::rename(root.join("old"), destination);
         })?;
-        Ok(Staged { path: destination.to_owned(), files: self.code.len() + self.deps.len() + 1, size })
+        let files = 1 + self.steps.len() + self.deps.len() + self.code.len();
+        Ok(Staged { path: destination.to_owned(), files, size })
     }
 
     /// Refuses a destination that holds anything this tool did not write: by the names at the top and the folders'
@@ -113,7 +119,7 @@ impl BuildFolder<'_> {
         for entry in destination.read_dir_utf8().context(cannot)? {
             let entry = entry.context(cannot)?;
             let name = entry.file_name();
-            if [DOCKERFILE, CODE, DEPS].contains(&name) {
+            if [DOCKERFILE, STEPS, CODE, DEPS].contains(&name) {
                 own.push(entry.into_path());
             } else if self.config.is_some()
                 && entry.file_type().context(cannot)?.is_file()
@@ -157,7 +163,7 @@ impl BuildFolder<'_> {
         let dockerfile = [StagedFile::text(DOCKERFILE, self.dockerfile.as_bytes())];
         let mut written = BTreeMap::new();
         let mut folders = BTreeSet::from([root.to_owned(), root.join(CODE)]);
-        for (below, files) in [("", &dockerfile[..]), (DEPS, self.deps), (CODE, self.code)] {
+        for (below, files) in [("", &dockerfile[..]), (STEPS, self.steps), (DEPS, self.deps), (CODE, self.code)] {
             let base = if below.is_empty() { root.to_owned() } else { root.join(below) };
             for file in files {
                 interrupt.check()?;
@@ -264,7 +270,7 @@ mod tests {
             content: StagedContent::Copy { from: source.clone(), digest, size: 3 },
         };
         let stage = |file: StagedFile| {
-            BuildFolder { dockerfile: "FROM x\n".to_owned(), code: &[file], deps: &[], config: None }
+            BuildFolder { dockerfile: "FROM x\n".to_owned(), steps: &[], code: &[file], deps: &[], config: None }
                 .stage(&root.join("context"), &Interrupt::default())
         };
         stage(copied(content_digest(b"old")))?;

@@ -11,7 +11,7 @@ use crate::staging::source::{SourceFile, SourceKind};
 /// One entry of the build folder.
 #[derive(Debug, Clone)]
 pub struct StagedFile {
-    /// Relative to `code` or `deps`.
+    /// Relative to `code`, `deps` or `steps`.
     pub path: Utf8PathBuf,
     /// Whether it may be executed: mode 0755, else 0644.
     pub executable: bool,

@@ -1,7 +1,63 @@
-//! What the steps of an image are given: mounts of secrets, certificates, users, commands.
+//! The steps of an image: the shell files that the RUN lines of the built-in templates start, and what steps are given,
+//! which is mounts of secrets, certificates, users, commands.
 
 use crate::config::options::Options;
 use crate::config::values::Cmd;
+use crate::staging::staged::StagedFile;
+
+/// A file below `steps/` of the build folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// What errors and an image's history call it.
+    pub name: &'static str,
+    /// What is in it.
+    pub text: &'static str,
+}
+
+/// The files that a template's RUN lines need, by the part of the Dockerfile whose hash they are in. Their text is the
+/// same for all projects, so that a step stays in the builder's cache whatever becomes of the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Up to the project's dependencies.
+    pub system: &'static [Step],
+    /// The project's dependencies.
+    pub dependencies: &'static [Step],
+    /// The project itself.
+    pub runtime: &'static [Step],
+}
+
+macro_rules! step {
+    ($name:literal) => {
+        Step { name: $name, text: include_str!(concat!("../templates/steps/", $name)) }
+    };
+}
+
+const COMMON: Step = step!("common.sh");
+const INSTALL_PACKAGES: Step = step!("install-packages");
+const INSTALL_EXTRA_DEPS: Step = step!("install-extra-deps");
+const CREATE_USER: Step = step!("create-user");
+
+impl Steps {
+    /// Those of the cargo kind.
+    pub const CARGO: Self = Self {
+        system: &[COMMON, INSTALL_PACKAGES, step!("install-toolchain"), INSTALL_EXTRA_DEPS, CREATE_USER],
+        dependencies: &[step!("cargo.sh"), step!("sort-file-lists.pl"), step!("build-dependencies")],
+        runtime: &[step!("build-sources"), step!("install-binaries")],
+    };
+
+    /// Those of the custom kind's own template.
+    pub const CUSTOM: Self = Self {
+        system: &[COMMON, INSTALL_PACKAGES, INSTALL_EXTRA_DEPS, CREATE_USER],
+        dependencies: &[],
+        runtime: &[step!("prebuild")],
+    };
+
+    /// All of them, as they are staged.
+    pub fn staged(&self) -> Vec<StagedFile> {
+        let all = [self.system, self.dependencies, self.runtime].concat();
+        all.into_iter().map(|step| StagedFile::text(step.name, step.text)).collect()
+    }
+}
 
 /// The name under which the CA bundle is handed to BuildKit.
 pub const CA_BUNDLE_SECRET: &str = "ca-bundle";
@@ -27,10 +83,65 @@ pub fn trust() -> String {
     format!("for name in {names}; do export \"$name=/run/secrets/{CA_BUNDLE_SECRET}\"; done; ")
 }
 
+/// Words as a shell reads them, on one line whatever they hold.
+pub fn shell_words(words: &[String]) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
+    let single_quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let word = |word: &String| {
+        if word.contains(['\n', '\r']) {
+            let escaped = word.replace('\\', r"\\").replace('\n', r"\n").replace('\r', r"\r");
+            format!("\"$(printf %b {})\"", single_quoted(&escaped))
+        } else if word.is_empty() || !word.bytes().all(plain) {
+            single_quoted(word)
+        } else {
+            word.clone()
+        }
+    };
+    words.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// A default command as a Dockerfile spells it.
 pub fn cmd_text(cmd: &Cmd) -> String {
     match cmd {
         Cmd::Shell(line) => line.clone(),
         Cmd::Exec(words) => serde_json::Value::from(words.as_slice()).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_file_of_the_folder_is_a_step_of_a_kind() {
+        let names = |steps: Steps| steps.staged().into_iter().map(|file| file.path.into_string());
+        let staged: BTreeSet<String> = names(Steps::CARGO).chain(names(Steps::CUSTOM)).collect();
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/templates/steps"));
+        let files: BTreeSet<String> = folder
+            .expect("the folder is there")
+            .map(|entry| entry.expect("a file").file_name().into_string().expect("UTF-8"))
+            .collect();
+        assert_eq!(staged, files);
+    }
+
+    #[test]
+    fn steps_and_templates_of_users_trust_the_same_certificates_by_the_same_names() {
+        let trust = trust();
+        let (loop_head, _) = trust.split_once("; do").expect("a loop");
+        assert!(COMMON.text.contains(loop_head), "{loop_head}");
+        assert!(COMMON.text.contains(&format!("ca_bundle=/run/secrets/{CA_BUNDLE_SECRET}\n")));
+    }
+
+    #[test]
+    fn a_shell_reads_the_words_that_were_written_from_one_line() {
+        let words =
+            ["build", "", "build --release # x", "it's", "a\\n\nb\r%s", "-n \n\\0101", "$HOME `id` \"é\"", "<<EOF"];
+        let line = shell_words(&words.map(str::to_owned));
+        assert!(!line.contains(['\n', '\r']), "{line}");
+        assert!(line.starts_with("build '' 'build --release # x' "), "{line}");
+        let script = format!("for word in {line}; do printf '<%s>' \"$word\"; done");
+        let output = std::process::Command::new("sh").args(["-euc", &script]).output().expect("sh runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), words.map(|word| format!("<{word}>")).concat());
     }
 }

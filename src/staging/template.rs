@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::image::labels::ImageLabels;
 use crate::image::tags::{BuildFromImageType, Tiers};
+use crate::staging::steps::shell_words;
 
 const CARGO: &str = include_str!("../templates/cargo.Dockerfile.j2");
 
@@ -173,6 +174,7 @@ impl Template {
         environment.add_filter("quoted", quoted);
         environment.add_filter("literal", literal);
         environment.add_filter("json", json);
+        environment.add_filter("words", |words: Vec<String>| shell_words(&words));
         for (name, text) in INCLUDED.into_iter().chain([(self.name.as_str(), &*self.text)]) {
             environment.add_template(name, text).map_err(|error| self.wrong(&error))?;
         }

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// The date of all that the dependency stage leaves: the first of January 1980, in seconds after the epoch.
-pub(super) const LEFT: u64 = 315_532_800;
+/// The date of all that the dependency stage leaves, given by the step `build-dependencies`: the first of January 1980, in
+/// seconds after the epoch.
+const LEFT: u64 = 315_532_800;
 
 /// The date of the skeleton and of local dependencies in that stage, their manifests a second later. Newer than what an
 /// earlier image holds, so that Cargo compiles a local dependency, its build script above all, whenever the stage is built.
@@ -18,10 +19,10 @@ const DEPENDENCIES: u64 = LEFT + DAY;
 
 /// The date of the members' targets when they are built, their manifests a second later. Newer than what was built of the
 /// skeleton, or Cargo would link the empty ones.
-const TARGETS: u64 = LEFT + 2 * DAY;
+const TARGETS: u64 = BUILT - DAY;
 
-/// The date of all that is built of the sources.
-pub(super) const BUILT: u64 = LEFT + 3 * DAY;
+/// The date of all that is built of the sources, given by the steps `build-sources` and `install-binaries`.
+const BUILT: u64 = LEFT + 3 * DAY;
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -61,7 +62,26 @@ impl LocalFiles<'_> {
     }
 }
 
-/// The dates as the Dockerfile reads them: date and path, a file a line.
+/// The dates as the steps read them: date and path, a file a line.
 pub(super) fn listed(dates: &Dates) -> String {
     dates.iter().fold(String::new(), |list, (path, date)| list + &format!("{date} {path}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::staging::steps::Steps;
+
+    #[test]
+    fn the_steps_give_the_dates_that_stand_here() {
+        let steps = [Steps::CARGO.dependencies, Steps::CARGO.runtime].concat();
+        for (name, line) in [
+            ("build-dependencies", format!("# `LEFT` in dates.rs.\nfinish {LEFT}\n")),
+            ("build-sources", format!("# `BUILT` in dates.rs.\nfinish {BUILT}\n")),
+            ("install-binaries", format!("# `BUILT` in dates.rs.\n    touch -d @{BUILT} ")),
+        ] {
+            let step = steps.iter().find(|step| step.name == name).expect("a step of this name");
+            assert!(step.text.contains(&line), "{name} lacks {line:?}");
+        }
+    }
 }

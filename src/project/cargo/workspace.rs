@@ -19,7 +19,7 @@ use crate::project::kind::Kind;
 use crate::project::read::{Project, below, local_repository, with_neighbours};
 use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
 use crate::staging::staged::{StagedFile, staged_sources};
-use crate::staging::steps::{cmd_text, mounts, trust, user_to_create};
+use crate::staging::steps::{Steps, cmd_text, mounts};
 use crate::staging::template::{FileDates, Template};
 use crate::system::cargo::CargoCall;
 use crate::system::command::Capture;
@@ -271,17 +271,13 @@ impl Workspace {
             toolchain: Toolchain::of(sources)?,
             extra_deps: options.extra_deps.clone(),
             user: options.user.clone(),
-            user_to_create: options.user.as_deref().and_then(user_to_create),
             workdir: options.workdir.clone(),
             target,
             prebuild: options.prebuild.clone().unwrap_or_else(|| vec![DEFAULT_PREBUILD.to_owned()]),
             build_arguments: options.build_argument_names(),
             binaries: binaries.iter().filter(|_| options.install_binaries).map(|name| (*name).to_owned()).collect(),
             cmd: options.cmd.clone().or(default_cmd).as_ref().map(cmd_text),
-            left: dates::LEFT,
-            built: dates::BUILT,
             mounts: mounts(options),
-            trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
         })
     }
 }
@@ -352,6 +348,7 @@ impl Kind for Workspace {
             dependency_args: Vec::new(),
             tiers: template.tiers(true, false)?,
             template,
+            steps: Steps::CARGO,
             original: None,
             config: None,
         })
@@ -366,17 +363,13 @@ struct TemplateContext {
     toolchain: Toolchain,
     extra_deps: Option<String>,
     user: Option<String>,
-    user_to_create: Option<String>,
     workdir: String,
     target: String,
     prebuild: Vec<String>,
     build_arguments: Vec<String>,
     binaries: Vec<String>,
     cmd: Option<String>,
-    left: u64,
-    built: u64,
     mounts: String,
-    trust: String,
 }
 
 fn decides_about_dependencies(path: &Utf8Path) -> bool {

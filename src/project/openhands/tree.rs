@@ -20,6 +20,7 @@ use crate::project::openhands::hashes::{no_name_ends_with, source_hash};
 use crate::project::read::{OriginalHashes, Project, cached_build_folders};
 use crate::staging::source::{copied_files, warn_of_secrets};
 use crate::staging::staged::{StagedContent, StagedFile, staged_source};
+use crate::staging::steps::Steps;
 use crate::staging::template::{FileDates, Parts, Template};
 use crate::system::cargo::CargoCall;
 use crate::system::interrupt::Interrupt;
@@ -244,6 +245,7 @@ impl Kind for Tree {
             dependency_args: options.extra_build_args.clone(),
             tiers: template.tiers(false, original.is_some())?,
             template,
+            steps: Steps::default(),
             original,
             config: Some([
                 "DOCKER_IMAGE_TAG",

@@ -1,0 +1,47 @@
+# Shared by the steps that run Cargo: where it builds, what is copied for it, and the dates of what it leaves.
+#
+# All that a step makes gets one date, so that the same inputs make the same layer. Cargo goes by these dates: nothing
+# may look newer than what was made of it, and what is to be built must look newer than what an earlier step left,
+# whatever the clocks of the machines.
+# shellcheck shell=sh source-path=SCRIPTDIR source=common.sh
+. /run/steps/common.sh
+
+target=${CARGO_TARGET_DIR:-${RUNTIME_IMAGE_TARGET:-target}}
+
+# What was built to be run, a path a line, in the order of the commands that built it.
+# shellcheck disable=SC2034 # two steps read it
+executables=$target/.executables
+
+# Begins what `finish` dates. Only root can date `/tmp`, so that another user's temporary files go elsewhere.
+start() {
+    touch -d "@$(($(date +%s) - 1))" /dev/shm/started
+    if [ "$(id -u)" != 0 ]; then
+        export TMPDIR="$PWD/.runtime-image-tmp"
+        mkdir "$TMPDIR"
+    fi
+}
+
+# Copies the folder `deps` or `code` here, with the dates that `dates.rs` has for its files. BuildKit does not keep the
+# dates of folders when it is sent a change.
+copy() {
+    cp -R --preserve=mode,timestamps "/run/$1/." .
+    (cd "/run/$1" && find . -type d -print0) | xargs -0 touch -d @1
+    dates=/run/deps/.runtime-image-dates-$1
+    cut -d " " -f 1 "$dates" | sort -u | while read -r date; do
+        sed -n "s/^$date //p" "$dates" | tr '\n' '\0' | xargs -0 touch -c -d "@$date"
+    done
+}
+
+# Gives all that is new since `start` this date, in seconds after the epoch.
+finish() {
+    if [ -d "$target" ] && command -v perl >/dev/null; then
+        find "$target" -path "*/.fingerprint/*/dep-*" -type f -newer /dev/shm/started \
+            -exec perl /run/steps/sort-file-lists.pl {} +
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        rm -rf "$TMPDIR"
+    fi
+    rm -f "${CARGO_HOME:-$HOME/.cargo}/.global-cache"
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /etc/hosts -o -path /etc/resolv.conf \
+        -o -type d ! -readable \) -prune -o -newer /dev/shm/started -user "$(id -u)" -exec touch -h -d "@$1" {} +
+}
