@@ -151,7 +151,7 @@ fn a_compiler_that_is_too_old_is_told() {
 fn failing_extra_deps_are_told() {
     let project = app("fn main() {}\n");
     let command = "echo one >&2; no-such-command --x";
-    let lines = "  one\n  /bin/sh: 1: no-such-command: not found\n";
+    let lines = "  one\n  sh: 1: no-such-command: not found\n";
     let run = project.run(&["-q", "--extra-deps", command]);
     assert_eq!(told(&run), expected(INSTALL_EXTRA_DEPS, lines, FOLDER_HINT));
 }
