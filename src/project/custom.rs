@@ -86,6 +86,40 @@ impl Folder {
         Ok((all, locked))
     }
 
+    /// The project's own template, or the built-in one, with what it sees.
+    fn template(
+        &self,
+        options: &Options,
+        version: &str,
+        locked: &[SourceFile],
+        terminal: &Terminal,
+    ) -> Result<Template> {
+        let context = TemplateContext {
+            kind: ProjectKind::Custom.to_string(),
+            version: version.to_owned(),
+            platforms: options.platforms.iter().map(Platform::to_string).collect(),
+            lock_files: locked.iter().map(|file| file.path.to_string()).collect(),
+            extra_deps: options.extra_deps.clone().unwrap_or_default(),
+            enable_browser: options.enable_browser,
+            env: options.env.clone(),
+            apt_packages: options.apt_packages.clone(),
+            prebuild: options.prebuild.clone().unwrap_or_default(),
+            build_arguments: options.build_argument_names(),
+            workdir: options.workdir.clone(),
+            user: options.user.clone(),
+            user_to_create: options.user.as_deref().and_then(user_to_create),
+            cmd: options.cmd.as_ref().map(cmd_text),
+            mounts: mounts(options),
+            trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
+        };
+        let Some(path) = &options.template else { return Ok(Template::custom(&context)) };
+        let text = fs::read_to_string(path).context(|| format!("cannot read the template `{path}`"))?;
+        let name = path.strip_prefix(&self.root).unwrap_or(path);
+        let template = Template::strict(name.as_str(), text, &context);
+        warn_of_unused(options, &template, terminal)?;
+        Ok(template)
+    }
+
     fn version(&self, options: &Options) -> Result<String> {
         let (file, key) = match &options.project_version {
             Some(Version::Text(version)) => return Ok(version.clone()),
@@ -142,34 +176,7 @@ impl Kind for Folder {
         let selected = selected(&all, &options.source, "source")?;
         warn_of_secrets(&selected, terminal);
         let version = self.version(options)?;
-        let context = TemplateContext {
-            kind: ProjectKind::Custom.to_string(),
-            version: version.clone(),
-            platforms: options.platforms.iter().map(Platform::to_string).collect(),
-            lock_files: locked.iter().map(|file| file.path.to_string()).collect(),
-            extra_deps: options.extra_deps.clone().unwrap_or_default(),
-            enable_browser: options.enable_browser,
-            env: options.env.clone(),
-            apt_packages: options.apt_packages.clone(),
-            prebuild: options.prebuild.clone().unwrap_or_default(),
-            build_arguments: options.build_argument_names(),
-            workdir: options.workdir.clone(),
-            user: options.user.clone(),
-            user_to_create: options.user.as_deref().and_then(user_to_create),
-            cmd: options.cmd.as_ref().map(cmd_text),
-            mounts: mounts(options),
-            trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
-        };
-        let template = match &options.template {
-            None => Template::custom(&context),
-            Some(path) => {
-                let text = fs::read_to_string(path).context(|| format!("cannot read the template `{path}`"))?;
-                let name = path.strip_prefix(root).unwrap_or(path);
-                let template = Template::strict(name.as_str(), text, &context);
-                warn_of_unused(options, &template, terminal)?;
-                template
-            }
-        };
+        let template = self.template(options, &version, &locked, terminal)?;
         let dockerfile = template.hashed(&options.pinned_base_image().to_string())?;
         let (dependencies, sources) = stages(&dockerfile, options.stages, &template)?;
         let has_deps_stage = sources.is_some();
