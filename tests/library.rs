@@ -7,6 +7,7 @@ mod support;
 use std::fs;
 
 use rstest::rstest;
+use runtime_image::builder::runtime_builder::Target;
 use runtime_image::image::stored::Confirmed;
 use runtime_image::system::cargo::CargoCall;
 use runtime_image::{
@@ -39,7 +40,7 @@ fn the_dependency_image_is_built_and_tagged_before_the_source_tag() {
             vec![project.name(&report.tags.source)],
         ]
     );
-    assert_eq!(requests[0].target.as_deref(), Some("deps"));
+    assert_eq!(requests[0].target, Target::Dependencies);
     assert_eq!(requests[1].deps_image.as_ref().map(ToString::to_string), Some(project.name(&report.tags.lock)));
     assert_eq!(report.confirmed.map(|confirmed: Confirmed| confirmed.digest.to_string().len()), Some(71));
 }

@@ -11,7 +11,7 @@ use crate::builder::confirm::confirmed;
 use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild};
 use crate::builder::inspect::{ToolVersion, complains, inspected_images};
 use crate::builder::promise::BuildxMetadata;
-use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
+use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder, Target};
 use crate::config::cache::Cache;
 use crate::config::options::Options;
 use crate::config::values::{Secret, Ssh};
@@ -21,7 +21,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
 use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
 use crate::staging::build_folder::DOCKERFILE;
-use crate::staging::dockerfile::{bases, is_short};
+use crate::staging::dockerfile::{DEPS_STAGE, bases, is_short};
 use crate::staging::steps::CA_BUNDLE_SECRET;
 use crate::staging::template::FileDates;
 use crate::system::command::CommandOutput;
@@ -30,9 +30,6 @@ use crate::system::terminal::Terminal;
 
 /// The oldest podman that this was seen to work with.
 const OLDEST_PODMAN: ToolVersion = ToolVersion(4, 3);
-
-/// The stage that later builds start from.
-const DEPS_STAGE: &str = "deps";
 
 const USE_DOCKER: &str = "use docker with its buildx plug-in (`--engine docker`)";
 
@@ -320,7 +317,7 @@ fn build_arguments(
     add("--platform", &joined(platforms));
     names.iter().for_each(|name| add("--tag", &name.name.canonical()));
     labels.iter().for_each(|(name, value)| add("--label", &format!("{name}={value}")));
-    target.iter().for_each(|stage| add("--target", stage));
+    target.stage().iter().for_each(|stage| add("--target", stage));
     for name in short_names {
         let full = name.parse().map_or_else(|_| name.clone(), |name: ImageName| name.canonical());
         add("--build-context", &format!("{name}=docker-image://{full}"));
@@ -336,7 +333,7 @@ fn build_arguments(
         // podman dates all files of a layer, which does no harm where they have constant dates anyway. What is built upon must look older than every source, whatever date was asked for. With the form of OCI and no
         // date of its own, the same inputs have the same ID.
         FileDates::Constant => {
-            add("--timestamp", if target.as_deref() == Some(DEPS_STAGE) { "0" } else { epoch });
+            add("--timestamp", if *target == Target::Dependencies { "0" } else { epoch });
             add("--format", "oci");
         }
         // All that a Dockerfile can say: an OCI image has no health check, no shell and no trigger.
@@ -451,14 +448,15 @@ mod tests {
     #[test]
     fn a_dependency_image_is_dated_1970_and_nothing_is_taken_from_a_cache() -> Result<()> {
         let settings = PodmanSettings { epoch: "1700000000".to_owned(), ..PodmanSettings::default() };
-        let request = BuildRequest { target: Some("deps".to_owned()), ..request() };
+        let request = BuildRequest { target: Target::Dependencies, ..request() };
         assert_eq!(
             line(&request, &settings, &["rust:1"]),
             "podman build --platform linux/amd64 --target deps --build-context \
              rust:1=docker-image://docker.io/library/rust:1 --iidfile /tmp/id --timestamp 0 --format oci --layers=false \
              --identity-label=false /build/context"
         );
-        let request = BuildRequest { target: None, deps_image: Some("localhost/x:rt_1".parse()?), ..request };
+        let request =
+            BuildRequest { target: Target::Finished, deps_image: Some("localhost/x:rt_1".parse()?), ..request };
         assert_eq!(
             line(&request, &settings, &[]),
             "podman build --platform linux/amd64 --build-context deps=docker-image://localhost/x:rt_1 \

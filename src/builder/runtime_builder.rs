@@ -11,15 +11,33 @@ use crate::image::labels::Labels;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
+use crate::staging::dockerfile::DEPS_STAGE;
 use crate::staging::template::FileDates;
+
+/// The stage of a Dockerfile that a build ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Target {
+    /// The stage `deps`, whose image holds the dependencies alone.
+    Dependencies,
+    /// The last stage.
+    #[default]
+    Finished,
+}
+
+impl Target {
+    /// The stage's name, where it is not the last one.
+    pub fn stage(self) -> Option<&'static str> {
+        (self == Self::Dependencies).then_some(DEPS_STAGE)
+    }
+}
 
 /// One call of `docker buildx build` or `podman build`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BuildRequest {
     /// The build folder.
     pub context: Utf8PathBuf,
-    /// The stage to build; the last one if not given.
-    pub target: Option<String>,
+    /// The stage to build.
+    pub target: Target,
     /// The stage `deps` taken from this image instead of being built.
     pub deps_image: Option<ImageName>,
     /// The names of the result.

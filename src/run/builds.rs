@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::builder::cache::CacheArguments;
-use crate::builder::runtime_builder::BuildRequest;
+use crate::builder::runtime_builder::{BuildRequest, Target};
 use crate::config::options::Options;
 use crate::config::values::Output;
 use crate::image::labels::{ImageLabels, Labels, OF_ONE_BUILD};
@@ -13,9 +13,6 @@ use crate::image::tags::BuildFromImageType;
 use crate::plan::Plan;
 use crate::project::read::Project;
 use crate::staging::build_folder::Staged;
-
-/// The stage of a Dockerfile whose image holds the dependencies alone.
-const DEPS_STAGE: &str = "deps";
 
 /// What the requests are made of.
 pub(super) struct Builds<'a> {
@@ -43,7 +40,7 @@ impl Builds<'_> {
         let labels =
             if self.written.contains("deps_labels") { Labels::new() } else { self.labels.dependencies.clone() };
         Some(BuildRequest {
-            target: Some(DEPS_STAGE.to_owned()),
+            target: Target::Dependencies,
             names,
             labels,
             build_args: self.project.dependency_args.clone(),

@@ -6,13 +6,14 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use crate::builder::docker::capabilities::Wanted;
-use crate::builder::runtime_builder::BuildRequest;
+use crate::builder::runtime_builder::{BuildRequest, Target};
 use crate::config::cache::is_inline;
 use crate::config::options::Options;
 use crate::config::passed_on::is_about_provenance;
 use crate::config::values::{Output, Progress, Secret, Ssh};
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
+use crate::staging::dockerfile::DEPS_STAGE;
 use crate::staging::steps::CA_BUNDLE_SECRET;
 use crate::staging::template::FileDates;
 
@@ -164,8 +165,8 @@ pub fn build_arguments(
         Exporter::ByDigest(_) => {}
     }
     labels.iter().for_each(|(name, value)| add("--label", &format!("{name}={value}")));
-    target.iter().for_each(|stage| add("--target", stage));
-    deps_image.iter().for_each(|image| add("--build-context", &format!("deps=docker-image://{image}")));
+    target.stage().iter().for_each(|stage| add("--target", stage));
+    deps_image.iter().for_each(|image| add("--build-context", &format!("{DEPS_STAGE}=docker-image://{image}")));
     build_args.iter().for_each(|argument| add("--build-arg", &argument.to_string()));
     proxies.iter().for_each(|name| add("--build-arg", name));
     secrets.iter().for_each(|secret| add("--secret", &secret.to_string()));
@@ -235,7 +236,7 @@ mod tests {
     fn everything_asked_for_is_passed_on() -> Result<()> {
         let one = |text: &str| vec![text.to_owned()];
         let request = BuildRequest {
-            target: Some("deps".to_owned()),
+            target: Target::Dependencies,
             deps_image: Some("localhost/x:rt_1".parse()?),
             platforms: vec![Platform::new("linux", "amd64", None), Platform::new("linux", "arm64", None)],
             no_cache: true,
