@@ -6,7 +6,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use crate::builder::docker::capabilities::Wanted;
-use crate::builder::runtime_builder::{BuildRequest, Target};
+use crate::builder::runtime_builder::BuildRequest;
 use crate::config::cache::is_inline;
 use crate::config::options::Options;
 use crate::config::passed_on::is_about_provenance;
@@ -203,6 +203,7 @@ pub fn build_arguments(
 mod tests {
     use super::*;
     use crate::builder::cache::CacheArguments;
+    use crate::builder::runtime_builder::Target;
     use crate::error::Result;
     use crate::system::command::Command;
 
