@@ -8,6 +8,7 @@ use std::fs;
 use std::process::Command;
 
 use rstest::rstest;
+use runtime_image::builder::runtime_builder::Target;
 use runtime_image::config::settings::Settings;
 use runtime_image::hash::hex;
 use runtime_image::image::labels::ImageLabels;
@@ -482,6 +483,6 @@ fn the_library_builds_one_image_with_the_source_tag_last() {
     let names: Vec<String> = requests[0].names.iter().map(ToString::to_string).collect();
     let runtime_image::report::ReportedTags { source, lock, versioned } = &report.tags;
     assert_eq!(names, [lock, versioned, source].map(|tag| project.name(tag)));
-    assert_eq!((requests[0].target.as_deref(), requests[0].deps_image.is_none()), (None, true));
+    assert_eq!((requests[0].target, requests[0].deps_image.is_none()), (Target::Finished, true));
     assert_eq!(requests[0].labels["dev.runtime-image.kind"], "openhands");
 }
