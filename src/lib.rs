@@ -48,7 +48,11 @@ pub use image::naming::{Naming, runtime_image_repo_and_tag};
 pub use image::platform::Platform;
 pub use image::tags::{BuildFromImageType, Tags};
 pub use report::Report;
-pub use system::terminal as term;
+// The modules as version 0.1.0 called them.
+pub use builder::cache;
+pub use image::{labels, name as image_name, platform, tags};
+pub use staging::{build_folder, source, template};
+pub use system::{git, lock as image_lock, terminal as term};
 
 /// Processes and signals.
 pub mod process {
