@@ -15,7 +15,7 @@ demo:
 	scripts/with-engine scripts/demo
 
 # Both image stores are tested on the main path, side by side unless the user's own engine has to do for both.
-# On an engine one test at a time: builds that share steps and run at once can crash engine 26.1 (a nil pointer in
+# One test at a time on an engine: simultaneous builds that share steps can crash engine 26.1 (a nil pointer in
 # BuildKit's walkProvenance, solver/jobs.go).
 test:
 	cargo build --locked --all-targets
@@ -31,7 +31,7 @@ test-classic:
 
 TEST = cargo test --locked $(patsubst %,--test %,$(1)) -- --test-threads=1
 ALL = $(notdir $(basename $(wildcard tests/*.rs)))
-# Without an engine, or not caring which: with the fewer.
+# Tests that need no engine, or any: they run with the classic store, whose list is shorter.
 ON_ANY_STORE = cli commands docs library names openhands_original output podman
 ON_BOTH_STORES = caches platforms reuse tiers
 ON_EVERY_ENGINE = base_image builders errors failed_builds fetching interrupt registry registry_faults $(ON_BOTH_STORES)
@@ -52,7 +52,7 @@ lint: shellcheck
 SHELL_SCRIPTS = $(shell grep -lE '^#!(/usr/bin/env |/bin/)(ba)?sh$$' .ci/* scripts/*) \
 	$(filter-out %.pl,$(wildcard src/templates/steps/*))
 
-# Debian's package, where it is missing and this may install it.
+# Debian's package, for root where it is missing.
 INSTALL_SHELLCHECK = DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends shellcheck
 
 shellcheck:

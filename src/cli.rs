@@ -94,7 +94,7 @@ impl Arguments {
         arguments
     }
 
-    /// How this run speaks.
+    /// The terminal, as loud and as colourful as the flags say.
     pub fn terminal(&self) -> Terminal {
         let verbosity = match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
@@ -107,7 +107,7 @@ impl Arguments {
     /// Does what is asked for, and gives what goes to stdout.
     ///
     /// # Errors
-    /// When it cannot be done.
+    /// When the subcommand fails, or was given an option that it does not take.
     pub fn run(self, terminal: &Terminal, started: Instant) -> Result<String> {
         let Self { command: subcommand, project: before, .. } = self;
         match subcommand {

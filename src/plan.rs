@@ -1,4 +1,5 @@
 //! The plan: everything decided before anything is written or built, with the reason for each decision.
+//! Made of the tags and of the builder's answers.
 
 use crate::builder::runtime_builder::RuntimeBuilder;
 use crate::config::options::Options;
@@ -17,10 +18,10 @@ pub struct Plan {
     pub decision: Decision,
     /// Why, as a sentence without a full stop.
     pub reason: String,
-    /// For which platforms.
+    /// The platforms that the image is for.
     pub platforms: Vec<Platform>,
-    /// Whether there is an image of the dependencies, and the versioned name, which came with it, is not: whoever made
-    /// it could not finish.
+    /// Whether the lock image exists without the versioned one, which is made with it: the run that made it could not
+    /// finish.
     pub lacks_versioned: bool,
 }
 
@@ -39,7 +40,7 @@ pub enum Decision {
 }
 
 impl Plan {
-    /// The type, unless nothing is built.
+    /// The build-from type; none if an image is reused.
     pub fn build_from(&self) -> Option<BuildFromImageType> {
         match &self.decision {
             Decision::Reuse(_) => None,
@@ -47,7 +48,7 @@ impl Plan {
         }
     }
 
-    /// What was found, if nothing is built.
+    /// The image that is reused, if one is.
     pub fn reused(&self) -> Option<&Confirmed> {
         match &self.decision {
             Decision::Reuse(confirmed) => Some(confirmed),
@@ -66,7 +67,7 @@ pub struct PlanInputs<'a> {
     pub tags: &'a Tags,
     /// The hashes behind them.
     pub hashes: &'a Hashes,
-    /// On what the project's images can be built.
+    /// Which earlier images the project can be built on.
     pub tiers: Tiers,
     /// Who gives the files of the image their dates.
     pub dates: FileDates,
@@ -93,7 +94,7 @@ pub fn plan(inputs: &PlanInputs<'_>, builder: &dyn RuntimeBuilder) -> Result<Pla
         }
         return Ok(inputs.scratch("a rebuild was asked for".to_owned(), platforms));
     }
-    // Alone, because that is the usual case and each name costs the engine as much as a process.
+    // The source tag is asked for alone: mostly it exists, and each name costs the engine as much as a process.
     let [source] = found(builder, [&tags.source], &platforms, Purpose::Run)?;
     let mut reasons = Vec::new();
     if let Some(source) = source {
@@ -102,7 +103,7 @@ pub fn plan(inputs: &PlanInputs<'_>, builder: &dyn RuntimeBuilder) -> Result<Pla
             Err(why) => reasons.push(why),
         }
     }
-    // What the builder is like takes as long to tell as what it has, and both will be needed.
+    // Whether the builder is ready takes as long to tell as what it has, and both are needed: they are asked at once.
     let (ready, found) = std::thread::scope(|scope| {
         let ready = scope.spawn(|| builder.ready(&platforms, inputs.dates));
         let found = found(builder, [&tags.lock, &tags.versioned], &platforms, Purpose::BuildUpon);
@@ -158,7 +159,7 @@ impl PlanInputs<'_> {
         }))
     }
 
-    /// Whoever else gave an image one of the names would have it built upon, or lose it.
+    /// Refuses a name that somebody else gave to an image: it would be built upon, or lose the name.
     fn expect_own_images(&self, lock: Option<&StoredImage>, versioned: Option<&StoredImage>) -> Result<()> {
         let Self { tags, hashes, tiers, .. } = self;
         if let Some(lock) = lock {
@@ -175,7 +176,7 @@ impl PlanInputs<'_> {
         builder: &dyn RuntimeBuilder,
     ) -> Result<PlanOrReason> {
         let name = &self.tags.lock;
-        // The original's lock hash does not know of the template that made the image.
+        // The original's lock hash leaves out the template that made the image.
         let other_system = lock.labels.get(labels::SYSTEM_HASH).is_some_and(|system| *system != self.hashes.system);
         let why_not = if other_system { Some(OTHER_SYSTEM.to_owned()) } else { unusable(lock, platforms, builder)? };
         if let Some(why) = why_not {
@@ -247,7 +248,7 @@ fn expect_own(name: &ImageName, image: &StoredImage, tiers: Tiers) -> Result<()>
         .hint("remove that image, or replace it with `--force-rebuild`"))
 }
 
-/// Tells of another digest that the base image had when `image` was built.
+/// Why `image` is not used, if the base image had another digest when it was built.
 fn moved_base(image: &StoredImage, options: &Options) -> Option<String> {
     let (before, now) = (image.labels.get(labels::BASE_DIGEST)?, options.base_digest.as_ref()?.to_string());
     (*before != now)

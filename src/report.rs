@@ -1,4 +1,4 @@
-//! The report: the image's name on one line, or one JSON object.
+//! The report, the last step: the image's name on one line, or one JSON object.
 
 use camino::Utf8PathBuf;
 use serde::Serialize;
@@ -31,15 +31,15 @@ pub struct Report {
     pub version: String,
     /// The image that the user starts from.
     pub base_image: String,
-    /// Its digest, where that is part of the names.
+    /// The base image's digest, where that is part of the names.
     pub base_digest: Option<Digest>,
-    /// What it is built from; null when reused.
+    /// The build-from type; null when reused.
     pub build_from: Option<BuildFromImageType>,
     /// The image that the Dockerfile starts with; null when reused.
     pub from_image: Option<String>,
-    /// Why.
+    /// The reason for the decision.
     pub reason: String,
-    /// What the image is for.
+    /// The platforms that the image is for.
     #[serde(serialize_with = "as_strings")]
     pub platforms: Vec<Platform>,
     /// The staged build folder; null when nothing was staged.
@@ -160,12 +160,12 @@ pub struct Seconds {
     pub stage: f64,
     /// Building.
     pub build: f64,
-    /// Asking back.
+    /// Asking the engine or registry back.
     pub confirm: f64,
 }
 
 impl Seconds {
-    /// To thousandths.
+    /// The same times, to the millisecond.
     #[must_use]
     pub fn rounded(self) -> Self {
         let thousandths = |seconds: f64| (seconds * 1000.0).round() / 1000.0;

@@ -1,4 +1,4 @@
-//! The way from options to a confirmed image, one step after the other.
+//! The way from options to a confirmed image, one step after the other: the table of contents of all that follows.
 
 mod build_cache;
 mod builds;
@@ -43,16 +43,18 @@ pub struct Run<'a> {
     seconds: Seconds,
 }
 
-/// What a run leaves: the image where others find it, and, if it went to a registry and into the engine, the engine's.
+/// The confirmed images that a run leaves.
 #[derive(Debug, Default)]
 struct Made {
+    /// The image where others find it.
     confirmed: Option<Confirmed>,
+    /// The engine's copy of an image that went to a registry.
     loaded: Option<Confirmed>,
 }
 
 impl<'a> Run<'a> {
-    /// Reads the project and computes the names. `started` is when the search for the project began. Only where the base
-    /// image's digest is part of the names is the builder asked, for that.
+    /// Reads the project and computes the names. `started` is when the search for the project began. The builder is
+    /// asked for the base image's digest, with `--pin-base`, and for nothing else.
     ///
     /// # Errors
     /// When the project cannot be read or named.
@@ -77,7 +79,7 @@ impl<'a> Run<'a> {
         Names::new(&self.tags)
     }
 
-    /// Decides, and writes and builds nothing.
+    /// Decides only: nothing is written or built.
     ///
     /// # Errors
     /// When the builder cannot be asked.
@@ -98,7 +100,7 @@ impl<'a> Run<'a> {
             locks.push(Lock::of_image(&self.tags.source, self.terminal, self.interrupt)?);
             locks.push(Lock::of_build_folder(&destination, self.terminal, self.interrupt)?);
             if locks.iter().any(|lock| lock.waited) {
-                // Whoever was first may have made the image, or a better one to build from.
+                // The run that was first may have made the image, or a better one to build from.
                 plan = self.decide()?;
             }
         }
@@ -115,7 +117,7 @@ impl<'a> Run<'a> {
             write_config(destination, &config)?;
         }
         let mut made = Made { confirmed: Some(reused.clone()), loaded: None };
-        if self.options.outputs == [Output::Push, Output::Load] && !self.options.dry_run {
+        if self.options.pushes() && self.options.outputs.contains(&Output::Load) && !self.options.dry_run {
             let [.., source] = self.result_names();
             made.loaded = Some(self.builder.load(&source, reused, &plan.platforms)?);
         }
@@ -162,7 +164,7 @@ impl<'a> Run<'a> {
         timed(&mut self.seconds.plan, || plan(&inputs, self.builder))
     }
 
-    /// The folder's base name stays the same from build to build, so that BuildKit is sent only what changed.
+    /// The build folder. Its base name stays the same from build to build, so that BuildKit is sent only what changed.
     fn build_folder(&self) -> Utf8PathBuf {
         let name = self.tags.versioned.tag().unwrap_or("image");
         self.options.build_folder.clone().unwrap_or_else(|| self.project.build_folders.join(name))
@@ -193,17 +195,18 @@ impl<'a> Run<'a> {
             &joined(&plan.platforms),
         );
         let git = WorkTree { folder: &self.project.root, interrupt: self.interrupt };
-        // Other commits, and other ways to fetch them, can have the same sources.
+        // Commit and origin can differ for the same sources: a reproducible image is not labelled with them.
         let (revision, origin) = if self.options.reproducible { (None, None) } else { (git.revision(), git.origin()) };
         let mut finished = labels::of_sources(&dependencies, &self.hashes, revision, origin);
         if self.project.has_deps_stage {
-            // Those of the image of the dependencies stay: made with it or later, it is the same image.
+            // The finished image has these labels from the dependency image: built with it or later, it is the same.
             OF_ONE_BUILD.iter().for_each(|label| drop(finished.remove(label)));
         }
         ImageLabels { dependencies, finished }
     }
 
-    /// The dependency image first, where it does not exist; the source tag last: its presence means that all is there.
+    /// Builds the dependency image first, where it does not exist. The source tag comes last: its presence means that
+    /// all is there.
     fn make(
         &mut self,
         plan: &Plan,
@@ -227,8 +230,8 @@ impl<'a> Run<'a> {
             versioned,
             source,
         };
-        // An image that the build starts from by name is the confirmed one. Where the builder does not see it, the
-        // builder's own cache has to do.
+        // The sources are built on the confirmed dependency image, by name. A builder that does not see that image
+        // makes the stage again, from its own cache.
         let is_there = from == BuildFromImageType::Lock && self.project.has_deps_stage;
         let mut deps_image = is_there.then(|| image.clone());
         let mut seconds = self.seconds;
@@ -249,7 +252,7 @@ impl<'a> Run<'a> {
         Ok(made)
     }
 
-    /// Lock, versioned and source name, and by what an image of the same content is known.
+    /// The lock, versioned and source name, each with the label by which an image of the same content is known.
     fn result_names(&self) -> [ResultName; 3] {
         let named = |name: &ImageName, label: &'static str, hash: &str| ResultName {
             name: name.clone(),
@@ -280,7 +283,7 @@ impl<'a> Run<'a> {
         Ok(made)
     }
 
-    /// The error of a push, with what the registry holds now: some of the names may be there.
+    /// The error of a push, with what the registry holds now: some of the names may already lead to new images.
     fn with_what_is_there(&self, request: &BuildRequest, error: Error) -> Error {
         if matches!(error.kind(), ErrorKind::Interrupted(_)) {
             return error;

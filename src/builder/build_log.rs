@@ -1,32 +1,33 @@
-//! What the log of a failed build says: which step failed, the lines that tell why, and what is known to help. Pure; the
-//! text is what `docker buildx build` or `podman build` printed.
+//! What the log of a failed build says: which step failed, the lines that tell why, and what is known to help.
+//! Part of the build step, and pure: text in, facts out. The text is what `docker buildx build` or `podman build`
+//! printed.
 
 use base64::Engine as _;
 use serde::Deserialize;
 
-/// At most this many lines of a step's output are told.
+/// The most lines of a step's output that an error shows.
 const MOST_LINES: usize = 20;
 
-/// How many of them stand for the first error where the cause is told further below.
+/// The lines shown of the first error if a known cause stands far below it.
 const LINES_BEFORE_A_GAP: usize = 4;
 
-/// At most this many characters of a line are told: a linker's command has thousands.
+/// The most characters shown of a line: a linker's command has thousands.
 const LONGEST_LINE: usize = 400;
 
-/// At most this many columns of an instruction are a step's name.
+/// The most characters of an instruction that name its step.
 const LONGEST_NAME: usize = 60;
 
-/// Where the steps of an image are while it is built: a step that runs one goes by its file's name.
+/// The folder of the step files while an image is built. A step that runs such a file has the file's name.
 const STEPS: &str = "/run/steps/";
 
 /// The step that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedStep {
-    /// What it goes by.
+    /// The name of its step file, or its instruction in short.
     pub name: String,
-    /// What it printed itself, or why it failed where it printed nothing.
+    /// The lines that the step printed or, if it printed nothing, why it failed.
     pub output: Vec<String>,
-    /// Whether it printed anything.
+    /// Whether the step printed anything.
     pub printed: bool,
 }
 
@@ -40,13 +41,13 @@ impl FailedStep {
         Self { name: name(instruction), output, printed }
     }
 
-    /// From what `docker buildx build` printed, in whichever form of progress.
+    /// The failed step in what `docker buildx build` printed, whatever the form of progress.
     pub fn of_buildx(text: &str) -> Option<Self> {
         Self::of_plain(text).or_else(|| Self::of_terminal(text)).or_else(|| Self::of_json(text))
     }
 
-    /// `#12 [deps 3/4] RUN ...`, then `#12 0.512 text`, at last `#12 ERROR: ...`. A cache that cannot be had is such an
-    /// error too, and ends no build: the last one does.
+    /// Reads `--progress plain`: `#12 [deps 3/4] RUN ...`, then `#12 0.512 text`, at last `#12 ERROR: ...`. The last
+    /// error counts: a cache that cannot be fetched gives an earlier one, and the build goes on.
     fn of_plain(text: &str) -> Option<Self> {
         let lines = || text.lines().filter_map(|line| line.strip_prefix('#')?.split_once(' '));
         let (failed, reason) =
@@ -56,8 +57,8 @@ impl FailedStep {
         Some(Self::new(vertex, own.filter_map(after_seconds), reason))
     }
 
-    /// A terminal is shown the failed step's log at the end, between lines of dashes: ` > [deps 3/4] RUN ...:`, then
-    /// `0.512 text`.
+    /// Reads `--progress tty`, which ends with the failed step's log between lines of dashes: ` > [deps 3/4] RUN ...:`,
+    /// then `0.512 text`.
     fn of_terminal(text: &str) -> Option<Self> {
         const FRAME: &str = "------";
         let lines: Vec<&str> = text.lines().collect();
@@ -69,7 +70,7 @@ impl FailedStep {
         Some(Self::new(vertex, output, last_error(text)))
     }
 
-    /// Status objects with vertexes and their logs, one after the other.
+    /// Reads `--progress rawjson`: status objects with vertexes and their logs, one after the other.
     fn of_json(text: &str) -> Option<Self> {
         let start = if text.starts_with('{') { 0 } else { text.find("\n{")? };
         let statuses: Vec<Status> =
@@ -84,7 +85,8 @@ impl FailedStep {
         Some(Self::new(&failed.name, String::from_utf8_lossy(&output).lines(), reason))
     }
 
-    /// `[1/2] STEP 3/5: RUN ...`, then what the step printed, and at last `Error: building at STEP "...": ...`.
+    /// The failed step in what `podman build` printed: `[1/2] STEP 3/5: RUN ...`, then the step's output, at last
+    /// `Error: building at STEP "...": ...`.
     pub fn of_podman(text: &str) -> Option<Self> {
         let lines: Vec<&str> = text.lines().collect();
         let instruction = |line: &str| {
@@ -123,33 +125,33 @@ struct VertexLog {
     data: String,
 }
 
-/// What follows the seconds that a line of a step's output starts with.
+/// The text after the seconds at the start of a step's line; none if there are no seconds.
 fn after_seconds(line: &str) -> Option<&str> {
     let (seconds, text) = line.split_once(' ').unwrap_or((line, ""));
     (seconds.contains('.') && seconds.parse::<f64>().is_ok()).then_some(text)
 }
 
-/// How long the stamp is that a line of a step's output starts with: `#12 0.512 ` or `0.512 `.
+/// The length in bytes of the stamp that starts a step's line: `#12 0.512 ` or `0.512 `; zero without a stamp.
 fn stamp_length(line: &str) -> usize {
     let numbered = line.strip_prefix('#').and_then(|line| line.split_once(' '));
     let rest = numbered.map_or(line, |(_, rest)| rest);
     after_seconds(rest).map_or(0, |text| line.len() - text.len())
 }
 
-/// The last error of the tool itself, without the shell of a step.
+/// The last error that docker or podman itself tells, without a step's shell command; empty if there is none.
 pub fn last_error(text: &str) -> &str {
     let errors = text.lines().rev().filter_map(|line| line.strip_prefix("ERROR: ").or(line.strip_prefix("Error: ")));
     errors.map(without_shell).next().unwrap_or_default()
 }
 
-/// The reason for a failure without the shell that it repeats: `process "/bin/sh -c ..." did not complete successfully:
-/// exit code: 1`, and podman's `building at STEP "...": while running runtime: exit status 1`.
+/// The reason for a failure, without the shell command that it repeats. buildx writes `process "/bin/sh -c ..." did not
+/// complete successfully: exit code: 1`, podman `building at STEP "...": while running runtime: exit status 1`.
 fn without_shell(reason: &str) -> &str {
     let after = |mark| reason.rsplit_once(mark).map(|(_, reason)| reason);
     after("did not complete successfully: ").or_else(|| after("while running runtime: ")).unwrap_or(reason)
 }
 
-/// What a step goes by: its file's name, or its instruction in short, without mounts.
+/// A step's name: that of the step file it runs, or its instruction in short, without mounts.
 fn name(vertex: &str) -> String {
     let place = vertex.strip_prefix('[').and_then(|rest| rest.split_once("] "));
     let instruction = place.map_or(vertex, |(_, instruction)| instruction);
@@ -168,10 +170,10 @@ fn shortened(text: &str, longest: usize) -> String {
     format!("{}...", text.chars().take(longest - 3).collect::<String>().trim_end())
 }
 
-/// The lines of a failed step's output that tell why: from the first error on. Where a cause that is known by its words
-/// stands far below, it is what follows the first lines.
+/// The lines of a failed step's output that tell why, from the first error on. If a known cause stands far below, it
+/// follows the error's first lines.
 pub fn excerpt(output: &[String]) -> Vec<String> {
-    // What a build script tells Cargo is never why.
+    // A build script's lines for Cargo are never the cause.
     let lines: Vec<&str> =
         output.iter().map(String::as_str).filter(|line| !line.trim_start().starts_with("cargo:")).collect();
     let first_error = lines.iter().position(|line| is_error(line));
@@ -192,7 +194,7 @@ pub fn excerpt(output: &[String]) -> Vec<String> {
     told
 }
 
-/// Whether a line starts to tell an error, as compilers, linkers, Cargo, apt and git do.
+/// Whether an error of a compiler, a linker, Cargo, apt or git starts on this line.
 fn is_error(line: &str) -> bool {
     let line = line.trim_start();
     let starts = ["error:", "error[", "Error:", "E:", "Err:", "fatal:", "ld:", "/usr/bin/ld:", "cc:"];
@@ -204,9 +206,9 @@ const NO_SPACE: &str = "No space left on device";
 
 /// A cause that is known by its words, with what helps.
 struct Cause {
-    /// One of these must be in a line, each with all its words.
+    /// A line tells of this cause if it holds all words of one of these lists.
     words: &'static [&'static [&'static str]],
-    /// What to do. `{engine}` and `{prune}` stand for the tool and its command that frees space.
+    /// What to do. `{engine}` stands for the program, `{prune}` for its command that frees space.
     hint: &'static str,
 }
 
@@ -263,14 +265,14 @@ const CAUSES: &[Cause] = &[
     Cause { words: &[&[NO_SPACE]], hint: "`{engine} system df` tells what takes the space, and `{prune}` frees some" },
 ];
 
-/// What is known to help, by the lines that tell why; `engine` and `prune` are the tool and its command that frees space.
+/// The hints for the causes that `excerpt` tells of. `engine` is the program, `prune` its command that frees space.
 pub fn hints(excerpt: &[String], engine: &str, prune: &str) -> Vec<String> {
     let told = CAUSES.iter().filter(|cause| excerpt.iter().any(|line| cause.is_told_by(line)));
     told.map(|cause| cause.hint.replace("{engine}", engine).replace("{prune}", prune)).collect()
 }
 
-/// What a terminal shows in the end of all that was written to it: without colours, and with lines that were written over
-/// as they were last.
+/// What a terminal shows at the end, after `text` was written to it. Colours are left out, and a line that was
+/// overwritten has its last form.
 pub fn on_screen(text: &str) -> String {
     let mut screen = Screen::default();
     let mut characters = text.chars().peekable();
@@ -285,7 +287,7 @@ pub fn on_screen(text: &str) -> String {
                     }
                     screen.control(characters.next().unwrap_or_default(), &parameters);
                 }
-                // A title and the like, up to BEL or ESC \.
+                // An OSC sequence, such as a window title: it ends with BEL or ESC \.
                 Some(']') => {
                     while characters.next().is_some_and(|character| character != '\x07' && character != '\\') {}
                 }
@@ -304,16 +306,16 @@ struct Screen {
     lines: Vec<String>,
     row: usize,
     line: String,
-    /// Whether lines are written over: a display hides the cursor first. Other output that moves it was never shown so.
+    /// Whether moves of the cursor are followed. A live display hides the cursor first; without one, moves are ignored.
     is_display: bool,
-    /// Whether the cursor is back at the line's start, and the next character begins it anew.
+    /// Whether the cursor is at the line's start, so that the next character begins the line anew.
     returned: bool,
 }
 
 impl Screen {
     fn put(&mut self, character: char) {
         if std::mem::take(&mut self.returned) {
-            // What stands before a step's own output stays.
+            // The stamp stays: the builder wrote it, and the step overwrites only its own text.
             self.line.truncate(stamp_length(&self.line));
         }
         self.line.push(character);
@@ -323,7 +325,7 @@ impl Screen {
         self.returned = false;
         let line = std::mem::take(&mut self.line);
         match self.lines.get_mut(self.row) {
-            // Nothing was written over it.
+            // An empty line overwrites nothing.
             Some(_) if line.is_empty() => {}
             Some(old) => *old = line,
             None => self.lines.push(line),
@@ -369,7 +371,7 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    /// What was printed for one and the same step, by the tool and the form of progress in the file's name.
+    /// What the tool in the file's name printed, in the form of progress named there; always for the same failing step.
     fn recorded(name: &str) -> String {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/build-logs/").to_owned() + name + ".txt";
         std::fs::read_to_string(path).expect("the fixture is there")

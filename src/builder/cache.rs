@@ -1,4 +1,5 @@
-//! The build cache that is shared between machines or runs: `--cache` as the arguments that buildx takes for it.
+//! The build cache that is shared between machines or runs: `--cache` as arguments of buildx.
+//! Part of the build step: folders are made ready before the builds, and put in place after them.
 
 use std::fs;
 
@@ -9,10 +10,10 @@ use crate::error::{Context as _, Result};
 use crate::image::name::{ImageName, fitting_tag, valid_tag_text};
 use crate::image::naming::base_slug;
 
-/// What every export has: all stages, and a failure of the cache is no failure of the build.
+/// Options of every export but `inline`: all stages are exported, and a failing export does not fail the build.
 const EXPORT: &str = "mode=max,ignore-error=true";
 
-/// A form that every registry takes. The default of BuildKit 0.21 and later.
+/// The form of a cache that every registry takes; the default of BuildKit 0.21 and later.
 const MANIFEST: &str = "image-manifest=true,oci-mediatypes=true";
 
 /// What the names of caches are made of.
@@ -26,42 +27,42 @@ pub struct CachePlace<'a> {
     pub base_image: &'a str,
     /// The branch that is built, if any.
     pub branch: Option<&'a str>,
-    /// The branch whose cache serves all others, if it is known.
+    /// The branch whose cache every branch reads, if it is known.
     pub default_branch: Option<&'a str>,
-    /// An earlier image of the dependencies.
+    /// The versioned tag: an inline cache is read from the image of this name.
     pub versioned: &'a ImageName,
     /// The user's folder for caches.
     pub caches: &'a Utf8Path,
 }
 
-/// A cache as buildx takes it.
+/// A cache as values of buildx's options.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CacheArguments {
     /// Values of `--cache-from`.
     pub from: Vec<String>,
     /// Values of `--cache-to`.
     pub to: Vec<String>,
-    /// What is to be done with folders before and after.
+    /// The folders of a local cache, if it is one.
     pub local: Option<LocalCache>,
 }
 
-/// A cache in a folder. It is written new each time: `mode=max` only ever adds to a folder, so that one that is written
-/// again and again would grow for ever.
+/// A cache in a folder. Each export goes to a new folder: with `mode=max` buildx only adds to a folder, which would
+/// grow for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalCache {
-    /// Where it is.
+    /// The folder that holds the cache.
     pub folder: Utf8PathBuf,
-    /// The folder of the default branch, which is read as well, if this is another one.
+    /// The default branch's folder, which is read as well; none if that is `folder`.
     pub default: Option<Utf8PathBuf>,
 }
 
 impl LocalCache {
-    /// Where it is written.
+    /// Where the next cache is written.
     fn new_folder(&self) -> Utf8PathBuf {
         format!("{}.new", self.folder).into()
     }
 
-    /// Where the earlier one is for the moment in which it is replaced.
+    /// Where the earlier cache lies while it is replaced.
     fn old_folder(&self) -> Utf8PathBuf {
         format!("{}.old", self.folder).into()
     }
@@ -121,8 +122,8 @@ impl CachePlace<'_> {
 }
 
 impl CacheArguments {
-    /// Makes the folders ready, with their locks held: removes what an interrupted run has left, and reads those that
-    /// hold a cache; buildx would fail of one without an index.
+    /// Makes the folders ready; the caller holds their locks. Clears up after an interrupted run, and names only
+    /// folders with an index as sources: buildx fails on others.
     ///
     /// # Errors
     /// When a folder cannot be moved or removed.
@@ -139,7 +140,7 @@ impl CacheArguments {
         Ok(())
     }
 
-    /// Puts the folder that was written in the place of the earlier one.
+    /// Puts the new folder, if a build wrote one, in the place of the earlier one.
     ///
     /// # Errors
     /// When a folder cannot be moved or removed.

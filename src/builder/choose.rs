@@ -1,4 +1,5 @@
-//! Which builder builds: docker or podman, as the options say or the machine has it.
+//! Which builder builds: docker or podman, by the options or by what the machine has.
+//! Comes before the plan, which asks this builder.
 
 use crate::builder::docker::builder::BuildxBuilder;
 use crate::builder::podman;
@@ -13,7 +14,7 @@ use crate::system::terminal::Terminal;
 /// The builder for these options.
 ///
 /// # Errors
-/// When the options ask for what the engine cannot do.
+/// None today: a builder refuses what its engine cannot do when it is first asked.
 pub fn new_builder(options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Box<dyn RuntimeBuilder>> {
     Ok(match options.engine.unwrap_or_else(tool_on_path) {
         BuildTool::Docker => Box::new(BuildxBuilder::new(options, terminal, interrupt)),
@@ -21,7 +22,7 @@ pub fn new_builder(options: &Options, terminal: &Terminal, interrupt: &Interrupt
     })
 }
 
-/// docker, unless only podman is there, be it under docker's name.
+/// docker, unless only podman is there, perhaps under docker's name.
 fn tool_on_path() -> BuildTool {
     match which::which("docker") {
         Ok(docker) if podman::is_podman(&docker) => BuildTool::Podman,
@@ -30,7 +31,7 @@ fn tool_on_path() -> BuildTool {
     }
 }
 
-/// The options with the base image's digest, where it was asked for, as the builder finds it.
+/// The options with the base image's digest: the one written in its name or, with `--pin-base`, the registry's.
 ///
 /// # Errors
 /// When the base image's registry cannot be asked, or has no such image.

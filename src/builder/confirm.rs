@@ -1,4 +1,4 @@
-//! What was found under the names of a result, compared with what the build promised.
+//! The step from promise to confirmed image: what the store answered is compared with what the build promised.
 
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::BuildRequest;
@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::image::platform::{Platform, joined};
 use crate::image::stored::{Confirmed, StoredImage};
 
-/// What was found under the names of a request, compared with what the build promised. `who_tells_more` is a command to
-/// run if nothing was found.
+/// The confirmed image of a request. `found` holds the store's answer for each of its names, in order; `who_tells_more`
+/// is the command that a hint names if an image is absent.
 pub(super) fn confirmed(
     request: &BuildRequest,
     promised: &BuildxMetadata,
@@ -52,7 +52,7 @@ mod tests {
     use crate::image::stored::{ContentKey, ResultName};
     use rstest::rstest;
 
-    /// The files as buildx wrote them, and under which of its keys the store's own answer is. With a classic store and
+    /// The files as buildx wrote them, and the key whose digest the store answers with. With a classic store and
     /// `--load` that is the configuration's digest, everywhere else the manifest's or the index's.
     #[rstest]
     #[case::classic_load("docker-26-classic_buildx-0.13_load_one", "containerimage.config.digest")]

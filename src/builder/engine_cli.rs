@@ -19,44 +19,44 @@ use crate::system::log_file::LogFile;
 use crate::system::tee::Show;
 use crate::system::terminal::{Terminal, Verbosity};
 
-/// The time that images and what is in them are dated with, in seconds since 1970.
+/// The variable with the time that images and their files are dated to, in seconds since 1970.
 pub(super) const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 
-/// What an engine's program is called, and how it speaks.
+/// What differs between docker and podman.
 #[derive(Debug)]
 pub(super) struct Engine {
-    /// The program.
+    /// The program's name.
     pub program: &'static str,
-    /// How to get it.
+    /// The hint if the program is missing.
     pub install: &'static str,
     /// Its command that frees space.
     pub prune: &'static str,
-    /// The step that failed, from what a build printed.
+    /// Finds the step that failed in what a build printed.
     pub failed_step: fn(&str) -> Option<FailedStep>,
 }
 
-/// An engine's program.
+/// An engine's program, searched at the first call.
 #[derive(Debug)]
 pub(super) struct EngineCli {
     engine: Engine,
     path: OnceLock<PathBuf>,
-    /// Where it is reported to.
+    /// Where its calls are reported.
     pub terminal: Terminal,
-    /// What ends its calls.
+    /// Ends its calls at a signal.
     pub interrupt: Interrupt,
     /// Whether what a build prints is shown.
     pub show: Show,
 }
 
 impl EngineCli {
-    /// The program need not be there before it is asked.
+    /// Searches nothing: the program need not be there before the first call.
     pub fn new(engine: Engine, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Self {
         let quiet = terminal.verbosity() == Verbosity::Quiet || options.progress == Some(Progress::Quiet);
         let show = if quiet { Show::Nothing } else { Show::Everything };
         Self { engine, path: OnceLock::new(), terminal: terminal.clone(), interrupt: interrupt.clone(), show }
     }
 
-    /// Where the program is.
+    /// The program's path.
     pub fn path(&self) -> Result<&PathBuf> {
         let cannot = || Error::failed(format!("cannot find `{}`", self.engine.program));
         if self.path.get().is_none() {
@@ -72,13 +72,13 @@ impl EngineCli {
         Ok(Command::new(self.path()?))
     }
 
-    /// What it answers, whatever its status.
+    /// The command's output, whatever its exit status.
     pub fn answer(&self, command: &Command) -> Result<CommandOutput> {
         self.terminal.verbose("Running", command.to_string());
         command.run(Capture::Both, &self.interrupt)
     }
 
-    /// Runs a build and keeps its log if it fails: what is known of the failure is given then.
+    /// Runs a build. If it fails, keeps its log and gives what is known of the failure.
     ///
     /// # Errors
     /// When the build cannot be started, or a signal ended it.
@@ -119,7 +119,7 @@ impl EngineCli {
 pub(super) struct FailedBuild {
     error: Error,
     hints: Vec<String>,
-    /// The step that failed, where it was one.
+    /// The step that failed, if it was a step.
     pub step: Option<FailedStep>,
     /// All that was printed.
     pub text: String,
@@ -127,15 +127,15 @@ pub(super) struct FailedBuild {
 }
 
 impl FailedBuild {
-    /// The image that the build starts from, where it can be what is missing: no step came so far as to print anything.
+    /// The image that the build starts from, if that may be missing: no step but `FROM` came as far as printing.
     pub fn base_that_may_be_missing(&self) -> Option<String> {
         let ran = |step: &FailedStep| step.printed && !step.name.starts_with("FROM ");
         let text = std::fs::read_to_string(self.context.join(DOCKERFILE)).ok()?;
         bases(&text).into_iter().next().filter(|_| !self.step.as_ref().is_some_and(ran))
     }
 
-    /// The error to end with. `too_old` says what is older than what is supported, `missing_base` what to do about the
-    /// image that the build starts from.
+    /// The error to end with. `too_old` tells of a program that is too old, `missing_base` of the image that the build
+    /// starts from and lacks.
     pub fn error(self, too_old: Option<String>, missing_base: Option<String>) -> Error {
         let error = too_old.into_iter().fold(self.error, Error::note);
         let hints: Vec<String> = missing_base.into_iter().chain(self.hints).collect();

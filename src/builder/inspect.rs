@@ -1,4 +1,5 @@
-//! What `docker image inspect` and podman's answer, as text in and facts out.
+//! What `docker image inspect` and `podman image inspect` answer: text in, facts out.
+//! The plan and the confirmation ask.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,8 +30,8 @@ struct InspectedConfig {
     labels: Option<BTreeMap<String, String>>,
 }
 
-/// From what `docker image inspect A B C` or podman's prints on stdout: which of `images` are there, in their order. Of what
-/// is absent both complain on stderr; see [`complains`].
+/// Which of `images` are there, in their order, from what `image inspect A B C` of docker or podman prints on stdout.
+/// Both complain of absent images on stderr; see [`complains`].
 pub(super) fn inspected_images(images: &[&ImageName], stdout: &str) -> Result<Vec<Option<StoredImage>>> {
     let inspected: Vec<InspectedImage> = serde_json::from_str(stdout.trim())
         .map_err(|error| Error::failed("cannot understand the engine's `image inspect`").because(error))?;
@@ -43,7 +44,7 @@ pub(super) fn inspected_images(images: &[&ImageName], stdout: &str) -> Result<Ve
     images.iter().map(|image| found(image).map(stored).transpose()).collect()
 }
 
-/// Whether `image inspect` complains of anything but of images that are absent.
+/// Whether `image inspect` complains of anything but absent images.
 pub(super) fn complains(stderr: &str) -> bool {
     let absent = |line: &str| {
         let line = line.to_lowercase();
@@ -56,7 +57,7 @@ fn stored(inspected: &InspectedImage) -> Result<StoredImage> {
     let labels = inspected.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
     let own = Platform::new(&inspected.os, &inspected.architecture, inspected.variant.as_deref());
     let manifests = available_manifests(inspected.manifests.as_deref());
-    // podman leaves the algorithm out.
+    // podman's ID lacks the algorithm.
     let id = if inspected.id.contains(':') { &inspected.id } else { &format!("sha256:{}", inspected.id) };
     Ok(StoredImage {
         store: Store::Engine,
@@ -72,7 +73,7 @@ fn stored(inspected: &InspectedImage) -> Result<StoredImage> {
     })
 }
 
-/// API 1.48 and later list an index's manifests, and which of them are there. Earlier ones show one of them only.
+/// The manifests that the engine holds. Its API lists them, for an index, from 1.48 on; earlier ones show one platform.
 fn available_manifests(manifests: Option<&[Value]>) -> Vec<PlatformManifest> {
     let listed = manifests.into_iter().flatten();
     listed
@@ -92,13 +93,12 @@ pub(super) fn platform_of(value: &Value) -> Option<Platform> {
         .filter(|platform| platform.to_string() != "unknown/unknown")
 }
 
-/// A version as tools print it: `0.13.1+ds1`, `v0.30.1`, `28.0.0-rc.1`.
+/// Major and minor number of a version as tools print it: `0.13.1+ds1`, `v0.30.1`, `28.0.0-rc.1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ToolVersion(pub u64, pub u64);
 
 impl ToolVersion {
-    /// Major and minor number of the first word that has both; none where there is no such word, such as in
-    /// `library-import`.
+    /// Major and minor number of the first word that has both; none if no word has, such as in `library-import`.
     pub fn parse(text: &str) -> Option<Self> {
         text.split_whitespace().find_map(|word| {
             let mut numbers = word.trim_start_matches('v').split(['.', '+', '-', '~']).map(str::parse);

@@ -1,4 +1,5 @@
-//! The builder for machines with podman alone: `podman build` into podman's own store, and `podman` asked back.
+//! The builder for machines with podman alone: `podman build` into podman's own store. Answers the plan's questions,
+//! builds, and asks back what was built.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -58,11 +59,12 @@ struct PodmanSettings {
     secrets: Vec<Secret>,
     /// SSH sockets or keys.
     ssh: Vec<Ssh>,
-    /// What a finished image and its files are dated to, in seconds since 1970, where dating does no harm.
+    /// The date of a finished image and its files, in seconds since 1970; unused where files keep the dates of their
+    /// making.
     epoch: String,
-    /// Further arguments.
+    /// The arguments after `--`.
     extra: Vec<String>,
-    /// The registry that the user names and that is not asked.
+    /// The user's repository, if it names a registry: a warning says that no registry is asked.
     registry: Option<String>,
 }
 
@@ -81,10 +83,10 @@ impl PodmanSettings {
     }
 }
 
-/// Refuses what podman cannot do, or what it would do in another way than its name says.
+/// Refuses what podman cannot do, or would do in another way than the option's name says.
 ///
 /// # Errors
-/// With what was asked for and the ways out.
+/// When the options ask for such a thing; the error tells it and the ways out.
 fn refuse_what_podman_cannot(options: &Options, platforms: &[Platform]) -> Result<()> {
     let refused = |what: &str, instead: &str| {
         Err(Error::failed(format!("{what} with podman")).hint(if instead.is_empty() {
@@ -123,7 +125,8 @@ fn refuse_what_podman_cannot(options: &Options, platforms: &[Platform]) -> Resul
     Ok(())
 }
 
-/// What would make another image than the one that is named and confirmed, besides what buildx has as well.
+/// Whether an argument would make another image than the one that is named and confirmed. Those that are refused for
+/// buildx as well are not among these.
 fn is_ours(argument: &str) -> bool {
     let name = argument.split_once('=').map_or(argument, |(name, _)| name);
     matches!(
@@ -145,7 +148,7 @@ fn is_ours(argument: &str) -> bool {
 }
 
 impl PodmanBuilder {
-    /// A builder for these options. podman need not be there before it is asked, and what it cannot do is refused then.
+    /// A builder for these options. Nothing is looked for, or refused, before the first question.
     pub fn new(options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Self {
         Self {
             cli: EngineCli::new(PODMAN, options, terminal, interrupt),
@@ -161,7 +164,7 @@ impl PodmanBuilder {
     }
 
     fn find_in_store(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
-        // In full: podman would take a short name for one of its own, `localhost/...`, first.
+        // Names are in full: podman would first look for a short one as `localhost/...`, among its own.
         let names: Vec<String> = images.iter().map(|image| image.canonical()).collect();
         let output =
             self.answer(&[&["image", "inspect"], &*names.iter().map(String::as_str).collect::<Vec<_>>()].concat())?;
@@ -180,8 +183,8 @@ impl PodmanBuilder {
         output.stdout.trim().parse()
     }
 
-    /// The short names that the Dockerfile starts from and that podman has not built itself: podman asks the user, or
-    /// fails, where docker and the names of this tool mean Docker Hub.
+    /// The short names that the Dockerfile starts from, except those of images that podman has built. To docker and
+    /// this tool a short name means Docker Hub; podman asks the user, or fails.
     fn short_names(&self, dockerfile: &Utf8Path) -> Result<Vec<String>> {
         let text = std::fs::read_to_string(dockerfile).context(|| format!("cannot read `{dockerfile}`"))?;
         let mut short = Vec::new();
@@ -194,7 +197,8 @@ impl PodmanBuilder {
         Ok(short)
     }
 
-    /// Asks, after a failure, for the image that the build starts from: podman gets it before anything else.
+    /// Asks, after a failure, whether podman has the image that the build starts from: podman gets it before anything
+    /// else.
     fn missing_base(&self, failed: &FailedBuild) -> Option<String> {
         let base = failed.base_that_may_be_missing()?;
         let name: ImageName = base.parse().ok()?;
@@ -215,7 +219,7 @@ impl PodmanBuilder {
 }
 
 impl RuntimeBuilder for PodmanBuilder {
-    /// In podman's own store; registries are not asked.
+    /// Finds images in podman's own store; registries are not asked.
     fn find(&self, images: &[&ImageName], platforms: &[Platform], _: Purpose) -> Result<Vec<Option<StoredImage>>> {
         refuse_what_podman_cannot(&self.options, platforms)?;
         self.find_in_store(images)
@@ -268,7 +272,7 @@ impl RuntimeBuilder for PodmanBuilder {
             .cli
             .command()?
             .args(build_arguments(request, &self.settings, &short_names, &id_file))
-            // podman 4.3 itself, ended by a signal, leaves the step running that it waits for.
+            // podman 4.3, ended by a signal, leaves its step running.
             .ended_from_below();
         if let Some(failed) = self.cli.build(&command, request)? {
             let missing_base = self.missing_base(&failed);
@@ -330,26 +334,27 @@ fn build_arguments(
     ssh.iter().for_each(|ssh| add("--ssh", &ssh.to_string()));
     add("--iidfile", id_file.as_str());
     match dates {
-        // podman dates all files of a layer, which does no harm where they have constant dates anyway. What is built upon must look older than every source, whatever date was asked for. With the form of OCI and no
-        // date of its own, the same inputs have the same ID.
+        // podman dates all files of a layer, which does no harm where their dates are constant anyway. What is built
+        // upon must look older than every source, whatever date was asked for. An OCI image with a constant date has
+        // the same ID for the same inputs.
         FileDates::Constant => {
             add("--timestamp", if *target == Target::Dependencies { "0" } else { epoch });
             add("--format", "oci");
         }
-        // All that a Dockerfile can say: an OCI image has no health check, no shell and no trigger.
+        // Docker's format holds all that a Dockerfile can say; OCI's lacks health check, shell and trigger.
         FileDates::OfTheirMaking => add("--format", "docker"),
     }
-    // buildah takes a step with `--mount=type=bind` from its cache whatever the mounted files are by now (seen with 1.28):
-    // an image of the old sources under the name of the new ones.
+    // buildah takes a step with `--mount=type=bind` from its cache even if the mounted files have changed (seen with
+    // 1.28). The image of the old sources would get the name of the new ones.
     arguments.push("--layers=false".to_owned());
-    // A label with buildah's version would be in the ID.
+    // The label with buildah's version would change the ID.
     arguments.push("--identity-label=false".to_owned());
     arguments.extend(extra.iter().cloned());
     arguments.push(context.to_string());
     arguments.into_iter().map(OsString::from).collect()
 }
 
-/// podman warns of its own surroundings whatever it is asked.
+/// podman's stderr without warnings: podman warns of its own surroundings, whatever it is asked.
 fn without_warnings(stderr: &str) -> String {
     let is_warning = |line: &&str| line.contains("level=warning") || line.starts_with("WARN[");
     stderr.lines().filter(|line| !is_warning(line)).collect::<Vec<_>>().join("\n")
@@ -360,7 +365,7 @@ fn podman_failure(doing: &str, stderr: &str) -> Error {
     error.hint(format!("`podman info` tells whether podman works for this user; otherwise {USE_DOCKER}"))
 }
 
-/// Whether podman surely runs on this machine and not in a virtual one or on another host.
+/// Whether podman surely runs on this machine, neither in a virtual one nor on another host.
 fn podman_is_here() -> bool {
     let remote = ["CONTAINER_HOST", "CONTAINER_CONNECTION"];
     cfg!(target_os = "linux")

@@ -1,5 +1,5 @@
-//! The JSON that `docker buildx build --metadata-file` writes. Every key is optional, and which digest means what depends
-//! on the driver.
+//! What a build promises, for the step that confirms it: the JSON that `docker buildx build --metadata-file` writes.
+//! Every key is optional, and which digest means what depends on the driver.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ pub struct BuildxMetadata {
     pub config_digest: Option<Digest>,
     /// `image.name`, split at commas.
     pub names: Vec<ImageName>,
-    /// The manifests that are in an index that was written after the build, in the place of what buildx pushed.
+    /// The pushed manifests, if an index with them was written after the build: that index is the result then.
     pub manifests: Vec<PlatformManifest>,
     /// `buildx.build.ref`: names the build in `docker buildx history`.
     pub build_ref: Option<String>,
@@ -29,7 +29,7 @@ impl BuildxMetadata {
     /// Reads the file's text. Keys of unexpected types are ignored.
     ///
     /// # Errors
-    /// When it is not a JSON object.
+    /// When `text` is not a JSON object.
     pub fn parse(text: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(text)
             .map_err(|error| Error::failed("cannot understand the metadata file of buildx").because(error))?;
@@ -57,7 +57,7 @@ impl BuildxMetadata {
         [&self.digest, &self.config_digest].into_iter().flatten().any(|promised| promised == digest)
     }
 
-    /// Whether this is the result, or an index that the result was added to.
+    /// Whether `image` is the result, or an index that the result was added to.
     pub fn is_in(&self, image: &StoredImage) -> bool {
         if self.manifests.is_empty() {
             self.promises(&image.digest)

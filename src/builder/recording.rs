@@ -1,4 +1,4 @@
-//! A builder that builds nothing and records what it is asked: for tests of what is decided.
+//! A builder that builds nothing and records what it is asked: for tests of the plan and of the requests.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,5 @@
 //! The trait of all builders: what builds, and answers whether an image exists and is the one that was built.
+//! The plan, the build and the confirmation use it.
 
 use camino::Utf8PathBuf;
 
@@ -38,7 +39,7 @@ pub struct BuildRequest {
     pub context: Utf8PathBuf,
     /// The stage to build.
     pub target: Target,
-    /// The stage `deps` taken from this image instead of being built.
+    /// The image that the stage `deps` is taken from, instead of being built.
     pub deps_image: Option<ImageName>,
     /// The names of the result.
     pub names: Vec<ResultName>,
@@ -46,11 +47,11 @@ pub struct BuildRequest {
     pub output: Output,
     /// Labels of the result, besides those in the Dockerfile.
     pub labels: Labels,
-    /// What to build for; never empty.
+    /// The platforms to build for; never empty.
     pub platforms: Vec<Platform>,
     /// Who gives the files of the result their dates.
     pub dates: FileDates,
-    /// The build cache, besides what is the same for every build of a run.
+    /// The build cache, besides the user's own `--cache-from` and `--cache-to`.
     pub cache: CacheArguments,
     /// Whether results of earlier builds are ignored.
     pub no_cache: bool,
@@ -60,8 +61,8 @@ pub struct BuildRequest {
 
 /// What builds images and knows which exist.
 pub trait RuntimeBuilder: Sync {
-    /// Which of these images exist, in the order asked; of several, one that holds all of `platforms`. Looks things up
-    /// only; nothing is pulled.
+    /// Which of these images exist, in the order asked. If several stores have one, an image that holds all of
+    /// `platforms` is preferred. Nothing is pulled.
     ///
     /// # Errors
     /// When a store cannot be asked: that is not the same as "absent".
@@ -83,13 +84,14 @@ pub trait RuntimeBuilder: Sync {
     /// When the builder cannot be asked.
     fn can_build_from(&self, store: Store) -> Result<bool>;
 
-    /// Whether a build for these platforms, of files with such dates, can be started at all. What is learnt is kept.
+    /// Checks that a build for these platforms, of files with such dates, can be started. The builder keeps what it
+    /// learns.
     ///
     /// # Errors
     /// When something is missing, or what is asked for cannot be done here, with what to do about it.
     fn ready(&self, platforms: &[Platform], dates: FileDates) -> Result<()>;
 
-    /// The digest that the registry has for `image`: an index's, where it is one.
+    /// The digest that the registry has for `image`: that of the index, if `image` is one.
     ///
     /// # Errors
     /// When the registry cannot be asked, or has no such image.
@@ -113,7 +115,7 @@ pub trait RuntimeBuilder: Sync {
     /// When the image is not there, is another one, or lacks a platform.
     fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed>;
 
-    /// Makes an image that a registry has exist in the engine as well, under its name, and asks the engine for it.
+    /// Loads an image of a registry into the engine, under its name, and asks the engine for it.
     ///
     /// # Errors
     /// When the engine cannot hold it, has an image of other content under that name, or cannot pull it.

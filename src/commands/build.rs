@@ -6,7 +6,7 @@ use crate::commands::project_arguments::ProjectArguments;
 use crate::error::Result;
 use crate::system::terminal::Terminal;
 
-/// What goes to stdout.
+/// Makes the image exist, and gives what goes to stdout.
 ///
 /// # Errors
 /// When a step fails; nothing half-done keeps a name.

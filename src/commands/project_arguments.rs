@@ -71,7 +71,7 @@ pub enum MessageFormat {
 }
 
 impl ProjectArguments {
-    /// These arguments, which stand after the subcommand, with those `before` it wherever these say nothing.
+    /// These arguments, which stand after the subcommand. Where they say nothing, those `before` it count.
     #[must_use]
     pub fn over(self, before: Self) -> Self {
         Self {

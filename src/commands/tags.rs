@@ -6,7 +6,7 @@ use crate::commands::project_arguments::ProjectArguments;
 use crate::error::Result;
 use crate::system::terminal::Terminal;
 
-/// What goes to stdout.
+/// Computes the names, and gives what goes to stdout.
 ///
 /// # Errors
 /// When the project cannot be read or named.

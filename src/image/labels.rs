@@ -14,20 +14,20 @@ pub const KIND: &str = "dev.runtime-image.kind";
 /// The untruncated hash of base image, system packages, toolchain and the like.
 pub const SYSTEM_HASH: &str = "dev.runtime-image.system-hash";
 
-/// The untruncated hash of that and all dependencies.
+/// The untruncated hash of what the system hash holds and all dependencies.
 pub const LOCK_HASH: &str = "dev.runtime-image.lock-hash";
 
 /// The untruncated hash of all sources.
 pub const SOURCE_HASH: &str = "dev.runtime-image.source-hash";
 
-/// What its dependencies were built from: `scratch` or `versioned`; for a template of one stage the image itself, and
-/// then also `lock`.
+/// What the image's dependencies were built from: `scratch` or `versioned`. With a template of one stage, what the
+/// image itself was built from, so that `lock` is possible too.
 pub const BUILD_FROM: &str = "dev.runtime-image.build-from";
 
-/// The platforms that its dependencies were built for together, joined by commas.
+/// The platforms that the image's dependencies were built for together, joined by commas.
 pub const PLATFORMS: &str = "dev.runtime-image.platforms";
 
-/// Those that tell of one build, and are not the same for the same sources.
+/// The labels that tell of one build: they can differ for the same sources.
 pub const OF_ONE_BUILD: [&str; 2] = [BUILD_FROM, PLATFORMS];
 
 /// The base image's digest, where it is part of the names.
@@ -36,11 +36,11 @@ pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 /// Labels of an image, by name.
 pub type Labels = BTreeMap<&'static str, String>;
 
-/// What an image is labelled with, and the image of its dependencies.
+/// The labels of a finished image and of its dependency image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImageLabels {
-    /// The image of the dependencies; all else that is built on it has these too.
+    /// The dependency image's labels, which all images built on it have too.
     pub dependencies: Labels,
-    /// The finished image.
+    /// The finished image's labels.
     pub finished: Labels,
 }

@@ -1,4 +1,4 @@
-//! Names of images and what is known of images: values, and nothing that asks anybody.
+//! Names of images and what is known of images: plain values. Nothing here asks an engine or a registry.
 
 pub mod digest;
 pub mod labels;

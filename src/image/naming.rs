@@ -26,12 +26,12 @@ pub struct Naming {
 /// What differs from release to release in the original's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OriginalRules {
-    /// Before 0.58: `/` stays in a long repository. What an engine takes of such names is an MD5 only.
+    /// Whether `/` stays in the text of an overlong tag, as before 0.58. The tag holds only that text's MD5.
     pub keeps_slashes: bool,
 }
 
 impl Naming {
-    /// Checks the parts.
+    /// Naming by these parts, which are checked, and without the original's rules.
     ///
     /// # Errors
     /// When `repository` is not a valid repository or `prefix` cannot start a tag.
@@ -74,10 +74,10 @@ const KEPT_REPOSITORY_PART: usize = 24;
 /// The repository and tag of the runtime image that belongs to `base_image`.
 ///
 /// A base image that already is a runtime image of the configured repository keeps its repository and tag (`latest` if
-/// it has none); for [`Naming::original`] that is any whose name holds the repository's. Any other gives the configured repository and
-/// `<prefix>_v<version>_image_<repository with / -> _s_>_tag_<tag>`, where a repository over 32 characters becomes
-/// `<first 8 hexadecimal digits of the MD5 of all but its last 24 characters>_<last 24>`, and a tag that would pass 128
-/// characters becomes `<prefix>_v<version>_image_<MD5 of that tag>`.
+/// it has none); with [`Naming::original`], so does any whose name holds the repository's. Any other gives the
+/// configured repository and `<prefix>_v<version>_image_<repository with / -> _s_>_tag_<tag>`, where a repository over
+/// 32 characters becomes `<first 8 hexadecimal digits of the MD5 of all but its last 24 characters>_<last 24>`, and a
+/// tag that would pass 128 characters becomes `<prefix>_v<version>_image_<MD5 of that tag>`.
 ///
 /// ```
 /// use runtime_image::{Naming, runtime_image_repo_and_tag};

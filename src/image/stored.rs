@@ -29,21 +29,21 @@ impl std::fmt::Display for Store {
     }
 }
 
-/// One platform's image in a registry.
+/// The manifest of an image for one platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlatformManifest {
-    /// What it is for.
+    /// The platform.
     pub platform: Platform,
-    /// The manifest.
+    /// The manifest's digest.
     pub digest: Digest,
 }
 
-/// What images are looked for.
+/// What an image is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To be run: wherever they are.
+    /// To be run: any store will do.
     Run,
-    /// To be built upon: where builds see them, if they are in several places.
+    /// To be built upon: of several stores, one that builds see.
     BuildUpon,
 }
 
@@ -52,7 +52,7 @@ pub enum Purpose {
 pub struct StoredImage {
     /// Where it was found.
     pub store: Store,
-    /// Its index or manifest, or, in a classic engine store, its configuration.
+    /// The digest of its index or manifest; in podman's and docker's classic store, of its configuration.
     pub digest: Digest,
     /// The platforms it can run on.
     pub platforms: Vec<Platform>,
@@ -60,7 +60,7 @@ pub struct StoredImage {
     pub manifests: Vec<PlatformManifest>,
     /// In a registry, the descriptors of its manifests, and of the attestations that belong to them.
     pub descriptors: Vec<serde_json::Value>,
-    /// Its labels: those that it has for every platform.
+    /// The labels that it has for every platform.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -83,13 +83,13 @@ pub(crate) fn as_strings<S: serde::Serializer>(platforms: &[Platform], serialize
 }
 
 impl StoredImage {
-    /// Whether it can run on every one of these.
+    /// Whether the image is there for every one of `platforms`.
     pub fn holds(&self, platforms: &[Platform]) -> bool {
         platforms.iter().all(|platform| self.platforms.contains(platform))
     }
 
-    /// The name by which a build finds this image and no other. An engine may have another image under the name that a
-    /// registry has; a digest it does not take from elsewhere.
+    /// The name by which a build finds this image and no other. An engine may have another image under the registry's
+    /// name; a digest means one image everywhere.
     pub fn name_for_builds(&self, name: &ImageName) -> ImageName {
         Confirmed::from(self).name_for_builds(name)
     }
@@ -116,9 +116,9 @@ impl From<&StoredImage> for Confirmed {
 /// By what an image of the same content is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContentKey {
-    /// The label that tells.
+    /// The label's name.
     pub label: &'static str,
-    /// Its value.
+    /// The label's value.
     pub value: String,
     /// Whether an image without the label is taken for one of the same content.
     pub unlabelled: bool,

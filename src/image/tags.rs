@@ -1,4 +1,5 @@
-//! The three names of an image: source tag, lock tag, versioned tag. Hashes only; no engine is asked.
+//! The three names of an image: source tag, lock tag, versioned tag. Made of hashes only, before the plan; no engine is
+//! asked.
 
 use std::fmt;
 
@@ -47,7 +48,7 @@ pub struct Tiers {
 pub struct Hashes {
     /// Base image, system packages, toolchain, and whatever else needs a build from scratch when it changes.
     pub system: String,
-    /// That and all dependencies.
+    /// What `system` holds, and all dependencies.
     pub lock: String,
     /// All staged files and how they are built.
     pub source: String,
@@ -65,9 +66,9 @@ pub struct Tags {
 }
 
 impl Tags {
-    /// The tags as the original makes them, digit for digit, wherever these are valid: `<prefix>_v<version>_<lock>_<source>`,
-    /// `<prefix>_v<version>_<lock>` and `<prefix>_v<version>_<base slug>`. `variant`, the hash of what the original's hashes
-    /// leave out, adds `_x<hash>` to the first two.
+    /// The tags as the original makes them, digit for digit, wherever these are valid:
+    /// `<prefix>_v<version>_<lock>_<source>`, `<prefix>_v<version>_<lock>` and `<prefix>_v<version>_<base slug>`.
+    /// `variant`, the hash of what the original's hashes leave out, adds `_x<hash>` to the first two.
     ///
     /// # Errors
     /// When a hash is not hexadecimal.

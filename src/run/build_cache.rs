@@ -1,4 +1,5 @@
-//! The build cache of a run, with what keeps other runs from it until the end. One that cannot be used fails no build.
+//! The build cache of a run, locked against other runs until the end. Part of the build step.
+//! A cache that cannot be used fails no build.
 
 use crate::builder::cache::{CacheArguments, CachePlace};
 use crate::config::cache::Cache;
@@ -12,7 +13,7 @@ use crate::system::interrupt::Interrupt;
 use crate::system::lock::Lock;
 use crate::system::terminal::Terminal;
 
-/// The arguments of a cache that is ready to be used, locked.
+/// A cache that is ready to be used, with its locks.
 pub(super) struct BuildCache<'a> {
     pub(super) arguments: CacheArguments,
     _locks: Vec<Lock>,
@@ -58,7 +59,7 @@ impl<'a> BuildCache<'a> {
         }
     }
 
-    /// Keeps what a build has exported.
+    /// Keeps what a build has exported. Where that fails, there is a warning.
     pub(super) fn keep(&self, exported: &CacheArguments) {
         if let Err(error) = exported.finish() {
             self.warn(&error);
@@ -71,7 +72,7 @@ impl<'a> BuildCache<'a> {
     }
 }
 
-/// In the order of their names, so that no two runs wait for each other.
+/// Locks the folders in the order of their names, so that no two runs wait for each other.
 fn locks_of(cache: &CacheArguments, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<Lock>> {
     let local = cache.local.iter();
     let mut folders: Vec<_> = local.flat_map(|local| [Some(&local.folder), local.default.as_ref()]).flatten().collect();

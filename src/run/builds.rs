@@ -1,4 +1,4 @@
-//! The builds of a run: each request is made whole here, of what was planned and staged.
+//! The builds of a run: requests made of what was planned and staged, for the build step. Pure.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ pub(super) struct Builds<'a> {
     pub(super) from: BuildFromImageType,
     pub(super) staged: &'a Staged,
     pub(super) labels: &'a ImageLabels,
-    /// The variables that the template looks at: labels that it does not write are given by the builder.
+    /// The variables that the template uses. Labels that the template does not write are given by the builder.
     pub(super) written: HashSet<String>,
     pub(super) cache: &'a CacheArguments,
     pub(super) lock: ResultName,
@@ -31,7 +31,7 @@ pub(super) struct Builds<'a> {
 }
 
 impl Builds<'_> {
-    /// The image of the dependencies, where it is a stage of its own and lacks a name.
+    /// The request for the dependency image, if it is a stage of its own and this run makes one of its names.
     pub(super) fn of_dependencies(&self) -> Option<BuildRequest> {
         let names = self.names_of_dependencies();
         if !self.project.has_deps_stage || names.is_empty() {
@@ -49,7 +49,7 @@ impl Builds<'_> {
         })
     }
 
-    /// The finished image, with the stage of the dependencies taken from `deps_image`, if there is one.
+    /// The request for the finished image, with the stage `deps` taken from `deps_image`, if there is one.
     pub(super) fn of_sources(&self, deps_image: Option<ImageName>) -> BuildRequest {
         let has_deps_stage = self.project.has_deps_stage;
         let mut names = if has_deps_stage { Vec::new() } else { self.names_of_dependencies() };
@@ -62,7 +62,7 @@ impl Builds<'_> {
         }
         let cache = match (has_deps_stage, &deps_image) {
             (false, _) => self.cache.clone(),
-            // Exported it was with the dependencies.
+            // The build of the dependencies has exported the cache.
             (true, None) => CacheArguments { to: Vec::new(), ..self.cache.clone() },
             (true, Some(_)) => CacheArguments::default(),
         };
@@ -70,7 +70,7 @@ impl Builds<'_> {
         BuildRequest { deps_image, names, labels, cache, build_args, ..self.common() }
     }
 
-    /// The names that say nothing of the sources, as far as this run makes them.
+    /// The lock and versioned names, as far as this run makes them.
     fn names_of_dependencies(&self) -> Vec<ResultName> {
         let lock = (self.from != BuildFromImageType::Lock).then(|| self.lock.clone());
         let is_new = self.from == BuildFromImageType::Scratch;
@@ -90,7 +90,8 @@ impl Builds<'_> {
     }
 }
 
-/// The request for each output. Where several builds make one result, only the first can find anything new.
+/// A request for each output. Later ones repeat the first build, so that they take its results from the builder's
+/// cache.
 pub(super) fn for_each_output(request: &BuildRequest, outputs: &[Output]) -> Vec<BuildRequest> {
     let mut requests = Vec::new();
     for output in outputs {

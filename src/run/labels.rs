@@ -1,4 +1,4 @@
-//! The labels of the image of the dependencies and of the finished image.
+//! The labels of the dependency image and of the finished image, from the plan, for the build folder and the build.
 
 use crate::config::options::Options;
 use crate::image::labels::{BASE_DIGEST, BUILD_FROM, KIND, LOCK_HASH, Labels, PLATFORMS, SOURCE_HASH, SYSTEM_HASH};
@@ -27,8 +27,8 @@ pub fn of_dependencies(
     labels
 }
 
-/// The labels of the finished image: those of its dependencies and these. `revision` is the commit, if there is one,
-/// `origin` where the sources come from.
+/// The labels of the finished image: those of its dependencies, its source hash, the commit `revision`, and `origin`,
+/// where the sources come from.
 pub fn of_sources(
     of_dependencies: &Labels,
     hashes: &Hashes,

@@ -9,6 +9,8 @@ use std::time::Instant;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
+#[cfg(unix)]
+use crate::system::interrupt::end_children;
 use crate::system::interrupt::{Child, Interrupt};
 use crate::system::log_file::LogFile;
 use crate::system::tee::{Show, Tee};
@@ -195,8 +197,17 @@ impl Running {
         if let Some(output) = self.handle.wait_deadline(deadline).map_err(failed)? {
             return self.output(output).map(Some);
         }
-        self.handle.kill().map_err(failed)?;
+        self.end().map_err(failed)?;
         self.interrupt.check().map(|()| None)
+    }
+
+    /// Ends it at once, with its own children: `docker`, when it is killed while its plug-in starts, leaves that running.
+    fn end(&self) -> std::io::Result<()> {
+        #[cfg(unix)]
+        for process in self.handle.pids() {
+            end_children(process);
+        }
+        self.handle.kill()
     }
 
     fn output(&self, output: &std::process::Output) -> Result<CommandOutput> {
@@ -213,7 +224,10 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // Nobody waits for its answer any more. One that has ended cannot be ended again, which is fine.
-        let _ = self.handle.kill();
+        let has_ended = self.handle.try_wait().is_ok_and(|output| output.is_some());
+        if !has_ended {
+            let _ = self.end();
+        }
     }
 }
 

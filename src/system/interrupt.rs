@@ -112,7 +112,7 @@ impl Interrupt {
 
 /// Asks the children of a process to end, as Linux lists them; false if there are none.
 #[cfg(unix)]
-fn end_children(process: u32) -> bool {
+pub(super) fn end_children(process: u32) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let listed = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
     let children: Vec<String> =

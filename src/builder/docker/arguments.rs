@@ -1,4 +1,5 @@
 //! The arguments of `docker buildx build`, from a request and what is the same for every build of a run.
+//! Part of the build step, and pure.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::staging::dockerfile::DEPS_STAGE;
 use crate::staging::steps::CA_BUNDLE_SECRET;
 use crate::staging::template::FileDates;
 
-/// Passed on as build arguments by name. BuildKit predefines them, keeps them out of its cache keys and out of images.
+/// Passed on as build arguments by name. BuildKit predefines these, and keeps them out of cache keys and images.
 const PROXY_VARIABLES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 /// What is the same for every build of a run.
@@ -26,28 +27,27 @@ const PROXY_VARIABLES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "N
 pub struct BuildxSettings {
     /// Where results go.
     pub outputs: Vec<Output>,
-    /// The builder instance.
+    /// The builder instance; buildx's current one if none.
     pub builder: Option<String>,
-    /// The progress output.
+    /// The form of the progress output; buildx decides if none.
     pub progress: Option<Progress>,
-    /// Cache sources.
+    /// The user's cache sources.
     pub cache_from: Vec<String>,
-    /// Cache destinations.
+    /// The user's cache destinations.
     pub cache_to: Vec<String>,
     /// Secrets, the CA bundle among them.
     pub secrets: Vec<Secret>,
     /// SSH sockets or keys.
     pub ssh: Vec<Ssh>,
-    /// Build arguments that are passed on by name, their values being in the environment.
+    /// Build arguments that are passed on by name; their values are in the environment.
     pub proxies: Vec<String>,
-    /// Arguments for what is attached to the image.
+    /// `--provenance` and `--sbom`, with their values.
     pub attestations: Vec<String>,
-    /// Whether anything is, by these or further arguments.
+    /// Whether anything is attached, by these arguments or those after `--`.
     pub attests: bool,
-    /// Whether files whose dates are those of their making are dated back by the exporter; what it dates them to is in the
-    /// environment.
+    /// Whether the exporter dates back files that have the dates of their making. `SOURCE_DATE_EPOCH` says to when.
     pub rewrite: bool,
-    /// Further arguments.
+    /// The arguments after `--`.
     pub extra: Vec<String>,
     /// Whether a cache is exported, other than into the image itself.
     pub cache_export: bool,
@@ -66,7 +66,7 @@ impl BuildxSettings {
         Self {
             outputs: options.outputs.clone(),
             builder: options.builder.clone(),
-            // What is not shown is read by this tool.
+            // Output that is not shown is still read, for the step that failed.
             progress: if quiet { Some(Progress::Plain) } else { options.progress },
             cache_from: options.cache_from.clone(),
             cache_to: options.cache_to.clone(),
@@ -88,7 +88,7 @@ impl BuildxSettings {
         self.outputs.contains(&Output::Push)
     }
 
-    /// Whether the exporter has to date the files of such a result.
+    /// Whether the exporter must date back the files of such a result.
     fn rewrites(&self, dates: FileDates) -> bool {
         self.rewrite && dates == FileDates::OfTheirMaking
     }
@@ -186,7 +186,7 @@ pub fn build_arguments(
             &format!("type=image,name={repository},push-by-digest=true,name-canonical=true,push=true{rewritten}"),
         ),
     }
-    // Provenance holds times: with it the digest is another one at every build.
+    // Provenance holds times, so that every build with it has another digest.
     if !attestations.iter().chain(extra).any(|argument| is_about_provenance(argument)) {
         arguments.push("--provenance=false".to_owned());
     }

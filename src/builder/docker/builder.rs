@@ -1,4 +1,4 @@
-//! The real builder: `docker buildx build`, and `docker` asked back.
+//! The builder for docker: it answers the plan's questions, runs `docker buildx build`, and asks back what was built.
 
 use std::sync::OnceLock;
 
@@ -48,7 +48,7 @@ pub struct BuildxBuilder {
 }
 
 impl BuildxBuilder {
-    /// A builder for these options. No engine is asked yet, and `docker` need not be there before it is.
+    /// A builder for these options. No engine is asked yet; `docker` need not be there before the first question.
     pub fn new(options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Self {
         let cli = EngineCli::new(DOCKER, options, terminal, interrupt);
         Self {
@@ -97,7 +97,7 @@ impl BuildxBuilder {
         Ok(found)
     }
 
-    /// What the engine has under the names of a result that is about to come there.
+    /// What the engine has under the names that a result is about to get. A name that may not be taken is an error.
     fn find_to_replace(&self, names: &[ResultName], platforms: &[Platform]) -> Result<Vec<Option<StoredImage>>> {
         let found = self.find_in_engine(&names.iter().map(|name| &name.name).collect::<Vec<_>>(), platforms)?;
         for (name, image) in names.iter().zip(&found) {
@@ -108,8 +108,8 @@ impl BuildxBuilder {
         Ok(found)
     }
 
-    /// Whether the engine has what this platform needs of an image, asked of engines that list no manifests: such a one
-    /// makes a container of it, which is never started, or refuses.
+    /// Whether the engine has an image for this platform. For engines that list no manifests: they create a container
+    /// of the image, which is never started, or refuse.
     fn engine_has(&self, image: &ImageName, platform: &Platform) -> Result<bool> {
         let create = ["container", "create", "--pull", "never", "--platform", &platform.to_string()];
         let created = self.answer(&self.docker()?.args(create).args([&image.to_string(), "true"]))?;
@@ -121,7 +121,7 @@ impl BuildxBuilder {
         Ok(created.success)
     }
 
-    /// Asks the engine and the registry at the same time, and does not wait for the registry where the engine has what is
+    /// Asks the engine and the registry at the same time. The registry is not waited for if the engine has what is
     /// wanted.
     fn find_in_both(
         &self,
@@ -147,7 +147,7 @@ impl BuildxBuilder {
         Ok(found)
     }
 
-    /// Nothing is found, with one warning, where the registry may fail to answer and does.
+    /// The registry's answers. If it fails and may do so, there is one warning, and no image counts as found.
     fn where_allowed(
         &self,
         answers: Result<Vec<Option<StoredImage>>>,
@@ -199,7 +199,7 @@ impl BuildxBuilder {
             Some(output.stdout)
         };
         let buildx = version(&["buildx", "version"])?;
-        // BuildKit elsewhere is no engine.
+        // The engine's version matters only where BuildKit is in the engine.
         let inside = self.instance().is_ok_and(|instance| instance.driver == Driver::Docker);
         let engine = if inside { version(&["version", "--format", "{{.Server.Version}}"])? } else { String::new() };
         too_old(&buildx, &engine)
@@ -230,7 +230,7 @@ impl BuildxBuilder {
             // Fetching provenance after a push can fail a command whose image is complete.
             .env("BUILDX_METADATA_PROVENANCE", "disabled")
             .without_env("DOCKER_DEFAULT_PLATFORM");
-        // The same image tomorrow: no clock in it.
+        // Without the clock, tomorrow's build gives the same image.
         if std::env::var_os(EPOCH_VARIABLE).is_none_or(|value| value.is_empty()) {
             command = command.env(EPOCH_VARIABLE, "0");
         }
@@ -246,10 +246,10 @@ impl BuildxBuilder {
         BuildxMetadata::parse(&text)
     }
 
-    /// Pushes, and adds to what the names hold for other platforms. The names are read and written when the build is over:
-    /// machines that make the same image for other platforms at the same time do not take it from each other.
+    /// Pushes the result, and adds it to what the names hold for other platforms. Names are read and written after the
+    /// build, so that machines that build other platforms at the same time keep theirs.
     fn push(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
-        // The one that others do not use at the same time, with other content.
+        // A name that does not move: no other build gives it to other content.
         let mut names = request.names.iter().rev();
         let own = names.clone().find(|name| !name.moves).or_else(|| names.next());
         let own = own.ok_or_else(|| Error::failed("a result without a name cannot be pushed"))?;
@@ -263,7 +263,7 @@ impl BuildxBuilder {
         let on_the_way = own.name.with_tag(&fitting_tag(tag, "rt"))?;
         let metadata = self.run_build(request, &Exporter::Push(on_the_way.clone()))?;
         let metadata = self.registry()?.add_to_indexes(&request.names, &request.platforms, metadata)?;
-        // It keeps what it pushes, from now on under the names.
+        // The engine keeps what it pushed, from now on under the result's names.
         for name in &request.names {
             self.answer(&self.docker()?.args(["image", "tag", &on_the_way.to_string(), &name.to_string()]))?;
         }
@@ -329,7 +329,7 @@ impl RuntimeBuilder for BuildxBuilder {
         match request.output {
             Output::Load => {
                 if self.settings.pushes() {
-                    // The plan has looked at the registry.
+                    // When the image is also pushed, the plan has looked at the registry only.
                     self.find_to_replace(&request.names, &request.platforms)?;
                 }
                 self.run_build(request, &Exporter::Load)
@@ -348,7 +348,7 @@ impl RuntimeBuilder for BuildxBuilder {
     }
 
     fn load(&self, name: &ResultName, found: &Confirmed, platforms: &[Platform]) -> Result<Confirmed> {
-        // The times of what is pulled are as they are.
+        // A pulled image keeps its dates: no exporter has to rewrite them.
         self.ready(platforms, FileDates::Constant)?;
         let held = |images: Vec<Option<StoredImage>>| images.into_iter().flatten().find(|image| image.holds(platforms));
         let names = std::slice::from_ref(name);

@@ -1,5 +1,5 @@
-//! What a builder and the engine can do, from what they say of themselves, and what is refused before any work because
-//! they cannot.
+//! What a builder and the engine can do, from what they say of themselves.
+//! Part of the plan: what they cannot do is refused before any work.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ pub enum ImageStore {
 }
 
 impl ImageStore {
-    /// From `docker info --format '{{json .DriverStatus}}'`.
+    /// The store, from `docker info --format '{{json .DriverStatus}}'`.
     pub(super) fn parse(json: &str) -> Self {
         let status: Value = serde_json::from_str(json).unwrap_or_default();
         let mut fields = status.as_array().into_iter().flatten().flat_map(|pair| pair.as_array().into_iter().flatten());
@@ -65,18 +65,18 @@ pub struct Instance {
     pub driver: Driver,
     /// The platforms that it builds for; empty if it does not say.
     pub platforms: Vec<Platform>,
-    /// Those that its nodes run without emulation: the first of each, and what the user declared (marked with `*`).
+    /// The platforms that its nodes run without emulation: each node's first, and those the user declared (marked `*`).
     pub native: Vec<Platform>,
 }
 
 impl Instance {
-    /// From the text that `docker buildx inspect` prints.
+    /// The instance, from the text that `docker buildx inspect` prints.
     pub(super) fn parse(inspected: &str) -> Result<Self> {
         let fields = |name: &'static str| {
             let values = inspected.lines().filter_map(move |line| line.strip_prefix(name)).map(str::trim);
             values.filter(|value| !value.is_empty())
         };
-        // A builder that cannot be reached is described all the same, and with exit status zero.
+        // buildx describes even a builder that it cannot reach, with exit status zero.
         if let Some(error) = fields("Error:").next() {
             return Err(engine_failure("cannot use the builder of `docker buildx`", error));
         }
@@ -100,7 +100,7 @@ impl Instance {
         Ok(Self { name: fields("Name:").next().unwrap_or_default().to_owned(), driver, platforms, native })
     }
 
-    /// Those of `platforms` that this builder only emulates.
+    /// The `platforms` that this builder only emulates; none if it does not tell what it runs.
     pub fn emulated(&self, platforms: &[Platform]) -> Vec<Platform> {
         let runs = |platform: &&Platform| !self.native.iter().any(|native| native.runs(platform));
         if self.native.is_empty() { Vec::new() } else { platforms.iter().filter(runs).cloned().collect() }
@@ -111,7 +111,7 @@ impl Instance {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct Wanted<'a> {
-    /// For what to build.
+    /// The platforms to build for.
     pub platforms: &'a [Platform],
     /// Whether the result goes into the engine.
     pub load: bool,
@@ -136,7 +136,7 @@ const TURN_ON_CONTAINERD: &str = "turn on the engine's containerd image store \
 /// Refuses what would fail only after all the work, or would silently not be done.
 ///
 /// # Errors
-/// With the store, the driver and the ways out.
+/// When the builder cannot do it; the error tells the store, the driver and the ways out.
 pub(super) fn refuse_what_cannot_be_built(
     instance: &Instance,
     store: Option<ImageStore>,
@@ -196,7 +196,7 @@ impl Instance {
     }
 }
 
-/// What is too old in what `docker buildx version` and the engine's version say; nothing where a version is not known.
+/// A sentence about buildx or the engine if its version is too old; none if it is not, or not known.
 pub(crate) fn too_old(buildx: &str, engine: &str) -> Option<String> {
     let older = |what: &str, text: &str, oldest: ToolVersion| {
         let version = ToolVersion::parse(text).filter(|version| *version < oldest)?;

@@ -1,4 +1,4 @@
-//! What `docker` says of the engine itself.
+//! What `docker` says of the engine itself: its platform for the plan, and why a call failed.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 
-/// Whether the engine surely has this machine's architecture: reached by a local socket on Linux, with no context in
-/// between. Anything else may be a virtual machine or another host, and is asked.
+/// Whether the engine surely has this machine's architecture: it is reached by a local socket on Linux, with no context
+/// in between. Any other engine may be in a virtual machine or on another host, and is asked.
 pub(crate) fn engine_is_this_machine() -> bool {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if !cfg!(target_os = "linux") {
@@ -33,7 +33,7 @@ fn names_a_context() -> bool {
         .is_some_and(|context| !context.is_empty() && context != "default")
 }
 
-/// From `docker version --format '{{json .Server}}'`.
+/// The engine's platform, from `docker version --format '{{json .Server}}'`.
 pub(super) fn server_platform(json: &str) -> Result<Platform> {
     let server: Value = serde_json::from_str(json)
         .map_err(|error| Error::failed("cannot understand `docker version`").because(error))?;
@@ -52,7 +52,7 @@ pub(super) fn is_for_another_platform(stderr: &str) -> bool {
         || said("does not provide the specified platform")
 }
 
-/// An error of the engine, with what to do by what it said.
+/// The error of a call to the engine, with a hint by what the engine said.
 pub(crate) fn engine_failure(doing: &str, stderr: &str) -> Error {
     let said = |words: &[&str]| words.iter().any(|word| stderr.to_lowercase().contains(word));
     let error = Error::failed(doing).because(stderr.trim());

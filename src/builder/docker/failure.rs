@@ -1,4 +1,5 @@
 //! Why a registry did not say whether an image is there, told from what `docker buildx imagetools` printed.
+//! Used wherever a registry is asked: by the plan, after a push, and to confirm.
 
 use std::time::Duration;
 
@@ -41,8 +42,8 @@ impl Failure {
     pub(super) fn of(stderr: &str) -> Self {
         let said = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
         let status = |code: &str| stderr.contains("unexpected status") && stderr.contains(&format!(": {code}"));
-        // What a token service answered is in the text as well: one that refuses is told apart from one that fails,
-        // which is asked again like a registry.
+        // The text also holds a token service's status. A service that fails is asked again, as a registry is; one that
+        // refuses is not.
         if said(&["429 Too Many Requests", "toomanyrequests"]) {
             Self::TooManyRequests
         } else if status("5") {
@@ -68,13 +69,13 @@ impl Failure {
         }
     }
 
-    /// How often to ask, if there is time.
+    /// How often to ask at most, while there is time.
     pub(super) fn most_tries(self) -> u32 {
         match self {
-            // Its Retry-After is not told by buildx: asked again as long as there is time.
+            // buildx does not tell the registry's Retry-After: only time ends the tries.
             Self::TooManyRequests => u32::MAX,
             Self::Server => 4,
-            // It may be about to start.
+            // The registry may be about to start.
             Self::Refused => 3,
             _ => 1,
         }
@@ -124,8 +125,8 @@ impl Failure {
     }
 }
 
-/// Whether the registry said that there is no such image. Everything else that goes wrong is not an answer; so it is none
-/// where a part of an image is not found.
+/// Whether the registry said that there is no such image. No other failure is that answer, not even a part of an image
+/// that is not found.
 pub(crate) fn is_absent(image: &ImageName, stderr: &str) -> bool {
     stderr.trim_end().strip_suffix(": not found").is_some_and(|said| said.ends_with(&image.canonical()))
 }
@@ -146,7 +147,7 @@ mod tests {
 
     const HEAD: &str = "ERROR: failed to do request: Head \"https://r.example/v2/x/manifests/1\": ";
 
-    // What a test's registry on the loopback address does not bring about.
+    // Failures that a test's registry on the loopback address cannot bring about.
     #[rstest]
     #[case("tls: failed to verify certificate: x509: certificate signed by unknown authority", Failure::Tls)]
     #[case("http: server gave HTTP response to HTTPS client", Failure::Tls)]

@@ -1,4 +1,5 @@
-//! Registries, asked through `docker buildx imagetools`: which manifests there are, never a layer; and indexes written.
+//! Registries, asked through `docker buildx imagetools`: which manifests there are, never a layer.
+//! The plan and the confirmation ask; a push also writes indexes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use crate::system::terminal::Terminal;
 
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 
-/// How often an index is written again because somebody else wrote it at the same time.
+/// How often an index is written at most, if other runs write it at the same time.
 const INDEX_WRITES: u32 = 5;
 
 /// The annotation by which an attestation names the manifest that it is about.
@@ -32,13 +33,15 @@ const LONGEST_DELAY: Duration = Duration::from_secs(8);
 /// How registries are asked.
 #[derive(Debug)]
 pub(crate) struct Registry<'a> {
-    /// `docker`.
+    /// The program `docker`.
     pub docker: &'a PathBuf,
     /// The builder instance, whose configuration says how registries are reached.
     pub builder: Option<&'a str>,
-    /// A registry that has not answered by then is an error, not an absent image.
+    /// How long a registry has to answer. Silence is an error, not an absent image.
     pub timeout: Duration,
+    /// Where calls are reported.
     pub terminal: &'a Terminal,
+    /// Ends calls at a signal.
     pub interrupt: &'a Interrupt,
 }
 
@@ -67,8 +70,8 @@ impl Registry<'_> {
         self.look_up(images)?.answers()
     }
 
-    /// Makes each of `names`, in this order, an index of what a build has just pushed and of what the name holds for
-    /// other platforms than these. Gives the metadata with the manifests that were pushed.
+    /// Makes each of `names`, in this order, an index of what a build has just pushed and of the name's other
+    /// platforms. Gives the metadata with the manifests that were pushed.
     pub fn add_to_indexes(
         &self,
         names: &[ResultName],
@@ -100,7 +103,7 @@ impl Registry<'_> {
             if !written {
                 return Ok(BuildxMetadata { manifests: pushed.manifests, ..metadata });
             }
-            // Registries cannot compare and swap. Whoever read what was read here writes within about the same time.
+            // Registries cannot compare and swap. A run that read the same index writes it within about the same time.
             let pause = ExponentialBuilder::new().with_min_delay(started.elapsed()).with_jitter().build().next();
             self.interrupt.sleep(pause.unwrap_or_default())?;
         }
@@ -138,7 +141,7 @@ impl LookUps<'_> {
 }
 
 impl Registry<'_> {
-    /// The answer, asked for again where that can help.
+    /// The registry's answer. After a failure that may pass, the registry is asked again.
     fn answer(
         &self,
         image: &ImageName,
@@ -156,7 +159,7 @@ impl Registry<'_> {
         let mut last_failure = None;
         loop {
             let Some(output) = running.wait_until(deadline)? else {
-                // What it said before tells more than that it says nothing now.
+                // An earlier failure tells more than the silence now.
                 let (failure, cause) = match last_failure {
                     Some((failure, said)) => (failure, format!("{said}\nthen {}", silence(self.timeout))),
                     None => (Failure::Silent, silence(self.timeout)),
@@ -183,7 +186,7 @@ impl Registry<'_> {
     }
 }
 
-/// From `docker buildx imagetools inspect --format '{{json .}}'`.
+/// The image, from `docker buildx imagetools inspect --format '{{json .}}'`.
 fn registry_image(json: &str) -> Result<StoredImage> {
     let wrong = |why: &str| Error::failed("cannot understand the registry's answer").because(why.to_owned());
     let value: Value = serde_json::from_str(json).map_err(|error| wrong(&error.to_string()))?;
@@ -199,7 +202,7 @@ fn registry_image(json: &str) -> Result<StoredImage> {
             Some(PlatformManifest { platform: platform_of(manifest.get("platform")?)?, digest: digest_of(manifest)? })
         })
         .collect();
-    // Of an index the images are keyed by platform; of a single manifest there is just the one.
+    // An index has its images keyed by platform; a single manifest has its image alone.
     let image = value.get("image").unwrap_or(&Value::Null);
     let images: Vec<&Value> = match image.get("architecture") {
         Some(_) => vec![image],
@@ -234,8 +237,8 @@ fn common_labels(images: &[&Value]) -> BTreeMap<String, String> {
     })
 }
 
-/// What stays of the image that has the name: the descriptors of its manifests for other platforms than these, and of
-/// the attestations that belong to them.
+/// The descriptors that stay under the name: of the image's manifests for platforms other than `platforms`, and of
+/// their attestations.
 fn kept(name: &ResultName, image: &StoredImage, platforms: &[Platform]) -> Result<Vec<String>> {
     match name.taken_by(image) {
         Taken::Keep => {}
