@@ -203,7 +203,7 @@ impl Kind for Folder {
             template,
             steps: if options.template.is_none() { Steps::CUSTOM } else { Steps::default() },
             original: None,
-            config: None,
+            config_sh: None,
         })
     }
 }

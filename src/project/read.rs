@@ -55,7 +55,7 @@ pub struct Project {
     /// The hashes of an OpenHands tree, as the original computes them.
     pub original: Option<OriginalHashes>,
     /// The variables that the `config.sh` of a build folder gets, by name.
-    pub config: Option<[&'static str; 2]>,
+    pub config_sh: Option<[&'static str; 2]>,
 }
 
 /// What the original's names are made of; hashes are 32 hexadecimal digits.
@@ -151,8 +151,8 @@ impl Project {
     ///
     /// # Errors
     /// As [`tags`](Self::tags).
-    pub fn config(&self, options: &Options, tags: &Tags) -> Result<Option<Vec<(&'static str, String)>>> {
-        let Some([image, source]) = self.config.filter(|_| options.build_folder.is_some()) else { return Ok(None) };
+    pub fn config_sh(&self, options: &Options, tags: &Tags) -> Result<Option<Vec<(&'static str, String)>>> {
+        let Some([image, source]) = self.config_sh.filter(|_| options.build_folder.is_some()) else { return Ok(None) };
         let (_, tag) = runtime_image_repo_and_tag(&options.base_image.to_string(), &self.naming(options)?)?;
         Ok(Some(vec![(image, tag), (source, tags.source.tag().unwrap_or_default().to_owned())]))
     }

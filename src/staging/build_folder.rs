@@ -14,7 +14,7 @@ use md5::{Digest as _, Md5};
 
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, content_digest};
-use crate::staging::config_sh::{Config, write_config};
+use crate::staging::config_sh::{ConfigSh, write_config_sh};
 use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
 use crate::system::interrupt::Interrupt;
 
@@ -48,7 +48,7 @@ pub struct BuildFolder<'a> {
     /// Below `deps/`.
     pub deps: &'a [StagedFile],
     /// Where others use the folder too: variables for its `config.sh`. Files at its top stay then.
-    pub config: Option<&'a Config>,
+    pub config_sh: Option<&'a ConfigSh>,
 }
 
 /// A build folder on disk.
@@ -83,8 +83,8 @@ impl BuildFolder<'_> {
             let to = new.join(file.file_name().unwrap_or_default());
             fs::copy(file, &to).context(cannot)?;
         }
-        if let Some(config) = self.config {
-            write_config(&new, config)?;
+        if let Some(config_sh) = self.config_sh {
+            write_config_sh(&new, config_sh)?;
         }
         let size = fs_extra::dir::get_size(&new)
             .map_err(|error| Error::failed(format!("cannot measure `{new}`")).because(error))?;
@@ -121,7 +121,7 @@ impl BuildFolder<'_> {
             let name = entry.file_name();
             if [DOCKERFILE, STEPS, CODE, DEPS].contains(&name) {
                 own.push(entry.into_path());
-            } else if self.config.is_some()
+            } else if self.config_sh.is_some()
                 && entry.file_type().context(cannot)?.is_file()
                 && !name.ends_with(".dockerignore")
             {
@@ -132,7 +132,7 @@ impl BuildFolder<'_> {
         }
         // A folder that others use too is theirs at the top; otherwise the top tells of additions like any other.
         let mut folders = Vec::new();
-        if self.config.is_none() {
+        if self.config_sh.is_none() {
             folders.extend((!own.is_empty()).then(|| destination.to_owned()));
         } else {
             for path in own {
@@ -270,7 +270,7 @@ mod tests {
             content: StagedContent::Copy { from: source.clone(), digest, size: 3 },
         };
         let stage = |file: StagedFile| {
-            BuildFolder { dockerfile: "FROM x\n".to_owned(), steps: &[], code: &[file], deps: &[], config: None }
+            BuildFolder { dockerfile: "FROM x\n".to_owned(), steps: &[], code: &[file], deps: &[], config_sh: None }
                 .stage(&root.join("context"), &Interrupt::default())
         };
         stage(copied(content_digest(b"old")))?;

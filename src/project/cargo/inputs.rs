@@ -15,7 +15,7 @@ use crate::staging::staged::{StagedFile, staged_source};
 
 pub(crate) const LOCK_FILE: &str = "Cargo.lock";
 
-pub(crate) const CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
+pub(crate) const CARGO_CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
 
 /// See [`dependency_inputs`].
 pub(crate) struct DependencyInputs {
@@ -37,7 +37,7 @@ pub(crate) fn dependency_inputs(
     manifests: &BTreeMap<Utf8PathBuf, Manifest>,
     members: &BTreeMap<Utf8PathBuf, &Package>,
     whole: &BTreeSet<Utf8PathBuf>,
-    config: Option<&Manifest>,
+    cargo_config: Option<&Manifest>,
 ) -> Result<DependencyInputs> {
     let masked = Masked::new(
         members
@@ -61,7 +61,7 @@ pub(crate) fn dependency_inputs(
         path.file_name() == Some("Cargo.toml")
             && path.parent().is_some_and(|folder| !folder.as_str().is_empty() && inherited.contains(folder))
     };
-    let named = config.map(Manifest::named_paths).unwrap_or_default();
+    let named = cargo_config.map(Manifest::named_paths).unwrap_or_default();
     let (mut inputs, mut system) = (Vec::new(), Vec::new());
     let mut whole_files = BTreeSet::new();
     for file in sources {
@@ -71,7 +71,7 @@ pub(crate) fn dependency_inputs(
         } else if is_vendored(path)
             || named.holds(path)
             || TOOLCHAIN_FILES.contains(&path.as_str())
-            || CONFIG_FILES.contains(&path.as_str())
+            || CARGO_CONFIG_FILES.contains(&path.as_str())
         {
             system.push(staged_source(root, file));
             inputs.push(staged_source(root, file));

@@ -10,7 +10,7 @@ use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
 use crate::config::values::{Cmd, ProjectKind, Version};
 use crate::error::{Error, Result};
-use crate::project::cargo::inputs::{CONFIG_FILES, DependencyInputs, LOCK_FILE, dependency_inputs};
+use crate::project::cargo::inputs::{CARGO_CONFIG_FILES, DependencyInputs, LOCK_FILE, dependency_inputs};
 use crate::project::cargo::lock_file::LockFile;
 use crate::project::cargo::manifest::Manifest;
 use crate::project::cargo::toolchain::{TOOLCHAIN_FILES, Toolchain};
@@ -141,13 +141,14 @@ impl Workspace {
         sources: &[SourceFile],
         manifests: &BTreeMap<Utf8PathBuf, Manifest>,
         whole: &BTreeSet<Utf8PathBuf>,
-        config: Option<&Manifest>,
+        cargo_config: Option<&Manifest>,
     ) -> Result<bool> {
         let Some(text) = sources.iter().find(|file| file.path == LOCK_FILE).and_then(SourceFile::text) else {
             return Ok(false);
         };
         let lock = LockFile::parse(text)?;
-        let patches = manifests.get(Utf8Path::new("")).into_iter().chain(config).flat_map(Manifest::patched_paths);
+        let patches =
+            manifests.get(Utf8Path::new("")).into_iter().chain(cargo_config).flat_map(Manifest::patched_paths);
         let patches: BTreeSet<Utf8PathBuf> = patches.map(|(_, folder)| folder).collect();
         let others_agree = whole.iter().all(|folder| lock.agrees_with(folder, manifests, patches.contains(folder)));
         Ok(others_agree
@@ -175,7 +176,7 @@ impl Workspace {
         &self,
         members: &BTreeMap<Utf8PathBuf, &Package>,
         manifests: &BTreeMap<Utf8PathBuf, Manifest>,
-        config: Option<&Manifest>,
+        cargo_config: Option<&Manifest>,
     ) -> Result<BTreeSet<Utf8PathBuf>> {
         let by = |wanted_by: &str| {
             let wanted_by = wanted_by.to_owned();
@@ -185,8 +186,8 @@ impl Workspace {
         if let Some(root_manifest) = manifests.get(Utf8Path::new("")) {
             waiting.extend(root_manifest.patched_paths().into_iter().map(by("[patch]")));
         }
-        if let Some(config) = config {
-            waiting.extend(config.patched_paths().into_iter().map(by(CONFIG_FILES[0])));
+        if let Some(cargo_config) = cargo_config {
+            waiting.extend(cargo_config.patched_paths().into_iter().map(by(CARGO_CONFIG_FILES[0])));
         }
         for package in members.values() {
             for dependency in &package.dependencies {
@@ -317,16 +318,18 @@ impl Kind for Workspace {
             .into_iter()
             .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
             .collect::<Result<_>>()?;
-        let config_file = CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
-        let config = config_file.map(Manifest::parse).transpose()?;
-        let target = config_file.zip(config.as_ref()).map(|(file, config)| config.target_folder(&file.path));
+        let cargo_config_file =
+            CARGO_CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
+        let cargo_config = cargo_config_file.map(Manifest::parse).transpose()?;
+        let target =
+            cargo_config_file.zip(cargo_config.as_ref()).map(|(file, config)| config.target_folder(&file.path));
         let target = target.transpose()?.flatten().unwrap_or_else(|| "target".to_owned());
-        let whole = self.whole_packages(&members, &manifests, config.as_ref())?;
-        if !self.lock_file_agrees(&sources, &manifests, &whole, config.as_ref())? {
+        let whole = self.whole_packages(&members, &manifests, cargo_config.as_ref())?;
+        if !self.lock_file_agrees(&sources, &manifests, &whole, cargo_config.as_ref())? {
             self.update_lock_file(&["update", "--workspace"], "is out of date", terminal, interrupt)?;
             sources = self.sources(options, terminal, interrupt)?;
         }
-        let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, config.as_ref())?;
+        let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, cargo_config.as_ref())?;
         let skeleton = self.skeleton(&members, &whole, &inputs)?;
         let DependencyInputs { locked, system, .. } = inputs;
         let context = self.template_context(options, &sources, target)?;
@@ -350,7 +353,7 @@ impl Kind for Workspace {
             template,
             steps: Steps::CARGO,
             original: None,
-            config: None,
+            config_sh: None,
         })
     }
 }
@@ -375,5 +378,5 @@ struct TemplateContext {
 fn decides_about_dependencies(path: &Utf8Path) -> bool {
     matches!(path.file_name(), Some("Cargo.toml" | LOCK_FILE))
         || TOOLCHAIN_FILES.contains(&path.as_str())
-        || CONFIG_FILES.contains(&path.as_str())
+        || CARGO_CONFIG_FILES.contains(&path.as_str())
 }

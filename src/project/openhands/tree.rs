@@ -247,7 +247,7 @@ impl Kind for Tree {
             template,
             steps: Steps::default(),
             original,
-            config: Some([
+            config_sh: Some([
                 "DOCKER_IMAGE_TAG",
                 if self.knows("DOCKER_IMAGE_HASH_TAG") { "DOCKER_IMAGE_HASH_TAG" } else { "DOCKER_IMAGE_SOURCE_TAG" },
             ]),
