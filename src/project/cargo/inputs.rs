@@ -1,4 +1,5 @@
-//! What decides about the dependencies: what the lock hash is made of and the dependency stage built from.
+//! What decides about the dependencies: what the lock hash is made of and the dependency stage built from. Part of the
+//! step from options to project.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,18 +20,19 @@ pub(crate) const CARGO_CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/
 
 /// See [`dependency_inputs`].
 pub(crate) struct DependencyInputs {
-    /// All of them.
+    /// All inputs.
     pub(super) locked: Vec<StagedFile>,
-    /// The toolchain, vendored crates, Cargo's configuration and the files it names: where they change, Cargo takes for
-    /// fresh what was compiled before. Of a vendored crate it compares the version, of a wrapper or linker the name.
+    /// The toolchain, vendored crates, Cargo's configuration and the files that it names. Where these change, Cargo may
+    /// take for fresh what was compiled before. Of a vendored crate Cargo compares the version, of a wrapper or linker
+    /// the name.
     pub(super) system: Vec<StagedFile>,
     /// The paths of the files of whole local dependencies.
     pub(super) whole: BTreeSet<Utf8PathBuf>,
 }
 
-/// What the lock hash is made of and the dependency stage built from: the manifests and the lock file without what says
-/// nothing about dependencies, whole local dependencies and the manifests they inherit from, vendored crates, Cargo's
-/// configuration and the files it names, the toolchain.
+/// The files that the lock hash is made of and the dependency stage is built from: manifests and lock file, masked;
+/// whole local dependencies and the manifests that they inherit from; vendored crates; Cargo's configuration and the
+/// files that it names; the toolchain file.
 pub(crate) fn dependency_inputs(
     root: &Utf8Path,
     sources: &[SourceFile],
