@@ -1,6 +1,7 @@
-//! The build folder: staged beside its destination, then renamed, so that there is never half of one.
+//! Plan and project become a build folder: staged beside its destination, then renamed, so that there is never half
+//! of one.
 //!
-//! BuildKit compares size and mtime of a local context's files, never their content, and keeps what it knows by the
+//! BuildKit compares size and mtime of a local context's files, never their content, and knows a context by the
 //! folder's base name. So every file's mtime is derived from its path and content: equal content, equal mtime, on any
 //! machine; other content, another mtime.
 
@@ -30,8 +31,8 @@ pub const STEPS: &str = "steps";
 /// The Dockerfile's name.
 pub const DOCKERFILE: &str = "Dockerfile";
 
-/// Folders and links all have this mtime, in seconds after the epoch. A folder that got another entry has another one,
-/// which is how a build folder is told from a folder that somebody else wrote to.
+/// The mtime of all folders and links, in seconds after the epoch. A folder whose entries changed has another mtime,
+/// which is how a folder that somebody else wrote to is told.
 const FOLDER_TIME: i64 = 1;
 
 const FILE_TIME_SECONDS: u128 = 1 << 20;
@@ -41,13 +42,13 @@ const FILE_TIME_SECONDS: u128 = 1 << 20;
 pub struct BuildFolder<'a> {
     /// The text of `Dockerfile`.
     pub dockerfile: String,
-    /// Below `steps/`.
+    /// The files below `steps/`.
     pub steps: &'a [StagedFile],
-    /// Below `code/`.
+    /// The files below `code/`.
     pub code: &'a [StagedFile],
-    /// Below `deps/`.
+    /// The files below `deps/`.
     pub deps: &'a [StagedFile],
-    /// Where others use the folder too: variables for its `config.sh`. Files at its top stay then.
+    /// The variables for the folder's `config.sh`, where others use the folder too. Their files at its top stay.
     pub config_sh: Option<&'a ConfigSh>,
 }
 
@@ -56,14 +57,14 @@ pub struct BuildFolder<'a> {
 pub struct Staged {
     /// Where it is.
     pub path: Utf8PathBuf,
-    /// How many files it holds.
+    /// How many files were staged.
     pub files: usize,
-    /// Their size in bytes.
+    /// The size of all files in the folder, in bytes.
     pub size: u64,
 }
 
 impl BuildFolder<'_> {
-    /// Makes `destination` hold exactly this. An earlier build folder there is replaced.
+    /// Makes `destination` hold exactly these files. An earlier build folder there is replaced.
     ///
     /// # Errors
     /// When `destination` holds anything that this tool did not write, when a source file is not any more what was
@@ -92,15 +93,15 @@ impl BuildFolder<'_> {
             fs::rename(destination, root.join("old")).context(cannot)?;
         }
         interrupt.check().and_then(|()| fs::rename(&new, destination).context(cannot)).inspect_err(|_| {
-            // The error that brought us here is the one to tell of.
+            // The first error is the one to report.
             let _ = fs::rename(root.join("old"), destination);
         })?;
         let files = 1 + self.steps.len() + self.deps.len() + self.code.len();
         Ok(Staged { path: destination.to_owned(), files, size })
     }
 
-    /// Refuses a destination that holds anything this tool did not write: by the names at the top and the folders'
-    /// mtimes. Gives the files at the top that stay.
+    /// Refuses a destination that holds anything this tool did not write, judged by the names at the top and the
+    /// folders' mtimes. Gives the files at the top that stay.
     fn refuse_foreign(&self, destination: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
         let foreign = |what: &str| {
             Error::usage(format!("`{destination}` is not a build folder of this tool: {what}"))
@@ -130,7 +131,7 @@ impl BuildFolder<'_> {
                 return Err(foreign(&format!("it holds `{name}`")));
             }
         }
-        // A folder that others use too is theirs at the top; otherwise the top tells of additions like any other.
+        // The top of a folder that others use too may change; that of any other must not, like the folders below.
         let mut folders = Vec::new();
         if self.config_sh.is_none() {
             folders.extend((!own.is_empty()).then(|| destination.to_owned()));
@@ -192,7 +193,7 @@ impl BuildFolder<'_> {
     }
 }
 
-/// Writes one file. What `deps` and `code` have in common is one file with two names: nobody edits it.
+/// Writes one entry. A file that is in `deps` and in `code` is written once, with two names: nobody edits it.
 fn write_file(
     file: &StagedFile,
     path: &Utf8Path,

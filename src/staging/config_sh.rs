@@ -1,4 +1,5 @@
-//! The `config.sh` of a build folder that others use too.
+//! The `config.sh` of a build folder that others use too: their scripts read the image's tags there. Part of the step
+//! to the build folder.
 
 use std::fs;
 
@@ -12,7 +13,7 @@ const CONFIG_SH: &str = "config.sh";
 /// The variables that a build folder's `config.sh` gets, with their values.
 pub type ConfigSh = [(&'static str, String)];
 
-/// Writes the variables to `config.sh` in `folder`, at its end, in the place of what an earlier run wrote there.
+/// Writes the variables to the end of `config.sh` in `folder`, in place of those of an earlier run.
 ///
 /// # Errors
 /// When the file cannot be read or written.
