@@ -1,4 +1,4 @@
-//! The one error type: what was being done, with which thing, and what to do next.
+//! The one error type, for every step of the way: what was being done, with which thing, and what to do next.
 //!
 //! Every error knows the exit code it ends the program with; see [`exit_code`].
 
@@ -19,7 +19,7 @@ pub mod exit_code {
     pub const SIGNAL_BASE: u8 = 128;
 }
 
-/// What kind of failure it is; decides the exit code.
+/// The kind of a failure, which decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// Anything without a kind of its own.
@@ -46,7 +46,7 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A failure with no more special kind.
+    /// A failure without a kind of its own.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Failed, message)
     }
@@ -70,7 +70,7 @@ impl Error {
         Self { kind, message: message.into(), notes: Vec::new(), hints: Vec::new(), source: None }
     }
 
-    /// Adds what to do next, shown as a `hint:` line, unless that was said already.
+    /// Adds what to do next, shown as a `hint:` line. A hint that is there already is not added again.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         let hint = hint.into();
@@ -80,7 +80,7 @@ impl Error {
         self
     }
 
-    /// Adds what else is known about how things stand, shown as a `note:` line.
+    /// Adds what is known about the state after the failure, shown as a `note:` line.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
@@ -99,12 +99,12 @@ impl Error {
         self.kind
     }
 
-    /// How things stand, as far as it was found out.
+    /// What is known about the state after the failure.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// What to do next, where something is known to help.
+    /// What to do next; empty where nothing is known to help.
     pub fn hints(&self) -> &[String] {
         &self.hints
     }

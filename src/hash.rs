@@ -1,12 +1,13 @@
-//! Hashes that become names: the truncated base-36 form in tags and the length-prefixed field hash behind it.
+//! Hashes that become names: the truncated base-36 form in tags and the length-prefixed field hash behind it. The step
+//! from project and options to tags is made of them.
 //!
-//! MD5 names cache entries here, nothing more; integrity is the image digest's task.
+//! MD5 names images and tells changes here; integrity is the image digest's task.
 
 use md5::{Digest as _, Md5};
 
 use crate::error::{Error, Result};
 
-/// The version of what is hashed and how; another value can never be mistaken for a match.
+/// The version of what is hashed and how. Hashes of different versions never match.
 pub const SCHEME: &str = "runtime-image/2";
 
 /// The MD5 digest of a file's content: 16 bytes.

@@ -25,7 +25,7 @@ use crate::report::{Action, Names, Report, SCHEMA, Seconds};
 use crate::run::build_cache::BuildCache;
 use crate::run::builds::Builds;
 use crate::staging::build_folder::{BuildFolder, Staged};
-use crate::staging::config_sh::write_config;
+use crate::staging::config_sh::write_config_sh;
 use crate::system::git::WorkTree;
 use crate::system::interrupt::Interrupt;
 use crate::system::lock::Lock;
@@ -112,9 +112,9 @@ impl<'a> Run<'a> {
 
     fn reuse(&self, plan: &Plan, reused: &Confirmed, destination: &Utf8Path) -> Result<Report> {
         self.terminal.status("Reusing", &plan.reason);
-        let config = self.project.config(&self.options, &self.tags)?;
-        if let Some(config) = config.filter(|_| destination.is_dir()) {
-            write_config(destination, &config)?;
+        let config_sh = self.project.config_sh(&self.options, &self.tags)?;
+        if let Some(config_sh) = config_sh.filter(|_| destination.is_dir()) {
+            write_config_sh(destination, &config_sh)?;
         }
         let mut made = Made { confirmed: Some(reused.clone()), loaded: None };
         if self.options.pushes() && self.options.outputs.contains(&Output::Load) && !self.options.dry_run {
@@ -180,9 +180,9 @@ impl<'a> Run<'a> {
         let Project { template, steps, code, deps, .. } = &self.project;
         timed(&mut self.seconds.stage, || {
             let dockerfile = template.render(from, &image.to_string(), labels)?;
-            let config = self.project.config(&self.options, &self.tags)?;
-            let (steps, config) = (&steps.staged(), config.as_deref());
-            BuildFolder { dockerfile, steps, code, deps, config }.stage(destination, self.interrupt)
+            let config_sh = self.project.config_sh(&self.options, &self.tags)?;
+            let (steps, config_sh) = (&steps.staged(), config_sh.as_deref());
+            BuildFolder { dockerfile, steps, code, deps, config_sh }.stage(destination, self.interrupt)
         })
     }
 

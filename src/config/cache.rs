@@ -1,4 +1,5 @@
-//! The key `cache`: where a build cache is kept.
+//! The key `cache`: where a build cache is kept. Part of the first step of the way, from arguments, environment and
+//! configuration to options.
 
 use std::str::FromStr;
 
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::image::name::ImageName;
 
-/// Where the build cache is kept between builds, besides the builder's own.
+/// Where a build cache is kept between builds, besides the builder's own cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Cache {
@@ -19,9 +20,9 @@ pub enum Cache {
     Inline,
     /// In the cache of GitHub Actions.
     Gha,
-    /// In a registry, in this repository instead of the image's.
+    /// In a registry: in this repository, or in the image's own.
     Registry(Option<ImageName>),
-    /// In a folder: this one instead of one in the user's folder for caches.
+    /// In this folder, or in one below the user's cache folder.
     Local(Option<Utf8PathBuf>),
 }
 
@@ -58,7 +59,7 @@ impl TryFrom<String> for Cache {
 }
 
 impl Cache {
-    /// Whether it is kept apart from the image, which not every builder can do.
+    /// Whether the cache is kept apart from the image, which only some builders can do.
     pub fn is_exported(&self) -> bool {
         !matches!(self, Self::Off | Self::Inline)
     }
@@ -66,7 +67,7 @@ impl Cache {
     /// Refuses a cache that would silently not be kept.
     ///
     /// # Errors
-    /// A usage error with what is missing.
+    /// A usage error that says what is missing.
     pub fn refuse_unkept(&self, pushes: bool, names_a_registry: bool, in_github_actions: bool) -> Result<()> {
         match self {
             Self::Inline if !pushes => Err(Error::usage("`--cache inline` is kept in the images that are pushed")

@@ -1,5 +1,5 @@
-//! Options from all their sources: flags > environment > `[package.metadata.runtime-image]` >
-//! `[workspace.metadata.runtime-image]` > `runtime-image.toml` > defaults.
+//! The first step of the way: options from all their sources. Flags > environment >
+//! `[package.metadata.runtime-image]` > `[workspace.metadata.runtime-image]` > `runtime-image.toml` > defaults.
 
 pub mod cache;
 pub mod options;

@@ -1,4 +1,4 @@
-//! All that was decided about what to build, from every source.
+//! The options, checked and with all defaults: the result of the first step of the way, which every later step reads.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,47 +19,47 @@ use crate::system::cargo::CargoCall;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Options {
-    /// What the project is, if its files need not say.
+    /// The kind of project; `None` leaves it to the project's files.
     pub kind: Option<ProjectKind>,
     /// The image to start from.
     pub base_image: ImageName,
-    /// The base image's digest, if it is part of the names.
+    /// The base image's digest, if the names depend on it.
     pub base_digest: Option<Digest>,
-    /// Whether the base image is to be named by its digest.
+    /// Whether the names depend on the base image's digest.
     pub pin_base: bool,
     /// The requested platforms, normalised and sorted; empty means the engine's own.
     pub platforms: Vec<Platform>,
     /// A shell command for further dependencies.
     pub extra_deps: Option<String>,
-    /// Build arguments for the runtime stage.
+    /// Build arguments for the Dockerfile.
     pub extra_build_args: Vec<BuildArg>,
-    /// Further arguments for `docker buildx build`.
+    /// Arguments after `--`, passed on to the builder.
     pub buildx_args: Vec<String>,
     /// The repository, if one was configured.
     pub repository: Option<String>,
-    /// Whether the registry that the repository names may fail to answer: the user did not name it.
+    /// Whether the repository's registry may fail to answer, because the user did not name the repository.
     pub registry_optional: bool,
-    /// What every tag starts with, if not what is usual for the kind.
+    /// What every tag starts with; `None` for the kind's default.
     pub tag_prefix: Option<String>,
-    /// The project's version, if its files need not say.
+    /// The project's version; `None` leaves it to the project's files.
     pub project_version: Option<Version>,
     /// How the names of an OpenHands tree's images are made.
     pub tag_scheme: TagScheme,
     /// Whether an OpenHands image gets a browser.
     pub enable_browser: bool,
-    /// Custom: what decides about the dependencies.
+    /// Custom: patterns of the files that decide about the dependencies.
     pub lock_files: Vec<String>,
-    /// Custom: what goes into the image; everything if empty.
+    /// Custom: patterns of the files that go into the image; empty for all files.
     pub source: Vec<String>,
-    /// Custom: the template, absolute.
+    /// Custom: the template's path, absolute; `None` for the built-in template.
     pub template: Option<Utf8PathBuf>,
-    /// Custom: how many stages the template has, if it need not say itself.
+    /// Custom: how many stages the template has; `None` looks for a stage `deps` in it.
     pub stages: Option<u8>,
     /// Build from the base image whatever exists.
     pub force_rebuild: bool,
     /// Make the build folder ready and stop there.
     pub dry_run: bool,
-    /// Where to stage, if not below the target folder.
+    /// Where to stage; `None` for the kind's default folder.
     pub build_folder: Option<Utf8PathBuf>,
     /// Where the image goes, in this order; never empty.
     pub outputs: Vec<Output>,
@@ -77,13 +77,13 @@ pub struct Options {
     pub cache_from: Vec<String>,
     /// Cache destinations for buildx.
     pub cache_to: Vec<String>,
-    /// What the steps that fetch may read.
+    /// The secrets that the steps that fetch may read.
     pub secrets: Vec<Secret>,
     /// The SSH agents and keys that the steps that fetch may use.
     pub ssh: Vec<Ssh>,
     /// A file of certificates for the steps that fetch.
     pub ca_bundle: Option<Utf8PathBuf>,
-    /// What builds, if it is not to be found out.
+    /// What builds; `None` for what this machine has.
     pub engine: Option<BuildTool>,
     /// The builder instance of buildx.
     pub builder: Option<String>,
@@ -91,13 +91,13 @@ pub struct Options {
     pub progress: Option<Progress>,
     /// Debian packages.
     pub apt_packages: Vec<String>,
-    /// Commands that build the project, if not what is usual for the kind.
+    /// Commands that build the project; `None` for the kind's default.
     pub prebuild: Option<Vec<String>>,
     /// Whether binaries go to `/usr/local/bin`.
     pub install_binaries: bool,
     /// The project's folder in the image, absolute.
     pub workdir: String,
-    /// Environment variables.
+    /// Environment variables of the build and of the image.
     pub env: BTreeMap<String, String>,
     /// The user that builds and runs.
     pub user: Option<String>,
@@ -108,7 +108,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The base image as images are built from it: with its digest, where that is part of the names.
+    /// The base image that builds start from: with its digest, where the names depend on the digest.
     pub fn pinned_base_image(&self) -> ImageName {
         match &self.base_digest {
             Some(digest) => self.base_image.with_digest(digest),
@@ -127,19 +127,19 @@ impl Options {
         repository.is_some_and(|name| name.names_a_registry())
     }
 
-    /// What is attached to the image besides what it runs.
+    /// The builder's arguments for the attestations that `provenance` and `sbom` ask for.
     pub fn attestations(&self) -> impl Iterator<Item = String> {
         let provenance = self.provenance.iter().map(|value| format!("--provenance={value}"));
         provenance.chain(self.sbom.iter().map(|value| format!("--sbom={value}")))
     }
 
-    /// Whether anything is attached, be it by an argument of the user's own.
+    /// Whether an attestation is attached, by these arguments or by those after `--`.
     pub fn attests(&self) -> bool {
         let further = |argument: &String| is_about_attestations(argument) && !is_turned_off(argument);
         self.attestations().next().is_some() || self.buildx_args.iter().any(further)
     }
 
-    /// Values of `--cache-to`, those after `--` among them.
+    /// The values of `--cache-to`, including those after `--`.
     pub fn cache_exports(&self) -> impl Iterator<Item = &str> {
         let further = self.buildx_args.iter().filter_map(|argument| argument.strip_prefix("--cache-to="));
         self.cache_to.iter().map(String::as_str).chain(further)

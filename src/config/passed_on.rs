@@ -1,9 +1,10 @@
-//! Arguments after `--`: which of them are passed on to the builder, and what they are about.
+//! Arguments after `--`: which of them are passed on to the builder, and what they are about. Part of the first step of
+//! the way, from arguments to options.
 
 use crate::config::values::turns_off;
 use crate::image::labels;
 
-/// Arguments with their values, `--flag=value`, however they were written.
+/// The arguments, each value joined to its flag as `--flag=value`, so that both spellings are the same input.
 pub(crate) fn with_joined_values(arguments: Vec<String>) -> Vec<String> {
     let mut joined: Vec<String> = Vec::new();
     let mut may_have_value = false;
@@ -27,7 +28,7 @@ pub(crate) fn is_about_provenance(argument: &str) -> bool {
     argument.starts_with("--provenance") || (argument.starts_with("--attest") && argument.contains("type=provenance"))
 }
 
-/// Whether an argument about attestations says that none is to be made.
+/// Whether an argument about attestations turns its attestation off.
 pub(crate) fn is_turned_off(argument: &str) -> bool {
     let value = argument.split_once('=').map_or("", |(_, value)| value);
     let disables =
@@ -40,7 +41,8 @@ pub(crate) fn is_about_attestations(argument: &str) -> bool {
     ["--provenance", "--sbom", "--attest"].iter().any(|flag| argument.starts_with(flag))
 }
 
-/// What buildx must be told by this tool alone: otherwise the result is not what was named and confirmed, or there is none.
+/// Whether this tool alone may give buildx this argument. From a user, it could make another image than the named one,
+/// or none at all.
 pub(crate) fn is_ours(argument: &str) -> bool {
     let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
     matches!(

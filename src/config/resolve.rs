@@ -1,4 +1,5 @@
-//! From what all sources say to options: texts become values, defaults come in, and what cannot work is refused.
+//! Settings of all sources become options: texts become values, defaults come in, and what cannot work is refused. The
+//! end of the first step of the way.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -95,7 +96,7 @@ impl Settings {
             kind,
             base_image: base_image.as_deref().unwrap_or(DEFAULT_BASE_IMAGE).parse()?,
             base_digest: None,
-            // Another base image is another image: what is to be the same again starts from the same one.
+            // A reproducible image starts from the same base image each time.
             pin_base: pin_base.unwrap_or(false) || reproducible,
             platforms: platforms.into_iter().collect(),
             extra_deps: extra_deps.filter(|text| !text.trim().is_empty()),
@@ -144,7 +145,7 @@ fn parsed<T: std::str::FromStr<Err = Error>>(texts: Option<Vec<String>>) -> Resu
     texts.unwrap_or_default().iter().map(|text| text.parse()).collect()
 }
 
-/// The registry first: what it holds, every later build can start from.
+/// The outputs, the registry first: every later build can start from what a registry holds.
 fn outputs(load: Option<bool>, push: Option<bool>) -> Result<Vec<Output>> {
     let push = push.unwrap_or(false);
     let outputs = [push.then_some(Output::Push), load.unwrap_or(!push).then_some(Output::Load)];
@@ -158,7 +159,7 @@ fn outputs(load: Option<bool>, push: Option<bool>) -> Result<Vec<Output>> {
 
 /// Refuses arguments after `--` that would make another image than the one that is named.
 fn refuse_arguments(arguments: &[String]) -> Result<()> {
-    // A word of its own would be another build context.
+    // buildx would take a word without `--` for another build context.
     if let Some(argument) = arguments.iter().find(|argument| !argument.starts_with("--")) {
         return Err(Error::usage(format!("`{argument}` cannot be passed on to buildx: it is no option"))
             .hint("what follows `--` are long options, such as `--network=host`"));

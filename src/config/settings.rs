@@ -1,5 +1,5 @@
-//! Every key of the configuration, said once: what one source of configuration says, and how sources are laid over each
-//! other.
+//! Every key of the configuration, defined once: what one source can say, and how sources are laid over each other. The
+//! beginning of the first step of the way.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use crate::system::terminal::Terminal;
 pub const METADATA_KEY: &str = "runtime-image";
 /// The configuration file in the project root.
 pub const CONFIG_FILE: &str = "runtime-image.toml";
-/// What the names of all variables start with.
+/// What the names of this tool's environment variables start with.
 const VARIABLE_PREFIX: &str = "RUNTIME_IMAGE_";
 
 const IMAGE: &str = "Image";
@@ -38,19 +38,19 @@ const OPENHANDS_OR_CUSTOM: &[ProjectKind] = &[ProjectKind::Openhands, ProjectKin
 pub struct Key {
     /// The field of [`Settings`].
     pub field: &'static str,
-    /// In `Cargo.toml` and `runtime-image.toml`.
+    /// The key's name in `Cargo.toml` and `runtime-image.toml`.
     pub name: &'static str,
-    /// On the command line, without `--`. Files know this name as well.
+    /// The flag's name, without `--`. Files accept this name as well.
     pub flag: &'static str,
-    /// How it is written.
+    /// How its values are written.
     pub form: Form,
-    /// The kinds of project that it means something for.
+    /// The kinds of project for which the key has a meaning.
     pub kinds: &'static [ProjectKind],
     /// How sources are laid over each other.
     pub layers: Layers,
-    /// Who looks for it.
+    /// Where the flag is shown.
     pub shown: Shown,
-    /// What holds where no source says anything, in words; empty for nothing.
+    /// The default, in words; empty where there is none.
     pub default: &'static str,
 }
 
@@ -63,7 +63,7 @@ pub enum Form {
     Switch,
     /// A value, or nothing for `true`.
     Mode,
-    /// A value each time, in a variable one a line.
+    /// A value each time the flag is given; in a variable, one value a line.
     Lines,
     /// Values separated by commas.
     Commas,
@@ -72,9 +72,9 @@ pub enum Form {
 /// How a higher source is laid over a lower one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layers {
-    /// It takes the place of the lower one, whole lists too.
+    /// The higher value takes the place of the lower one, lists as a whole.
     Replace,
-    /// Names that it does not hold are taken from the lower one.
+    /// The higher value, with the names that only the lower one holds.
     Merge,
 }
 
@@ -102,16 +102,16 @@ macro_rules! layered {
     };
 }
 
-/// A row for each key: its help and field, its type; its name in files, its flag and what the flag's value is called; its
-/// form, heading, kinds and layers, where it is shown, its default, and further spellings of the flag.
+/// A row for each key: help, field and type; name in files, flag and what help calls the flag's value; form, heading,
+/// kinds and layers; where the flag is shown, the default, and further spellings of the flag.
 macro_rules! keys {
     ($(
         $(#[$help:meta])*
         $field:ident: $type:ty = $name:literal, $flag:literal $value:literal, $form:ident, $heading:ident, $kinds:ident,
         $layers:ident, $shown:ident, $default:literal $(, $alias:literal)*;
     )+) => {
-        /// What one source of configuration says; everything is optional. The fields are flags, `RUNTIME_IMAGE_*` variables
-        /// and keys of files: [`KEYS`].
+        /// What one source of configuration says; everything is optional. The fields are flags, `RUNTIME_IMAGE_*`
+        /// variables and keys of files: [`KEYS`].
         #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Args)]
         #[serde(default)]
         pub struct Settings {
@@ -136,7 +136,7 @@ macro_rules! keys {
         }),+];
 
         impl Settings {
-            /// These settings, with `lower` wherever they say nothing.
+            /// These settings, with the values of `lower` where they have none.
             #[must_use]
             pub fn over(self, lower: Self) -> Self {
                 Self { $($field: layered!($layers, self.$field, lower.$field)),+ }
@@ -300,9 +300,9 @@ impl Key {
     }
 }
 
-/// A clap command that has the flags of [`Settings`], with all that [`KEYS`] says of them.
+/// The clap command, which has the flags of [`Settings`], with all that [`KEYS`] says of each flag.
 pub fn with_forms(mut command: clap::Command) -> clap::Command {
-    // clap shows what was changed after what was not: the others are touched at the end, and stay there.
+    // `mut_arg` moves an argument to the end of the list. The other arguments are moved last, and stay behind the keys.
     let known = |argument: &clap::Arg| KEYS.iter().any(|key| argument.get_id() == key.field);
     let others: Vec<clap::Id> =
         command.get_arguments().filter(|other| !known(other)).map(|other| other.get_id().clone()).collect();
@@ -339,14 +339,15 @@ pub fn with_forms(mut command: clap::Command) -> clap::Command {
     others.into_iter().fold(command, |command, other| command.mut_arg(other, |argument| argument))
 }
 
-/// The same without the flags that change no name: they are understood, and not shown.
+/// The clap command with the flags hidden that change no name; these flags are still understood.
 pub fn without_what_names_do_not_need(command: clap::Command) -> clap::Command {
     let needless = KEYS.iter().filter(|key| matches!(key.shown, Shown::NotByTags | Shown::OftenNotByTags));
     needless.fold(command, |command, key| command.mut_arg(key.field, |argument| argument.hide(true)))
 }
 
 impl Settings {
-    /// What the environment says. An empty variable says nothing; one that looks like ours and is none is warned of.
+    /// The settings in the environment. An empty variable says nothing; one with this tool's prefix that is no key
+    /// gives a warning.
     ///
     /// # Errors
     /// When a value is wrong.
@@ -370,7 +371,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// What a flag with this value says; the error is clap's own sentence.
+    /// The settings that a flag with this value makes; the error is clap's own sentence.
     fn from_flag(key: &Key, value: &std::ffi::OsStr) -> std::result::Result<Self, String> {
         let mut flag = OsString::from(format!("--{}=", key.flag));
         flag.push(value);
@@ -382,7 +383,7 @@ impl Settings {
         })
     }
 
-    /// With the paths made absolute, seen from `folder`.
+    /// These settings with absolute paths; relative ones start at `folder`.
     #[must_use]
     pub fn seen_from(mut self, folder: &Utf8Path) -> Self {
         if let Some(Cache::Local(Some(path))) = &mut self.cache {
@@ -394,7 +395,7 @@ impl Settings {
         self
     }
 
-    /// A table of `Cargo.toml` metadata. Unknown keys are warned of by name.
+    /// The settings in a table of `Cargo.toml` metadata. Unknown keys give a warning each.
     ///
     /// # Errors
     /// When a key has the wrong type.
@@ -405,10 +406,10 @@ impl Settings {
         }
     }
 
-    /// The file `runtime-image.toml` in `root`, if there is one. Unknown keys are warned of by name.
+    /// The settings in the file `runtime-image.toml` in `root`, if there is one. Unknown keys give a warning each.
     ///
     /// # Errors
-    /// When it cannot be read or parsed, or a key has the wrong type.
+    /// When the file cannot be read or parsed, or a key has the wrong type.
     pub fn from_file(root: &Utf8Path, terminal: &Terminal) -> Result<Self> {
         match table_in(root)? {
             Some(table) => Self::from_table(table, root.join(CONFIG_FILE).as_str(), terminal),
@@ -435,13 +436,13 @@ impl Settings {
     /// The kind that the file `runtime-image.toml` in `root` gives, if it gives one.
     ///
     /// # Errors
-    /// When it cannot be read or parsed, or gives no kind there is.
+    /// When the file cannot be read or parsed, or its kind is unknown.
     pub fn kind_in_file(root: &Utf8Path) -> Result<Option<ProjectKind>> {
         let kind = table_in(root)?.and_then(|mut table| table.remove("kind"));
         kind.map(toml::Value::try_into).transpose().map_err(|error| wrong(root.join(CONFIG_FILE).as_str(), error))
     }
 
-    /// Refuses what has no meaning for a project of this kind, rather than leave it out without a word.
+    /// Refuses keys that mean nothing for a project of this kind, rather than ignore them silently.
     ///
     /// # Errors
     /// A usage error that names the key.

@@ -1,4 +1,5 @@
-//! What keys of the configuration can hold, where that is more than text.
+//! What keys of the configuration can hold, where that is more than text. Part of the first step of the way, from
+//! arguments, environment and configuration to options.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,11 +59,11 @@ pub enum BuildTool {
 pub enum Version {
     /// The version itself.
     Text(String),
-    /// A file of the project that says it.
+    /// A file of the project that holds the version.
     File {
         /// Relative to the project root.
         file: Utf8PathBuf,
-        /// In a TOML or JSON file, the way to the value: `project.version`. Without one, the version is all of the file.
+        /// The value's place in a TOML or JSON file, such as `project.version`. Without it, the file is the version.
         key: Option<String>,
     },
 }
@@ -137,15 +138,15 @@ fn turns_on(word: &str) -> bool {
     matches!(word.to_ascii_lowercase().as_str(), "true" | "t" | "1")
 }
 
-/// What is attached of how an image was built: the value of buildx's `--provenance`.
+/// How much is attached about an image's build: the value of buildx's `--provenance`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance(String);
 
 impl Provenance {
-    /// `true`, `min`, `max`, or fields such as `mode=max`; nothing for `false`.
+    /// Reads `true`, `min`, `max`, or fields such as `mode=max`; gives `None` for `false`.
     ///
     /// # Errors
-    /// When it is none of these.
+    /// When `text` is none of these.
     pub fn parse(text: &str) -> Result<Option<Self>> {
         let value = match text {
             _ if turns_off(text) => return Ok(None),
@@ -167,15 +168,15 @@ impl fmt::Display for Provenance {
     }
 }
 
-/// What is attached of an image's content: the value of buildx's `--sbom`.
+/// Which list of an image's content is attached: the value of buildx's `--sbom`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sbom(String);
 
 impl Sbom {
-    /// `true`, or `generator=IMAGE`; nothing for `false`.
+    /// Reads `true`, or `generator=IMAGE`; gives `None` for `false`.
     ///
     /// # Errors
-    /// When it is none of these.
+    /// When `text` is none of these.
     pub fn parse(text: &str) -> Result<Option<Self>> {
         match text {
             _ if turns_off(text) => Ok(None),
@@ -202,9 +203,9 @@ fn is_variable_name(name: &str) -> bool {
 /// A variable of the image and of the build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
-    /// What may be no name is refused when options are made.
+    /// Letters, digits and `_`, which is checked when options are made.
     pub name: String,
-    /// One line.
+    /// One line, which is checked when options are made.
     pub value: String,
 }
 
@@ -212,7 +213,7 @@ impl Variable {
     /// Refuses what a Dockerfile could not set.
     ///
     /// # Errors
-    /// When the name is none, or the value has more than one line.
+    /// When the name is not a variable name, or the value has more than one line.
     pub fn refuse_what_cannot_be_set(&self) -> Result<()> {
         let Self { name, value } = self;
         if !is_variable_name(name) {
@@ -235,7 +236,7 @@ impl FromStr for Variable {
     }
 }
 
-/// A table of variables, as files have it.
+/// The variables of a table, the form that `env` has in files.
 pub(super) fn variables<'de, D: Deserializer<'de>>(table: D) -> Result<Option<Vec<Variable>>, D::Error> {
     let table = BTreeMap::<String, String>::deserialize(table)?;
     Ok(Some(table.into_iter().map(|(name, value)| Variable { name, value }).collect()))
@@ -273,7 +274,7 @@ impl fmt::Display for BuildArg {
 /// A secret as buildx and podman take it: `id=NAME[,src=PATH|,env=NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
-    /// The file below `/run/secrets/` in which steps see it.
+    /// The file below `/run/secrets/` in which steps find the secret.
     pub id: String,
     text: String,
 }
@@ -308,7 +309,7 @@ impl fmt::Display for Secret {
 /// An SSH agent's socket or a key as buildx and podman take it: `default`, or `ID[=SOCKET|=KEY[,KEY]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ssh {
-    /// What steps call it.
+    /// The id by which a build mounts the agent or key.
     pub id: String,
     text: String,
 }

@@ -1,4 +1,5 @@
-//! The custom kind: whatever `runtime-image.toml` describes, in any language.
+//! The custom kind: whatever `runtime-image.toml` describes, in any language. One of the kinds in the step from options
+//! to project.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,13 +27,13 @@ use crate::system::terminal::Terminal;
 const VERSION_EXAMPLE: &str =
     "`version = \"1.0.0\"`, or `version = { file = \"pyproject.toml\", key = \"project.version\" }`";
 
-/// A folder with a `runtime-image.toml`.
+/// A folder that `runtime-image.toml` describes, or that flags alone do.
 #[derive(Debug)]
 pub struct Folder {
     root: Utf8PathBuf,
 }
 
-/// What a template of this kind sees, besides what changes from tier to tier.
+/// The variables that a template of this kind sees, besides those that change from tier to tier.
 #[derive(Debug, Serialize)]
 struct TemplateContext {
     kind: String,
@@ -54,7 +55,7 @@ struct TemplateContext {
 }
 
 impl Folder {
-    /// Whether `folder` holds the file that describes such a project.
+    /// Whether `folder` holds a `runtime-image.toml`.
     pub(crate) fn is_at(folder: &Utf8Path) -> bool {
         folder.join(CONFIG_FILE).is_file()
     }
@@ -210,12 +211,12 @@ impl Kind for Folder {
             template,
             steps: if options.template.is_none() { Steps::CUSTOM } else { Steps::default() },
             original: None,
-            config: None,
+            config_sh: None,
         })
     }
 }
 
-/// Warns of keys that are set and that the user's template does not look at.
+/// Warns of keys that are set, but not used by the user's template.
 fn warn_of_unused(options: &Options, template: &Template, terminal: &Terminal) -> Result<()> {
     let keys = [
         ("extra-deps", "extra_deps", options.extra_deps.is_some()),
@@ -236,7 +237,7 @@ fn warn_of_unused(options: &Options, template: &Template, terminal: &Terminal) -
     Ok(())
 }
 
-/// What `patterns` select of `files`: all where there are none. A pattern that selects nothing is a mistake.
+/// The files that `patterns` select; all files where there are no patterns. A pattern that selects nothing is an error.
 fn selected(files: &[SourceFile], patterns: &[String], key: &str) -> Result<Vec<SourceFile>> {
     if patterns.is_empty() {
         return Ok(files.to_vec());

@@ -1,4 +1,5 @@
-//! Finding the project: the list of kinds, and the nearest folder that is of one.
+//! Finding the project: the list of kinds, and the nearest folder that is of one. It comes before the
+//! options, because a project's files are one source of options.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -18,13 +19,13 @@ use crate::system::terminal::Terminal;
 /// How the projects of a kind are found.
 struct Row {
     kind: ProjectKind,
-    /// Whether a folder is such a project, by the files in it.
+    /// Whether a folder is a project of this kind, by the files in it.
     is_at: fn(&Utf8Path) -> bool,
-    /// The project at or above a folder.
+    /// Finds the project at or above a folder.
     open: fn(&Utf8Path, CargoCall, &Interrupt) -> Result<Box<dyn Kind>>,
 }
 
-/// All kinds. The last is what a folder is that is of no other.
+/// All kinds. A folder that is of no other kind is of the last one.
 const KINDS: [Row; 3] = [
     Row { kind: ProjectKind::Cargo, is_at: Workspace::is_at, open: Workspace::open },
     Row { kind: ProjectKind::Openhands, is_at: Tree::is_at, open: Tree::open },
@@ -36,10 +37,10 @@ const KINDS: [Row; 3] = [
 pub struct Found(Box<dyn Kind>);
 
 impl Found {
-    /// Finds the project around the current folder or the one that `call` names: the nearest folder that is one.
+    /// Finds the nearest project at or above the current folder, or the folder that `call` names.
     ///
     /// # Errors
-    /// When there is none of this kind, or a folder is of several kinds and none was asked for.
+    /// When there is no project of this kind, or a folder is of several kinds and none was asked for.
     pub fn find(kind: Option<ProjectKind>, call: CargoCall, interrupt: &Interrupt) -> Result<Self> {
         let start = call.folder.as_deref().unwrap_or(Utf8Path::new("."));
         let start = start.canonicalize_utf8().map_err(|error| {
@@ -67,7 +68,7 @@ impl Found {
             Some(kind) => return open(kind, root, at(root)).map(Self),
             None => open(kind_of(root)?, root, call)?,
         };
-        // A member's folder may belong to a workspace that says to be something else.
+        // A member's folder may belong to a workspace whose `runtime-image.toml` gives another kind.
         match Settings::kind_in_file(found.root())? {
             Some(kind) if kind != found.kind() => open(kind, found.root(), at(found.root())).map(Self),
             _ => Ok(Self(found)),
@@ -79,11 +80,10 @@ impl Found {
         self.0.kind()
     }
 
-    /// The options that come of `given` (flags and environment) over what the project configures and what is usual for
-    /// its kind.
+    /// The options: `given` (flags and environment) over what the project configures, over the defaults of its kind.
     ///
     /// # Errors
-    /// When a configuration cannot be parsed, says what means nothing for the kind, or a value is wrong.
+    /// When a configuration cannot be parsed, has a key that means nothing for the kind, or has a wrong value.
     pub fn options(&self, given: Settings, buildx_args: Vec<String>, terminal: &Terminal) -> Result<Options> {
         let Self(found) = self;
         let here =
@@ -95,7 +95,7 @@ impl Found {
         settings.refuse_keys_of_other_kinds(found.kind())?;
         found.refuse_incomplete(&settings)?;
         let usual = found.usual(&settings);
-        // What only the project's kind names, the user did not ask for.
+        // The user did not ask for a repository that only the project's kind names.
         let registry_optional = settings.repository.is_none() && usual.repository.is_some();
         let options = settings.over(usual).options(buildx_args)?;
         Ok(Options { kind: Some(found.kind()), registry_optional, ..options })
@@ -104,7 +104,7 @@ impl Found {
     /// Reads the project.
     ///
     /// # Errors
-    /// When a file cannot be read or staged, or does not say what it must.
+    /// When a file cannot be read or staged, or lacks what it must say.
     pub fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
         self.0.read(options, terminal, interrupt)
     }
@@ -114,7 +114,7 @@ fn at(root: &Utf8Path) -> CargoCall {
     CargoCall { folder: Some(root.to_owned()), ..CargoCall::default() }
 }
 
-/// The kind of the project in `root`, which nobody gave.
+/// The kind of the project in `root`, by the files in it.
 fn kind_of(root: &Utf8Path) -> Result<ProjectKind> {
     let [known @ .., otherwise] = &KINDS;
     let mut kinds = known.iter().filter(|row| (row.is_at)(root)).map(|row| row.kind);

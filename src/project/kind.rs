@@ -1,4 +1,5 @@
-//! What each kind of project knows of itself; the list of kinds is in `find.rs`. Later steps do not know of kinds.
+//! What each kind of project knows of itself, in the step from options to project. The list of kinds is in `find.rs`;
+//! later steps do not know of kinds.
 
 use std::fmt;
 
@@ -20,7 +21,7 @@ pub trait Kind: fmt::Debug {
     /// Its folder, absolute.
     fn root(&self) -> &Utf8Path;
 
-    /// What its files say besides `runtime-image.toml`, which they win over.
+    /// The settings in its files other than `runtime-image.toml`, over which they win.
     ///
     /// # Errors
     /// When a configuration cannot be understood.
@@ -28,12 +29,12 @@ pub trait Kind: fmt::Debug {
         Ok(Settings::default())
     }
 
-    /// What the environment says by names of the kind's own, which flags and this tool's variables win over.
+    /// The settings in variables that only this kind knows. Flags and this tool's own variables win over them.
     fn environment(&self) -> Settings {
         Settings::default()
     }
 
-    /// What holds where neither the user nor a file says something; `given` is what they say.
+    /// The kind's defaults, for keys that neither the user nor a file gives; `given` is what they give.
     fn usual(&self, _given: &Settings) -> Settings {
         Settings::default()
     }
@@ -41,7 +42,7 @@ pub trait Kind: fmt::Debug {
     /// Refuses settings that lack what has no default.
     ///
     /// # Errors
-    /// A usage error that names the key and shows it.
+    /// A usage error that names the missing key and shows an example.
     fn refuse_incomplete(&self, _: &Settings) -> Result<()> {
         Ok(())
     }
@@ -49,6 +50,6 @@ pub trait Kind: fmt::Debug {
     /// Reads the project.
     ///
     /// # Errors
-    /// When a file cannot be read or staged, or does not say what it must.
+    /// When a file cannot be read or staged, or lacks what it must say.
     fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project>;
 }

@@ -1,4 +1,5 @@
-//! The project: what is on disk, as what will be staged and hashed. Later steps do not know of kinds.
+//! The project: what is on disk, as what will be staged and hashed. The step from options to project; later steps do
+//! not know of kinds.
 
 pub mod cargo;
 pub mod custom;

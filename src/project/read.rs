@@ -1,4 +1,5 @@
-//! A project, read from disk: what will be staged and hashed. Later steps do not know of kinds.
+//! A project, read from disk: what will be staged and hashed. The result of the step from options to project, and then
+//! the step to tags. Later steps do not know of kinds.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -18,7 +19,7 @@ use crate::system::log_file::LogFile;
 /// A project, read from disk.
 #[derive(Debug, Clone)]
 pub struct Project {
-    /// What it is.
+    /// Its kind.
     pub kind: ProjectKind,
     /// Its folder, absolute.
     pub root: Utf8PathBuf,
@@ -28,34 +29,34 @@ pub struct Project {
     pub version: String,
     /// The repository of its images where none was configured.
     pub default_repository: String,
-    /// Build folders go below this.
+    /// The folder below which build folders go.
     pub build_folders: Utf8PathBuf,
-    /// All source files.
+    /// All source files, below `code/`.
     pub code: Vec<StagedFile>,
-    /// What decides about the dependencies.
+    /// The files that decide about the dependencies.
     pub locked: Vec<StagedFile>,
     /// What the dependencies are built from, below `deps/`.
     pub deps: Vec<StagedFile>,
-    /// Those of `locked` whose change leaves nothing of an earlier image to build on.
+    /// Files of `locked` after whose change no earlier image can be built on.
     pub system: Vec<StagedFile>,
     /// What the Dockerfile is rendered from.
     pub template: Template,
-    /// What its RUN lines start.
+    /// What the Dockerfile's RUN lines start.
     pub steps: Steps,
     /// The Dockerfile that builds from the base image, as it is hashed.
     pub hashed: Parts,
     /// Who gives the files of its images their dates.
     pub dates: FileDates,
-    /// Whether it has a stage `deps`, whose image holds no sources.
+    /// Whether the Dockerfile has a stage `deps`, whose image holds no sources.
     pub has_deps_stage: bool,
     /// The build arguments that the dependencies see.
     pub dependency_args: Vec<BuildArg>,
-    /// On what its images can be built.
+    /// The earlier images that its images can be built on.
     pub tiers: Tiers,
     /// The hashes of an OpenHands tree, as the original computes them.
     pub original: Option<OriginalHashes>,
     /// The variables that the `config.sh` of a build folder gets, by name.
-    pub config: Option<[&'static str; 2]>,
+    pub config_sh: Option<[&'static str; 2]>,
 }
 
 /// What the original's names are made of; hashes are 32 hexadecimal digits.
@@ -65,9 +66,9 @@ pub struct OriginalHashes {
     pub lock: String,
     /// Of the sources.
     pub source: String,
-    /// Of inputs that these leave out, if there are any.
+    /// Of inputs that the other two leave out, if any is set.
     pub variant: Option<String>,
-    /// How names are made of them.
+    /// How names are made of the hashes.
     pub rules: OriginalRules,
 }
 
@@ -86,7 +87,7 @@ impl Project {
             system.field("build argument", argument.to_string());
         }
         if options.reproducible && self.dates == FileDates::OfTheirMaking {
-            // The builder dates all files.
+            // The builder then dates all files, which makes another image.
             system.field("reproducible", "");
         }
         self.system.iter().for_each(|file| file.hash_into(&mut system));
@@ -119,7 +120,7 @@ impl Project {
         Hashes { system, lock: lock.finish(), source: source.finish() }
     }
 
-    /// What the names of the project's images have in common.
+    /// The parts that the names of the project's images have in common.
     ///
     /// # Errors
     /// When the repository or the prefix is not valid.
@@ -151,8 +152,8 @@ impl Project {
     ///
     /// # Errors
     /// As [`tags`](Self::tags).
-    pub fn config(&self, options: &Options, tags: &Tags) -> Result<Option<Vec<(&'static str, String)>>> {
-        let Some([image, source]) = self.config.filter(|_| options.build_folder.is_some()) else { return Ok(None) };
+    pub fn config_sh(&self, options: &Options, tags: &Tags) -> Result<Option<Vec<(&'static str, String)>>> {
+        let Some([image, source]) = self.config_sh.filter(|_| options.build_folder.is_some()) else { return Ok(None) };
         let (_, tag) = runtime_image_repo_and_tag(&options.base_image.to_string(), &self.naming(options)?)?;
         Ok(Some(vec![(image, tag), (source, tags.source.tag().unwrap_or_default().to_owned())]))
     }
@@ -175,7 +176,7 @@ pub(crate) fn cached_build_folders(root: &Utf8Path) -> Utf8PathBuf {
     user_caches(root).join(format!("{name}-{}", &md5_hex(root.as_str().as_bytes())[..8]))
 }
 
-/// A build folder with what this tool writes beside it: never sources.
+/// A build folder with its lock and its log beside it, which are never sources.
 pub(crate) fn with_neighbours(build_folder: Option<&Utf8PathBuf>) -> Vec<Utf8PathBuf> {
     let Some(folder) = build_folder else { return Vec::new() };
     let lock = format!(".{}.lock", folder.file_name().unwrap_or_default());
@@ -183,7 +184,7 @@ pub(crate) fn with_neighbours(build_folder: Option<&Utf8PathBuf>) -> Vec<Utf8Pat
     [folder.clone(), folder.with_file_name(lock)].into_iter().chain(log).collect()
 }
 
-/// Those of `folders` that lie below `root`, relative to it.
+/// The folders among `folders` that lie below `root`, relative to `root`.
 pub(crate) fn below<'a>(root: &Utf8Path, folders: impl IntoIterator<Item = &'a Utf8PathBuf>) -> Vec<Utf8PathBuf> {
     let relative = folders.into_iter().filter_map(|folder| folder.strip_prefix(root).ok());
     relative.filter(|folder| !folder.as_str().is_empty()).map(Utf8Path::to_owned).collect()

@@ -1,6 +1,7 @@
-//! The build folder: staged beside its destination, then renamed, so that there is never half of one.
+//! Plan and project become a build folder: staged beside its destination, then renamed, so that there is never half
+//! of one.
 //!
-//! BuildKit compares size and mtime of a local context's files, never their content, and keeps what it knows by the
+//! BuildKit compares size and mtime of a local context's files, never their content, and knows a context by the
 //! folder's base name. So every file's mtime is derived from its path and content: equal content, equal mtime, on any
 //! machine; other content, another mtime.
 
@@ -14,7 +15,7 @@ use md5::{Digest as _, Md5};
 
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, content_digest};
-use crate::staging::config_sh::{Config, write_config};
+use crate::staging::config_sh::{ConfigSh, write_config_sh};
 use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
 use crate::system::interrupt::Interrupt;
 
@@ -30,8 +31,8 @@ pub const STEPS: &str = "steps";
 /// The Dockerfile's name.
 pub const DOCKERFILE: &str = "Dockerfile";
 
-/// Folders and links all have this mtime, in seconds after the epoch. A folder that got another entry has another one,
-/// which is how a build folder is told from a folder that somebody else wrote to.
+/// The mtime of all folders and links, in seconds after the epoch. A folder whose entries changed has another mtime,
+/// which is how a folder that somebody else wrote to is told.
 const FOLDER_TIME: i64 = 1;
 
 const FILE_TIME_SECONDS: u128 = 1 << 20;
@@ -41,14 +42,14 @@ const FILE_TIME_SECONDS: u128 = 1 << 20;
 pub struct BuildFolder<'a> {
     /// The text of `Dockerfile`.
     pub dockerfile: String,
-    /// Below `steps/`.
+    /// The files below `steps/`.
     pub steps: &'a [StagedFile],
-    /// Below `code/`.
+    /// The files below `code/`.
     pub code: &'a [StagedFile],
-    /// Below `deps/`.
+    /// The files below `deps/`.
     pub deps: &'a [StagedFile],
-    /// Where others use the folder too: variables for its `config.sh`. Files at its top stay then.
-    pub config: Option<&'a Config>,
+    /// The variables for the folder's `config.sh`, where others use the folder too. Their files at its top stay.
+    pub config_sh: Option<&'a ConfigSh>,
 }
 
 /// A build folder on disk.
@@ -56,14 +57,14 @@ pub struct BuildFolder<'a> {
 pub struct Staged {
     /// Where it is.
     pub path: Utf8PathBuf,
-    /// How many files it holds.
+    /// How many files were staged.
     pub files: usize,
-    /// Their size in bytes.
+    /// The size of all files in the folder, in bytes.
     pub size: u64,
 }
 
 impl BuildFolder<'_> {
-    /// Makes `destination` hold exactly this. An earlier build folder there is replaced.
+    /// Makes `destination` hold exactly these files. An earlier build folder there is replaced.
     ///
     /// # Errors
     /// When `destination` holds anything that this tool did not write, when a source file is not any more what was
@@ -83,8 +84,8 @@ impl BuildFolder<'_> {
             let to = new.join(file.file_name().unwrap_or_default());
             fs::copy(file, &to).context(cannot)?;
         }
-        if let Some(config) = self.config {
-            write_config(&new, config)?;
+        if let Some(config_sh) = self.config_sh {
+            write_config_sh(&new, config_sh)?;
         }
         let size = fs_extra::dir::get_size(&new)
             .map_err(|error| Error::failed(format!("cannot measure `{new}`")).because(error))?;
@@ -92,15 +93,15 @@ impl BuildFolder<'_> {
             fs::rename(destination, root.join("old")).context(cannot)?;
         }
         interrupt.check().and_then(|()| fs::rename(&new, destination).context(cannot)).inspect_err(|_| {
-            // The error that brought us here is the one to tell of.
+            // The first error is the one to report.
             let _ = fs::rename(root.join("old"), destination);
         })?;
         let files = 1 + self.steps.len() + self.deps.len() + self.code.len();
         Ok(Staged { path: destination.to_owned(), files, size })
     }
 
-    /// Refuses a destination that holds anything this tool did not write: by the names at the top and the folders'
-    /// mtimes. Gives the files at the top that stay.
+    /// Refuses a destination that holds anything this tool did not write, judged by the names at the top and the
+    /// folders' mtimes. Gives the files at the top that stay.
     fn refuse_foreign(&self, destination: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
         let foreign = |what: &str| {
             Error::usage(format!("`{destination}` is not a build folder of this tool: {what}"))
@@ -121,7 +122,7 @@ impl BuildFolder<'_> {
             let name = entry.file_name();
             if [DOCKERFILE, STEPS, CODE, DEPS].contains(&name) {
                 own.push(entry.into_path());
-            } else if self.config.is_some()
+            } else if self.config_sh.is_some()
                 && entry.file_type().context(cannot)?.is_file()
                 && !name.ends_with(".dockerignore")
             {
@@ -130,9 +131,9 @@ impl BuildFolder<'_> {
                 return Err(foreign(&format!("it holds `{name}`")));
             }
         }
-        // A folder that others use too is theirs at the top; otherwise the top tells of additions like any other.
+        // The top of a folder that others use too may change; that of any other must not, like the folders below.
         let mut folders = Vec::new();
-        if self.config.is_none() {
+        if self.config_sh.is_none() {
             folders.extend((!own.is_empty()).then(|| destination.to_owned()));
         } else {
             for path in own {
@@ -192,7 +193,7 @@ impl BuildFolder<'_> {
     }
 }
 
-/// Writes one file. What `deps` and `code` have in common is one file with two names: nobody edits it.
+/// Writes one entry. A file that is in `deps` and in `code` is written once, with two names: nobody edits it.
 fn write_file(
     file: &StagedFile,
     path: &Utf8Path,
@@ -270,7 +271,7 @@ mod tests {
             content: StagedContent::Copy { from: source.clone(), digest, size: 3 },
         };
         let stage = |file: StagedFile| {
-            BuildFolder { dockerfile: "FROM x\n".to_owned(), steps: &[], code: &[file], deps: &[], config: None }
+            BuildFolder { dockerfile: "FROM x\n".to_owned(), steps: &[], code: &[file], deps: &[], config_sh: None }
                 .stage(&root.join("context"), &Interrupt::default())
         };
         stage(copied(content_digest(b"old")))?;

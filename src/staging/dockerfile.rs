@@ -1,12 +1,12 @@
-//! The one reader of Dockerfiles: which images stages start from, where the stage of the dependencies ends, what it copies
-//! and declares.
+//! The one reader of Dockerfiles: which images stages start from, where the stage of the dependencies ends, what it
+//! copies and declares.
 
 use parse_dockerfile::{Dockerfile as Parsed, Flag, Instruction, Source, Stage};
 
 use crate::error::{Error, Result};
 use crate::image::name::ImageName;
 
-/// The stage that later builds start from.
+/// The name of the stage that later builds start from.
 pub const DEPS_STAGE: &str = "deps";
 /// The base image of a stage that starts from nothing.
 const NO_IMAGE: &str = "scratch";
@@ -46,7 +46,7 @@ impl<'a> Dockerfile<'a> {
         bases
     }
 
-    /// The text up to the end of the stage `deps`, and the rest; nothing without such a stage.
+    /// The text up to the end of the stage `deps`, and the rest; `None` without such a stage.
     pub fn split_after_deps(&self) -> Option<(&'a str, &'a str)> {
         let mut stages = self.parsed.stages().skip_while(|stage| name_of(stage).as_deref() != Some(DEPS_STAGE));
         stages.next()?;
@@ -64,7 +64,7 @@ impl<'a> Dockerfile<'a> {
         })
     }
 
-    /// Whether it declares the build argument `name`.
+    /// Whether an instruction declares the build argument `name`.
     pub fn declares(&self, name: &str) -> bool {
         self.parsed.instructions.iter().any(|instruction| match instruction {
             Instruction::Arg(arg) => {
@@ -111,7 +111,7 @@ pub(crate) fn bases(text: &str) -> Vec<String> {
     read.map(|dockerfile| dockerfile.bases().into_iter().map(str::to_owned).collect()).unwrap_or_default()
 }
 
-/// Whether it is a name without a registry.
+/// Whether `name` is an image name without a registry.
 pub(crate) fn is_short(name: &str) -> bool {
     name.parse::<ImageName>().is_ok_and(|parsed| !parsed.names_a_registry() && !name.starts_with("localhost/"))
 }

@@ -1,4 +1,5 @@
-//! The build folder: which files, what the Dockerfile says, and how both come to be on disk.
+//! The build folder: which files, what the Dockerfile says, and how both come to be on disk. The step from plan and
+//! project to a build folder; its entries are listed and hashed when a project is read.
 
 pub mod build_folder;
 pub mod config_sh;

@@ -1,7 +1,7 @@
-//! The one list of source files: what is hashed is what is staged.
+//! The one list of source files, made when a project is read: what is hashed is what is staged.
 //!
-//! In a git work tree these are the tracked files and the untracked ones that are not ignored; elsewhere everything
-//! but what ignore files in the tree name. Each file is read once.
+//! In a git work tree the source files are the tracked files and the untracked ones that are not ignored. Elsewhere
+//! they are all files but those that a `.gitignore` in the tree names. Each file is hashed once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +24,7 @@ pub const IGNORE_FILE: &str = ".runtime-image-ignore";
 pub struct SourceFile {
     /// Relative to the project root, with `/`.
     pub path: Utf8PathBuf,
-    /// What it is.
+    /// Whether it is a file or a link, and what it holds.
     pub kind: SourceKind,
 }
 
@@ -35,9 +35,9 @@ pub enum SourceKind {
     File {
         /// Whether its owner may execute it.
         executable: bool,
-        /// In bytes.
+        /// Its size in bytes.
         size: u64,
-        /// Of its content.
+        /// The digest of its content.
         digest: ContentDigest,
         /// The content itself, kept for the few files that decide about dependencies.
         text: Option<Vec<u8>>,
@@ -54,8 +54,8 @@ pub type KeepText = fn(&Utf8Path) -> bool;
 
 /// Lists and reads the source files below `root`, sorted by path.
 ///
-/// `left_out` are folders relative to `root` that never belong to the sources, `always` are files that do even when an
-/// ignore file names them (if they exist).
+/// Folders in `left_out`, relative to `root`, never belong to the sources. Files in `always` do where they exist, even
+/// ignored ones.
 ///
 /// # Errors
 /// When git refuses, when a file cannot be read, and for what cannot be staged: FIFOs, sockets, devices, links that
@@ -88,12 +88,12 @@ pub fn source_files(
     Ok(files.into_iter().flatten().collect())
 }
 
-/// Lists and reads all files below `root`, sorted by path, as a copy that follows links would have them: a link to a file
-/// or folder stands for what it points to. A link that cannot be followed, to nothing or to a folder around it, is
-/// itself. Paths are relative to `root`.
+/// Lists and reads all files below `root`, sorted by path, as a copy that follows links would have them: a link to a
+/// file or folder stands for what it points to. A link that cannot be followed stays a link: one to nothing, or to a
+/// folder around it. Paths are relative to `root`.
 ///
 /// # Errors
-/// As [`source_files`], but no link leaves the tree: it is what it points to.
+/// As [`source_files`], but links may leave the tree, and git is not asked.
 pub fn copied_files(root: &Utf8Path, interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
     let mut paths = BTreeSet::new();
     for entry in walkdir::WalkDir::new(root).follow_links(true).min_depth(1) {
@@ -122,7 +122,7 @@ fn read_followed(root: &Utf8Path, path: Utf8PathBuf) -> Result<SourceFile> {
     let cannot = || format!("cannot read `{full}`");
     let kind = match fs::metadata(&full) {
         Ok(metadata) if metadata.is_file() => regular_file(&full, &metadata, false)?,
-        // A folder here is one that the walk did not enter: it is around the link.
+        // The walk entered every folder but one around the link.
         Ok(metadata) if !metadata.is_dir() => return Err(not_a_file(&path)),
         _ => {
             let target = fs::read_link(&full).context(cannot)?;
@@ -185,7 +185,7 @@ fn git_listing(root: &Utf8Path, interrupt: &Interrupt) -> Result<Option<BTreeSet
     let mut paths = BTreeSet::new();
     for name in output.stdout.split('\0').filter(|name| !name.is_empty()) {
         let path = Utf8Path::new(name.trim_end_matches('/'));
-        // A submodule, or a work tree of its own that nobody ignores: git lists it as one entry.
+        // git lists a submodule as one entry, and so a work tree of its own that is not ignored.
         if fs::symlink_metadata(root.join(path)).is_ok_and(|metadata| metadata.is_dir()) {
             let inner = match git_listing(&root.join(path), interrupt)? {
                 Some(inner) if root.join(path).join(".git").exists() => inner,
@@ -200,7 +200,7 @@ fn git_listing(root: &Utf8Path, interrupt: &Interrupt) -> Result<Option<BTreeSet
 }
 
 fn walk(root: &Utf8Path) -> Result<BTreeSet<Utf8PathBuf>> {
-    // Only what is in the tree decides: not the user's global ignores, not folders above.
+    // Only `.gitignore` files in the tree decide, so that every machine has the same list.
     let walk = ignore::WalkBuilder::new(root)
         .hidden(false)
         .parents(false)
@@ -233,7 +233,7 @@ fn user_ignores(root: &Utf8Path) -> Result<Gitignore> {
     builder.build().map_err(|error| Error::usage(format!("cannot read `{file}`")).because(error))
 }
 
-/// `None` for a file that git still tracks although it is gone.
+/// Reads one file or link; `None` for a file that git still tracks although it is gone.
 pub(crate) fn read(root: &Utf8Path, path: Utf8PathBuf, keep_text: KeepText) -> Result<Option<SourceFile>> {
     let full = root.join(&path);
     let cannot = || format!("cannot read `{full}`");

@@ -1,4 +1,5 @@
-//! The entries of a build folder: what each holds and what is hashed of it.
+//! The entries of a build folder: what each holds and what is hashed of it. They are listed when a project is read, and
+//! written when its build folder is staged.
 
 use std::fs;
 
@@ -22,7 +23,7 @@ pub struct StagedFile {
 /// Where a staged file's content comes from.
 #[derive(Debug, Clone)]
 pub enum StagedContent {
-    /// Copied; must still have this digest when it is.
+    /// Copied from a file that must still have this digest when it is copied.
     Copy {
         /// Absolute path.
         from: Utf8PathBuf,
@@ -45,7 +46,7 @@ impl StagedFile {
         Self { path: path.into(), executable: false, content: StagedContent::Text(text.into()) }
     }
 
-    /// Adds all that the build will see of the file to a hash: path, kind, executable bit, content.
+    /// Adds all that the build will see of the entry to a hash: path, kind, executable bit, content.
     pub fn hash_into(&self, hasher: &mut FieldHasher) {
         hasher.field("path", self.path.as_str());
         match &self.content {
@@ -61,7 +62,7 @@ impl StagedFile {
     }
 }
 
-/// The source files as what is staged in `code/`.
+/// The source files as entries of a build folder.
 pub(crate) fn staged_sources(root: &Utf8Path, sources: &[SourceFile]) -> Vec<StagedFile> {
     sources.iter().map(|file| staged_source(root, file)).collect()
 }

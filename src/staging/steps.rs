@@ -1,5 +1,5 @@
-//! The steps of an image: the shell files that the RUN lines of the built-in templates start, and what steps are given,
-//! which is mounts of secrets, certificates, users, commands.
+//! The steps of an image: the shell files that the RUN lines of the built-in templates start. Also what steps are
+//! given: mounts of secrets, certificates, users, commands. They are staged below `steps/`.
 
 use crate::config::options::Options;
 use crate::config::values::Cmd;
@@ -8,21 +8,21 @@ use crate::staging::staged::StagedFile;
 /// A file below `steps/` of the build folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
-    /// What errors and an image's history call it.
+    /// Its file name, as an image's history shows it.
     pub name: &'static str,
-    /// What is in it.
+    /// Its content.
     pub text: &'static str,
 }
 
-/// The files that a template's RUN lines need, by the part of the Dockerfile whose hash they are in. Their text is the
-/// same for all projects, so that a step stays in the builder's cache whatever becomes of the others.
+/// The files that a template's RUN lines need, by the part of the Dockerfile whose hash they are in. RUN lines mount
+/// all of them. So their text is the same for all projects: another text would lose every cached result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Steps {
-    /// Up to the project's dependencies.
+    /// The steps before the project's dependencies.
     pub system: &'static [Step],
-    /// The project's dependencies.
+    /// The steps that build the project's dependencies.
     pub dependencies: &'static [Step],
-    /// The project itself.
+    /// The steps that build the project itself.
     pub runtime: &'static [Step],
 }
 
@@ -38,21 +38,21 @@ const INSTALL_EXTRA_DEPS: Step = step!("install-extra-deps");
 const CREATE_USER: Step = step!("create-user");
 
 impl Steps {
-    /// Those of the cargo kind.
+    /// The steps of the cargo kind.
     pub const CARGO: Self = Self {
         system: &[COMMON, INSTALL_PACKAGES, step!("install-toolchain"), INSTALL_EXTRA_DEPS, CREATE_USER],
         dependencies: &[step!("cargo.sh"), step!("sort-file-lists.pl"), step!("build-dependencies")],
         runtime: &[step!("build-sources"), step!("install-binaries")],
     };
 
-    /// Those of the custom kind's own template.
+    /// The steps of the custom kind's built-in template.
     pub const CUSTOM: Self = Self {
         system: &[COMMON, INSTALL_PACKAGES, INSTALL_EXTRA_DEPS, CREATE_USER],
         dependencies: &[],
         runtime: &[step!("prebuild")],
     };
 
-    /// All of them, as they are staged.
+    /// All steps, as they are staged.
     pub fn staged(&self) -> Vec<StagedFile> {
         let all = [self.system, self.dependencies, self.runtime].concat();
         all.into_iter().map(|step| StagedFile::text(step.name, step.text)).collect()
@@ -69,7 +69,7 @@ pub fn user_to_create(user: &str) -> Option<String> {
     (!number && name != "root").then(|| name.to_owned())
 }
 
-/// What the steps that fetch see: the secrets, readable for every user of the build, and the SSH agent.
+/// The mounts of the steps that fetch: the secrets, readable for every user of the build, and the SSH agent.
 pub fn mounts(options: &Options) -> String {
     let ids = options.secrets.iter().map(|secret| secret.id.as_str());
     let bundle = options.ca_bundle.iter().map(|_| CA_BUNDLE_SECRET);
@@ -77,13 +77,13 @@ pub fn mounts(options: &Options) -> String {
     secrets.chain(options.ssh.first().map(|_| "--mount=type=ssh ".to_owned())).collect()
 }
 
-/// Lets everything that fetches trust the mounted certificates.
+/// Shell text for users' templates, after which what fetches trusts the mounted certificates.
 pub fn trust() -> String {
     let names = "SSL_CERT_FILE CARGO_HTTP_CAINFO CURL_CA_BUNDLE GIT_SSL_CAINFO REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS";
     format!("for name in {names}; do export \"$name=/run/secrets/{CA_BUNDLE_SECRET}\"; done; ")
 }
 
-/// Words as a shell reads them, on one line whatever they hold.
+/// The words, quoted for a shell, on one line whatever they hold.
 pub fn shell_words(words: &[String]) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
     let single_quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));

@@ -1,4 +1,5 @@
-//! The Dockerfile, from a template and what was decided.
+//! The Dockerfile, rendered from a template: for the hashes when a project is read, and for the build folder when
+//! there is a plan.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -35,7 +36,7 @@ pub enum FileDates {
     /// The template's steps: all that they leave has a date that is the same at every build.
     #[default]
     Constant,
-    /// Whatever command makes a file. Dates may matter, as those of Python's compiled modules.
+    /// Each command that makes a file. Such dates may matter, as those of Python's compiled modules do.
     OfTheirMaking,
 }
 
@@ -56,7 +57,7 @@ impl Template {
         Self::strict("cargo.Dockerfile.j2", CARGO, context)
     }
 
-    /// The custom kind's own template.
+    /// The custom kind's built-in template.
     pub fn custom(context: &impl Serialize) -> Self {
         Self::strict("custom.Dockerfile.j2", CUSTOM, context)
     }
@@ -76,12 +77,12 @@ impl Template {
         Self { undefined: UndefinedBehavior::Lenient, ..Self::strict(name, text, context) }
     }
 
-    /// What errors call it.
+    /// What errors call the template.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The template itself.
+    /// The template's text.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -94,8 +95,7 @@ impl Template {
         self.rendered(Self::values(from, image, labels, &self.context))
     }
 
-    /// The Dockerfile that starts with the base image, without what names no input: labels, and which secrets the steps
-    /// can read.
+    /// The Dockerfile that starts with the base image, as it is hashed: without labels and mounts of secrets.
     ///
     /// # Errors
     /// As [`render`](Self::render).
@@ -103,7 +103,7 @@ impl Template {
         self.rendered(self.hashed_values(base_image))
     }
 
-    /// The same in the template's blocks `system`, `dependencies` and `runtime`.
+    /// The Dockerfile as it is hashed, in the template's blocks `system`, `dependencies` and `runtime`.
     ///
     /// # Errors
     /// As [`render`](Self::render).
@@ -127,10 +127,11 @@ impl Template {
         Ok(template.undeclared_variables(false))
     }
 
-    /// On what the template's images can be built. `has_deps_stage` is whether the dependencies are an image of their own.
+    /// The earlier images that the template's images can be built on. With `has_deps_stage`, the dependencies are an
+    /// image of their own.
     ///
-    /// One stage that does not look at what it starts from would leave, on an earlier image, what was removed since. A
-    /// template that looks at `build_from_scratch` alone leaves changed dependencies out wherever that is false.
+    /// A template of one stage that does not ask what it starts from would keep files of an earlier image that are
+    /// gone by now. One that asks for `build_from_scratch` alone leaves out changed dependencies where that is false.
     ///
     /// # Errors
     /// When the template is wrong.
@@ -209,7 +210,7 @@ fn quoted(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-/// The same, and nothing in it is expanded.
+/// A word in double quotes as Dockerfiles read them, in which nothing is expanded.
 fn literal(text: &str) -> String {
     quoted(text).replace('$', "\\$")
 }

@@ -1,15 +1,15 @@
-//! How to call Cargo on this machine.
+//! The one place that makes command lines for Cargo, for the step from options to project.
 
 use camino::Utf8PathBuf;
 
 use crate::system::command::Command;
 
-/// How to call Cargo on this machine.
+/// How to call Cargo: for which workspace, and with which of Cargo's own flags.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CargoCall {
     /// Where to start looking for a workspace: a folder.
     pub folder: Option<Utf8PathBuf>,
-    /// Or its manifest.
+    /// The workspace's manifest, instead of a search for it.
     pub manifest_path: Option<Utf8PathBuf>,
     /// Whether `Cargo.lock` must not change.
     pub locked: bool,
@@ -19,7 +19,7 @@ pub struct CargoCall {
 
 impl CargoCall {
     pub(crate) fn command(&self, subcommand: &[&str]) -> Command {
-        // Cargo tells a subcommand where it is, which spares rustup's look-up of the toolchain.
+        // Cargo gives subcommands its own path, which spares rustup's look-up of the toolchain.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo).args(subcommand);
         if let Some(folder) = &self.folder {

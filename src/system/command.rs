@@ -20,9 +20,9 @@ use crate::system::tee::{Show, Tee};
 pub struct CommandOutput {
     /// Whether it ended with status zero.
     pub success: bool,
-    /// What it printed on stdout; empty where that is in a log.
+    /// What it printed on stdout; empty where stdout went to a log.
     pub stdout: String,
-    /// What it printed on stderr; empty where that is in a log.
+    /// What it printed on stderr; empty where stderr went to a log.
     pub stderr: String,
 }
 
@@ -90,8 +90,8 @@ impl Command {
         self
     }
 
-    /// For a program that leaves its own children running when it is ended, and ends well when they do: a signal is passed
-    /// on to them instead, and a terminal's Ctrl-C does not reach it.
+    /// For a program that leaves its own children running when it is ended, and ends well when they do. A signal is
+    /// passed on to these children instead, and a terminal's Ctrl-C does not reach the program.
     pub fn ended_from_below(mut self) -> Self {
         self.from_below = true;
         self
@@ -100,15 +100,15 @@ impl Command {
     /// Runs the command and waits for its end, whatever its status.
     ///
     /// # Errors
-    /// When it cannot be started, or when a signal came in while it ran.
+    /// When the command cannot be started, or when a signal came in while it ran.
     pub fn run(&self, capture: Capture<'_>, interrupt: &Interrupt) -> Result<CommandOutput> {
         self.start(capture, interrupt)?.wait()
     }
 
-    /// Starts the command. It is ended when the result is dropped before its end.
+    /// Starts the command. Dropping the result ends a command that still runs.
     ///
     /// # Errors
-    /// When it cannot be started, or when a signal came in.
+    /// When the command cannot be started, or when a signal came in.
     pub fn start(&self, capture: Capture<'_>, interrupt: &Interrupt) -> Result<Running> {
         interrupt.check()?;
         let cannot = |error| cannot_run(&self.program, error);
@@ -146,14 +146,14 @@ impl Command {
             children.push(Child { handle: Arc::downgrade(&handle), from_below: self.from_below });
         }
         let running = Running { handle, tee, program: self.program.clone(), interrupt: interrupt.clone() };
-        // A signal between the check above and the line before this one found no child to pass itself on to.
+        // A signal that came after the check above and before the child was listed did not reach the child.
         interrupt.check().map(|()| running)
     }
 
     /// Runs the command and gives its stdout.
     ///
     /// # Errors
-    /// As [`run`](Self::run), and when it ends with another status than zero: the message is its stderr.
+    /// As [`run`](Self::run), and when the command ends with another status than zero: the cause is its stderr.
     pub fn stdout(&self, interrupt: &Interrupt) -> Result<String> {
         let output = self.run(Capture::Both, interrupt)?;
         if output.success { Ok(output.stdout) } else { Err(self.failure(&output)) }
@@ -179,7 +179,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits for its end, whatever its status.
+    /// Waits for the command's end, whatever its status.
     ///
     /// # Errors
     /// When a signal came in while it ran.
@@ -188,7 +188,8 @@ impl Running {
         self.output(output)
     }
 
-    /// Waits for its end, but no longer than until then: `None` if it has not ended, and it is ended now.
+    /// Waits for the command's end, at most until `deadline`. A command that still runs then is ended, and gives
+    /// `None`.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
@@ -223,7 +224,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Nobody waits for its answer any more. One that has ended cannot be ended again, which is fine.
+        // Nobody waits for the answer any more.
         let has_ended = self.handle.try_wait().is_ok_and(|output| output.is_some());
         if !has_ended {
             let _ = self.end();

@@ -10,7 +10,7 @@ use crate::system::interrupt::Interrupt;
 
 const USUAL_DEFAULT_BRANCH: &str = "main";
 
-/// A work tree, or a folder that is none: then nothing is known.
+/// A folder to ask git about. Of a folder outside any work tree nothing is known.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkTree<'a> {
     /// The folder.
@@ -27,7 +27,7 @@ impl WorkTree<'_> {
 
     /// Where the sources come from, without credentials.
     pub fn origin(&self) -> Option<String> {
-        // As it is written: `git remote get-url` rewrites it as each user wants it.
+        // The text as configured: `git remote get-url` rewrites it by each user's `insteadOf`.
         let url = self.git(&["config", "--get", "remote.origin.url"])?;
         match url.split_once("://") {
             Some((scheme, rest)) => {
@@ -39,12 +39,12 @@ impl WorkTree<'_> {
         }
     }
 
-    /// The branch.
+    /// The current branch, as git or the job of CI knows it.
     pub fn branch(&self) -> Option<String> {
         self.git(&["symbolic-ref", "--quiet", "--short", "HEAD"]).or_else(|| branch_of_job(&variable))
     }
 
-    /// The branch that the others come from.
+    /// The repository's default branch.
     pub fn default_branch(&self) -> String {
         let head = self.git(&["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"]);
         let of_clone = head.as_deref().and_then(|name| name.strip_prefix("origin/")).map(str::to_owned);
@@ -65,14 +65,14 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The branch of a job of GitHub or GitLab, whose work tree is at a commit. A tag is none.
+/// The branch of a job of GitHub or GitLab, whose work tree is at a commit. A tag is no branch.
 fn branch_of_job(variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let at_github = || variable("GITHUB_REF_NAME").filter(|_| variable("GITHUB_REF_TYPE").as_deref() == Some("branch"));
     let at_gitlab = || variable("CI_COMMIT_REF_NAME").filter(|_| variable("CI_COMMIT_TAG").is_none());
     variable("GITHUB_HEAD_REF").or_else(at_github).or_else(at_gitlab)
 }
 
-/// The default branch that a job is told of, whose clone does not know it.
+/// The default branch that a job of CI is told, for its clone does not know it.
 fn default_branch_of_job(variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     variable("CI_DEFAULT_BRANCH").or_else(|| {
         let event: Value = serde_json::from_str(&fs::read_to_string(variable("GITHUB_EVENT_PATH")?).ok()?).ok()?;

@@ -1,4 +1,4 @@
-//! Signals: whether one asked the program to end, and the children that it is passed on to.
+//! Signals, at every step of the way: whether one asked the program to end, and the children that get it too.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
-/// A child that already got a terminal's Ctrl-C needs no second signal; one that did not is told after this long.
+/// How long children may take to end by a terminal's Ctrl-C of their own, before the signal is passed on to the others.
 const TERMINAL_GRACE: Duration = Duration::from_millis(250);
 
-/// How soon a signal is noticed while nothing is done.
+/// How soon a waiting program notices a signal.
 const SLEEP_STEP: Duration = Duration::from_millis(50);
 
 /// Whether a signal asked the program to end, and which children to pass it on to.
@@ -69,7 +69,7 @@ impl Interrupt {
         }
     }
 
-    /// Waits, unless a signal comes in.
+    /// Waits for `duration`, or until a signal comes in.
     ///
     /// # Errors
     /// The interruption.
@@ -99,8 +99,8 @@ impl Interrupt {
             if told_below && first {
                 continue;
             }
-            // A child that has just ended cannot be signalled, which is what was wanted. Impatience is answered with
-            // KILL: `docker` leaves no orphan and no tag then either.
+            // An error means that the child has just ended, as wanted. A second signal is passed on as KILL: `docker`
+            // leaves neither orphan nor tag then.
             let _ = if first { child.send_signal(signal_hook::consts::SIGTERM) } else { child.kill() };
         }
     }
@@ -110,7 +110,7 @@ impl Interrupt {
     }
 }
 
-/// Asks the children of a process to end, as Linux lists them; false if there are none.
+/// Sends TERM to the children of a process, as Linux lists them in `/proc`; false if there are none.
 #[cfg(unix)]
 pub(super) fn end_children(process: u32) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();

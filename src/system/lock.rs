@@ -1,4 +1,5 @@
-//! One run at a time for an image, whoever starts it from wherever on this machine.
+//! One run at a time for an image, a build folder or the folder of a build cache, whoever starts it from wherever on
+//! this machine. Taken between plan and build folder.
 
 use std::fs;
 use std::fs::{File, TryLockError};
@@ -14,11 +15,11 @@ use crate::system::terminal::Terminal;
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// A lock that is held until it is dropped, also when the process dies.
+/// A lock, released when it is dropped or when the process dies.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
-    /// Whether somebody else held it first.
+    /// Whether another run held the lock first.
     pub waited: bool,
 }
 
@@ -78,7 +79,7 @@ impl Lock {
     }
 }
 
-/// The file that is locked for a folder.
+/// The lock file of a folder, `.<name>.lock` beside the folder.
 fn beside(folder: &Utf8Path) -> Result<Utf8PathBuf> {
     let name = folder.file_name().ok_or_else(|| Error::usage(format!("`{folder}` cannot be written anew")))?;
     let parent = folder.parent().unwrap_or(Utf8Path::new("."));

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Context as _, Error, Result};
 
-/// How every log starts, and how it is told from a file of the user's.
+/// How every log starts; a file that starts otherwise is the user's.
 const START: &str = "# cargo-runtime-image: ";
 
 /// A log that is removed when it is dropped, unless it is kept.
@@ -31,10 +31,10 @@ impl LogFile {
         File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *START.as_bytes()
     }
 
-    /// Starts the log of a build from `folder`, in place of that of an earlier build. `title` is its first line.
+    /// Starts the log of a build from `folder`, in place of an earlier build's log. `title` is its first line.
     ///
     /// # Errors
-    /// When it cannot be written, and when there is a file that is no log of this tool.
+    /// When the log cannot be written, and when a file that is no log of this tool is in its place.
     pub fn start(folder: &Utf8Path, title: &str) -> Result<Self> {
         let path = Self::beside(folder);
         let cannot = || format!("cannot write the log `{path}`");
@@ -59,14 +59,14 @@ impl LogFile {
         self.file.try_clone()
     }
 
-    /// What was written below the title. What cannot be read is not there.
+    /// What was written below the title; empty if the log cannot be read.
     pub fn text(&self) -> String {
         let bytes = fs::read(&self.path).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         text.split_once('\n').map_or_else(String::new, |(_, text)| text.to_owned())
     }
 
-    /// Keeps the log, with `text` below its title, and gives its path; nothing if that cannot be written.
+    /// Keeps the log, with `text` below its title, and gives its path; `None` if the log cannot be written.
     pub fn keep(mut self, text: &str) -> Option<Utf8PathBuf> {
         let whole = fs::read_to_string(&self.path).unwrap_or_default();
         let title = whole.lines().next().unwrap_or(START);
@@ -79,7 +79,7 @@ impl LogFile {
 impl Drop for LogFile {
     fn drop(&mut self) {
         if !self.kept {
-            // A file that cannot be removed is in nobody's way.
+            // A log that cannot be removed is in nobody's way.
             let _ = fs::remove_file(&self.path);
         }
     }

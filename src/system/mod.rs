@@ -1,4 +1,5 @@
-//! What the program needs of the machine: processes, signals, the terminal, locks, git, Cargo, the environment.
+//! What the program needs of the machine, for every step of the way: processes, signals, the terminal, locks, logs,
+//! git, Cargo, the environment.
 
 pub mod cargo;
 pub mod command;

@@ -1,7 +1,7 @@
-//! A child's output, shown while it is written down: a thread copies every byte to this program's stderr and to a log.
+//! A build's output, shown while it is written down: a thread copies every byte to this program's stderr and to a log.
 //!
-//! Where stderr is a terminal the child gets one as well, a pseudo-terminal of the same size, and shows what it would
-//! have shown without this.
+//! Where stderr is a terminal, the child gets a pseudo-terminal of the same size. So the child shows what it would show
+//! on the terminal itself.
 
 use std::fs::File;
 use std::io::{Read, Write as _};
@@ -12,32 +12,33 @@ use std::time::Duration;
 
 use crate::system::interrupt::Interrupt;
 
-/// A process that outlives the child and keeps its output open is not waited for; what the child wrote is there by then.
+/// How long nothing may be copied, after the child's end, before copying stops. A process that outlives the child may
+/// keep the output open for ever.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Whether what is written down is shown as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Show {
-    /// It is.
+    /// Everything is shown.
     Everything,
-    /// It is not.
+    /// Nothing is shown.
     Nothing,
 }
 
 /// The thread that copies.
 #[derive(Debug)]
 pub(super) struct Tee {
-    /// Says nothing, and is closed at the end.
+    /// Gets no message, and is closed when the thread ends.
     end: Receiver<()>,
-    /// Counted up before and after each read: odd while one is waited for.
+    /// Counted up before and after each read: odd while the thread waits for output.
     reads: Arc<AtomicUsize>,
 }
 
-/// One more than any number of reads: nothing is to be shown any more.
+/// What is added to the count of reads to stop the thread: more than any number of reads.
 const STOPPED: usize = usize::MAX / 2;
 
 impl Tee {
-    /// Starts to copy, and gives what the child is to write to.
+    /// Starts to copy, and gives the file that the child is to write to.
     pub(super) fn start(log: File, show: Show) -> std::io::Result<(Self, ChildEnd)> {
         #[cfg(unix)]
         if show == Show::Everything
@@ -65,10 +66,10 @@ impl Tee {
                 }
                 match read {
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    // Linux has an error for a terminal that nobody writes to any more.
+                    // Linux gives an error for a pseudo-terminal that no process writes to any more.
                     Ok(0) | Err(_) => return,
                     Ok(count) => {
-                        // A build goes on without its log, and without anybody who looks at it.
+                        // A build goes on where its log or stderr cannot be written.
                         let _ = log.write_all(&buffer[..count]);
                         if show == Show::Everything {
                             let _ = std::io::stderr().lock().write_all(&buffer[..count]);
@@ -119,7 +120,7 @@ fn pseudo_terminal() -> rustix::io::Result<(PseudoTerminal, ChildEnd)> {
     unlockpt(&controller)?;
     let name = ptsname(&controller, Vec::new())?;
     let child_end = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
-    // The real terminal adds what is needed.
+    // Output is processed by the real terminal, and so not here.
     let mut modes = tcgetattr(&child_end)?;
     modes.output_modes.remove(OutputModes::OPOST);
     tcsetattr(&child_end, OptionalActions::Now, &modes)?;
@@ -130,7 +131,7 @@ fn pseudo_terminal() -> rustix::io::Result<(PseudoTerminal, ChildEnd)> {
 
 #[cfg(unix)]
 impl PseudoTerminal {
-    /// Gives it the size that the real terminal has by now.
+    /// Gives the pseudo-terminal the real terminal's present size.
     fn follow_size(&mut self) {
         use rustix::termios::{tcgetwinsize, tcsetwinsize};
         let size = tcgetwinsize(std::io::stderr()).ok();
@@ -142,7 +143,7 @@ impl PseudoTerminal {
 
 #[cfg(unix)]
 impl Read for PseudoTerminal {
-    /// buildx asks for the size whenever it shows something, which is several times a second.
+    /// Follows the size at each read: buildx asks for it whenever it shows something, several times a second.
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.controller.read(buffer);
         self.follow_size();

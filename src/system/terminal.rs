@@ -30,7 +30,7 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// Where the program speaks.
+/// Prints messages to stderr and the result to stdout.
 #[derive(Debug, Clone)]
 pub struct Terminal {
     verbosity: Verbosity,
@@ -48,7 +48,7 @@ const NOTE: Style = AnsiColor::Green.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
 impl Terminal {
-    /// A terminal that follows `choice` and, for `Auto`, what stderr is and the environment says.
+    /// A terminal that follows `choice`; with `Auto`, colour depends on stderr and on the environment.
     pub fn new(verbosity: Verbosity, choice: ColorChoice) -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let color = match (choice, set("CARGO_TERM_COLOR").as_deref()) {
@@ -64,7 +64,7 @@ impl Terminal {
         Self { verbosity, color }
     }
 
-    /// A terminal that says nothing: for use as a library.
+    /// A terminal without status lines, colour and commands, for use as a library. Warnings are still shown.
     pub fn silent() -> Self {
         Self { verbosity: Verbosity::Quiet, color: false }
     }
@@ -81,7 +81,7 @@ impl Terminal {
         }
     }
 
-    /// Something that only someone who looks for a cause wants to see.
+    /// A step that matters only to someone who looks for a cause.
     pub fn verbose(&self, verb: &str, message: impl AsRef<str>) {
         if self.verbosity >= Verbosity::Verbose {
             self.status(verb, message);

@@ -1,24 +1,26 @@
-//! The dates that the files of local packages have while Cargo builds them.
+//! The dates that the files of local packages have while Cargo builds them. They are decided when a project is read,
+//! and given by the steps in the image.
 //!
-//! Cargo compiles a target again if a file of it is newer than what was made of it. Where a build script says nothing of
-//! what it reads, Cargo writes down the time and the name of the package's newest file, and runs the script again when
-//! they are others. So the dates are constant, and of each package the manifest alone is the newest. They are whole
-//! seconds, because a layer that was pulled knows no others.
+//! Cargo compiles a target again if a file of it is newer than what was made of it. If a build script does not say what
+//! it reads, Cargo writes down time and name of the package's newest file. The script runs again when either changes.
+//! So the dates are constant, and of each package the manifest alone is the newest. Dates are whole seconds, because
+//! layers that were pulled hold no fractions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// The date of all that the dependency stage leaves, given by the step `build-dependencies`: the first of January 1980, in
-/// seconds after the epoch.
+/// The date of all that the dependency stage leaves, given by the step `build-dependencies`: the first of January 1980,
+/// in seconds after the epoch.
 const LEFT: u64 = 315_532_800;
 
-/// The date of the skeleton and of local dependencies in that stage, their manifests a second later. Newer than what an
-/// earlier image holds, so that Cargo compiles a local dependency, its build script above all, whenever the stage is built.
+/// The date of the skeleton and of local dependencies in the dependency stage; manifests are a second newer. All are
+/// newer than what an earlier image holds. So Cargo compiles local dependencies, above all their build scripts, at each
+/// build of the stage.
 const DEPENDENCIES: u64 = LEFT + DAY;
 
-/// The date of the members' targets when they are built, their manifests a second later. Newer than what was built of the
-/// skeleton, or Cargo would link the empty ones.
+/// The date of the members' targets when the sources are built; their manifests are a second newer. Targets must be
+/// newer than what was built of the skeleton, or Cargo would link the empty ones.
 const TARGETS: u64 = BUILT - DAY;
 
 /// The date of all that is built of the sources, given by the steps `build-sources` and `install-binaries`.
@@ -28,7 +30,7 @@ const DAY: u64 = 24 * 60 * 60;
 
 const MANIFEST: &str = "Cargo.toml";
 
-/// The dates of files that do not keep those of the build folder, which are older, by path.
+/// Dates by path, of files that do not keep the older date that they have in the build folder.
 pub(super) type Dates = BTreeMap<Utf8PathBuf, u64>;
 
 /// The files of local packages, as far as they get dates.
@@ -37,26 +39,26 @@ pub(super) struct LocalFiles<'a> {
     pub(super) targets: &'a BTreeSet<Utf8PathBuf>,
     /// The folders of the members.
     pub(super) members: &'a BTreeSet<&'a Utf8Path>,
-    /// The folders of the packages that are dependencies as they are.
+    /// The folders of whole local dependencies, which are staged as they are.
     pub(super) whole: &'a BTreeSet<Utf8PathBuf>,
-    /// The files of these.
+    /// The files of whole local dependencies.
     pub(super) whole_files: &'a BTreeSet<Utf8PathBuf>,
 }
 
 impl LocalFiles<'_> {
-    /// In the dependency stage.
+    /// The dates in the dependency stage.
     pub(super) fn in_dependencies(&self) -> Dates {
         let files = self.targets.iter().chain(self.whole_files).map(|path| (path.clone(), DEPENDENCIES));
         let folders = self.members.iter().copied().chain(self.whole.iter().map(Utf8PathBuf::as_path));
         files.chain(folders.map(|folder| (folder.join(MANIFEST), DEPENDENCIES + 1))).collect()
     }
 
-    /// When the sources are built. A dependency's manifest is dated as in the dependency stage, so that what Cargo wrote
-    /// down there is still true.
+    /// The dates when the sources are built. A dependency's manifest is dated as in the dependency stage, so that what
+    /// Cargo wrote down there is still true.
     pub(super) fn in_sources(&self) -> Dates {
         let targets = self.targets.iter().map(|path| (path.clone(), TARGETS));
         let own = self.members.iter().map(|folder| (folder.join(MANIFEST), TARGETS + 1));
-        // Last, because a member may be a dependency as it is.
+        // Last, so as to win: a member may also be a whole local dependency.
         let whole = self.whole.iter().map(|folder| (folder.join(MANIFEST), DEPENDENCIES + 1));
         targets.chain(own).chain(whole).collect()
     }

@@ -1,4 +1,5 @@
-//! What decides about the dependencies: what the lock hash is made of and the dependency stage built from.
+//! What decides about the dependencies: what the lock hash is made of and the dependency stage built from. Part of the
+//! step from options to project.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,29 +16,30 @@ use crate::staging::staged::{StagedFile, staged_source};
 
 pub(crate) const LOCK_FILE: &str = "Cargo.lock";
 
-pub(crate) const CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
+pub(crate) const CARGO_CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
 
 /// See [`dependency_inputs`].
 pub(crate) struct DependencyInputs {
-    /// All of them.
+    /// All inputs.
     pub(super) locked: Vec<StagedFile>,
-    /// The toolchain, vendored crates, Cargo's configuration and the files it names: where they change, Cargo takes for
-    /// fresh what was compiled before. Of a vendored crate it compares the version, of a wrapper or linker the name.
+    /// The toolchain, vendored crates, Cargo's configuration and the files that it names. Where these change, Cargo may
+    /// take for fresh what was compiled before. Of a vendored crate Cargo compares the version, of a wrapper or linker
+    /// the name.
     pub(super) system: Vec<StagedFile>,
     /// The paths of the files of whole local dependencies.
     pub(super) whole: BTreeSet<Utf8PathBuf>,
 }
 
-/// What the lock hash is made of and the dependency stage built from: the manifests and the lock file without what says
-/// nothing about dependencies, whole local dependencies and the manifests they inherit from, vendored crates, Cargo's
-/// configuration and the files it names, the toolchain.
+/// The files that the lock hash is made of and the dependency stage is built from: manifests and lock file, masked;
+/// whole local dependencies and the manifests that they inherit from; vendored crates; Cargo's configuration and the
+/// files that it names; the toolchain file.
 pub(crate) fn dependency_inputs(
     root: &Utf8Path,
     sources: &[SourceFile],
     manifests: &BTreeMap<Utf8PathBuf, Manifest>,
     members: &BTreeMap<Utf8PathBuf, &Package>,
     whole: &BTreeSet<Utf8PathBuf>,
-    config: Option<&Manifest>,
+    cargo_config: Option<&Manifest>,
 ) -> Result<DependencyInputs> {
     let masked = Masked::new(
         members
@@ -61,7 +63,7 @@ pub(crate) fn dependency_inputs(
         path.file_name() == Some("Cargo.toml")
             && path.parent().is_some_and(|folder| !folder.as_str().is_empty() && inherited.contains(folder))
     };
-    let named = config.map(Manifest::named_paths).unwrap_or_default();
+    let named = cargo_config.map(Manifest::named_paths).unwrap_or_default();
     let (mut inputs, mut system) = (Vec::new(), Vec::new());
     let mut whole_files = BTreeSet::new();
     for file in sources {
@@ -71,7 +73,7 @@ pub(crate) fn dependency_inputs(
         } else if is_vendored(path)
             || named.holds(path)
             || TOOLCHAIN_FILES.contains(&path.as_str())
-            || CONFIG_FILES.contains(&path.as_str())
+            || CARGO_CONFIG_FILES.contains(&path.as_str())
         {
             system.push(staged_source(root, file));
             inputs.push(staged_source(root, file));

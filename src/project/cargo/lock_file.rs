@@ -1,4 +1,4 @@
-//! A parsed `Cargo.lock`, compared with what the manifests say.
+//! A parsed `Cargo.lock`, compared with what the manifests say: part of the step from options to project.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use crate::error::{Error, Result};
 use crate::project::cargo::manifest::Manifest;
 
-/// A parsed `Cargo.lock`: its packages, and the patches that nothing uses.
+/// A parsed `Cargo.lock`: its packages, and the patches that no package uses.
 pub(super) struct LockFile {
     packages: Vec<Value>,
     unused: Vec<Value>,
@@ -31,9 +31,9 @@ impl LockFile {
         })
     }
 
-    /// Whether the file says of the local package in `folder` what its manifest says. It may say nothing, unless the
-    /// package is there to patch another: it can be a dependency that no feature asks for. For the same reason only what
-    /// the package always needs counts.
+    /// Whether the lock file says of the local package in `folder` what its manifest says. A package that patches no
+    /// other may be missing: perhaps no feature asks for it. For the same reason only dependencies that the package
+    /// always needs are compared.
     pub(super) fn agrees_with(
         &self,
         folder: &Utf8Path,
@@ -57,7 +57,7 @@ impl LockFile {
         })
     }
 
-    /// The names of what a member depends on, or `None` if the file does not know this version of it.
+    /// The names of a member's dependencies, or `None` if the lock file lacks this version of the member.
     pub(super) fn member_dependencies(&self, name: &str, version: &str) -> Option<BTreeSet<&str>> {
         let is_version = |package: &&Value| package.get("version").and_then(Value::as_str) == Some(version);
         self.local_packages(name).find(is_version).map(dependencies_of)
@@ -72,7 +72,7 @@ impl LockFile {
     }
 }
 
-/// The names of what an entry of `Cargo.lock` depends on.
+/// The names of the dependencies in an entry of `Cargo.lock`.
 fn dependencies_of(package: &Value) -> BTreeSet<&str> {
     let dependencies = package.get("dependencies").and_then(Value::as_array).into_iter().flatten();
     dependencies.filter_map(Value::as_str).filter_map(|entry| entry.split(' ').next()).collect()

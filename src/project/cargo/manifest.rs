@@ -1,4 +1,5 @@
-//! Manifests and Cargo's configuration as parsed, and which local packages and files they name.
+//! Manifests and Cargo's configuration as parsed, and which local packages and files they name. Part of the step from
+//! options to project.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,8 +31,8 @@ impl Manifest {
         self.0.get("workspace")?.get("package")?.get("version")?.as_str().map(str::to_owned)
     }
 
-    /// Names and folders of the local packages that `[patch]` and `[replace]` put in the place of others, relative to
-    /// the root.
+    /// Names and folders, relative to the root, of the local packages that `[patch]` and `[replace]` put in the place
+    /// of others.
     pub(super) fn patched_paths(&self) -> Vec<(String, Utf8PathBuf)> {
         let patches =
             self.0.get("patch").and_then(Value::as_table).into_iter().flatten().filter_map(|(_, of)| of.as_table());
@@ -39,8 +40,8 @@ impl Manifest {
         patches.chain(replaced).flat_map(|table| paths_in(table, Utf8Path::new(""))).collect()
     }
 
-    /// What Cargo's configuration names in the tree: a linker, a wrapper of rustc, the description of a target, a folder of
-    /// crates. Any string may be a path; one that is none names no file.
+    /// The paths that Cargo's configuration names in the tree: a linker, a wrapper of rustc, the description of a
+    /// target, a folder of crates. Every string is taken for a path; one that is no path matches no file.
     pub(super) fn named_paths(&self) -> NamedPaths {
         let mut named = NamedPaths::default();
         let mut waiting: Vec<&Value> = self.0.values().collect();
@@ -80,8 +81,8 @@ impl Manifest {
         self.0.get("package")?.get("name")?.as_str()
     }
 
-    /// Names and folders of the local packages that this one, in `folder`, depends on; relative to the root. What only
-    /// its own tests need does not count, unless `for_tests_too`: Cargo asks for it in members alone.
+    /// Names and folders, relative to the root, of the local packages that the package in `folder` depends on. With
+    /// `for_tests_too` its dev-dependencies are among them: Cargo asks for those of members alone.
     pub(super) fn path_dependencies(
         &self,
         folder: &Utf8Path,
@@ -104,7 +105,7 @@ impl Manifest {
             .collect()
     }
 
-    /// The version and the names of the packages that this one, in `folder`, can never do without.
+    /// The version of the package in `folder`, and the names of the packages that it can never be built without.
     pub(super) fn version_and_needs<'a>(
         &'a self,
         folder: &'a Utf8Path,
@@ -126,7 +127,7 @@ impl Manifest {
     }
 }
 
-/// What Cargo's configuration names in the tree.
+/// The paths that Cargo's configuration names in the tree.
 #[derive(Debug, Default)]
 pub(super) struct NamedPaths {
     strings: BTreeSet<Utf8PathBuf>,
@@ -134,7 +135,7 @@ pub(super) struct NamedPaths {
 }
 
 impl NamedPaths {
-    /// Whether `path`, a file relative to the root, is named itself or lies in a folder of crates.
+    /// Whether the configuration names `path`, a file relative to the root, or a folder of crates that holds it.
     pub(super) fn holds(&self, path: &Utf8Path) -> bool {
         self.strings.contains(path) || self.folders.iter().any(|folder| path.starts_with(folder))
     }
@@ -162,7 +163,7 @@ pub(super) fn local_manifests(sources: &[SourceFile]) -> Result<BTreeMap<Utf8Pat
         .filter(|file| file.path.file_name() == Some("Cargo.toml") && file.text().is_some())
         .filter_map(|file| Some((file.path.parent()?, file)))
         .filter(|(folder, _)| !folder.ancestors().any(|folder| vendored.contains(folder)))
-        // A tree may hold broken manifests as test data; one that matters is missed by its folder later.
+        // A tree may hold broken manifests as test data. If a broken one matters, its lack is an error later.
         .map(|(folder, file)| match Manifest::parse(file) {
             Ok(manifest) => Ok(Some((folder.to_owned(), manifest))),
             Err(error) if folder.as_str().is_empty() => Err(error),

@@ -1,8 +1,9 @@
-//! Manifests and `Cargo.lock`, reduced to what decides about the dependencies.
+//! Manifests and `Cargo.lock`, reduced to what decides about the dependencies. Part of the step from
+//! options to project.
 //!
-//! A member's version says nothing about the dependencies, so it is masked wherever it stands: in the member's manifest,
-//! in `workspace.package`, in other members' requirements, in `Cargo.lock`. Keys that only describe a package and lints,
-//! which are about members alone, are left out.
+//! A member's version says nothing about the dependencies, so it is masked wherever it stands: in the member's
+//! manifest, in `workspace.package`, in other members' requirements, in `Cargo.lock`. Keys that only describe a package
+//! and lints, which are about members alone, are left out.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use crate::project::cargo::manifest::{DEPENDENCY_TABLES, Manifest};
 
 const MASKED_VERSION: &str = "0.0.0";
 
-/// What describes a package without having a say in how it or its dependencies are built.
+/// The keys that describe a package without a say in how it or its dependencies are built.
 const DESCRIPTIVE_KEYS: [&str; 14] = [
     "authors",
     "badges",
@@ -39,7 +40,7 @@ pub(super) struct Masked {
 }
 
 impl Masked {
-    /// `members` are names and versions; `inherited` says whether what members share may be masked too.
+    /// `members` are names and versions; `inherited` says whether what members inherit is masked too.
     pub(super) fn new(members: impl Iterator<Item = (String, String)>, inherited: bool) -> Self {
         Self { versions: members.collect(), inherited }
     }

@@ -1,4 +1,5 @@
-//! The cargo kind: a workspace, its dependencies as a skeleton of manifests and empty targets, its Dockerfile.
+//! The cargo kind: a workspace, its dependencies as a skeleton of manifests and empty targets, its Dockerfile. One of
+//! the kinds in the step from options to project.
 
 mod dates;
 mod inputs;

@@ -1,4 +1,5 @@
-//! The toolchain that rustup installs where the base image has no Cargo.
+//! The toolchain that rustup installs where the base image has no Cargo. Part of the step from options to project: the
+//! toolchain file is read, and the template sees what it says.
 
 use serde::Serialize;
 
@@ -7,7 +8,7 @@ use crate::staging::source::SourceFile;
 
 pub(crate) const TOOLCHAIN_FILES: [&str; 2] = ["rust-toolchain.toml", "rust-toolchain"];
 
-/// The toolchain that rustup installs where the base image has no Cargo.
+/// A toolchain, as a toolchain file describes it, or stable Rust.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Toolchain {
     channel: String,
@@ -24,7 +25,7 @@ impl Toolchain {
             components: Vec::new(),
             targets: Vec::new(),
         };
-        // The older name wins where both are there, as it does for rustup.
+        // Where both files are there, the older name wins, as it does for rustup.
         let file = TOOLCHAIN_FILES.iter().rev().find_map(|name| sources.iter().find(|file| file.path == *name));
         let Some((file, text)) = file.and_then(|file| Some((file, file.text()?))) else { return Ok(toolchain) };
         let text = String::from_utf8_lossy(text);

@@ -1,4 +1,5 @@
-//! A workspace as a project: its members, its skeleton of manifests and empty targets, what its template sees.
+//! A workspace as a project: its members, its skeleton of manifests and empty targets, what its template sees. This is
+//! the step from options to project for the cargo kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,7 @@ use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
 use crate::config::values::{Cmd, ProjectKind, Version};
 use crate::error::{Error, Result};
-use crate::project::cargo::inputs::{CONFIG_FILES, DependencyInputs, LOCK_FILE, dependency_inputs};
+use crate::project::cargo::inputs::{CARGO_CONFIG_FILES, DependencyInputs, LOCK_FILE, dependency_inputs};
 use crate::project::cargo::lock_file::LockFile;
 use crate::project::cargo::manifest::Manifest;
 use crate::project::cargo::toolchain::{TOOLCHAIN_FILES, Toolchain};
@@ -26,14 +27,14 @@ use crate::system::command::Capture;
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
 
-/// The dates of files in the dependency stage, beside the skeleton.
+/// The file beside the skeleton with the dates of files in the dependency stage.
 const DEPENDENCY_DATES_FILE: &str = ".runtime-image-dates-deps";
 
-/// The dates of files when the sources are built.
+/// The file beside the skeleton with the dates of files when the sources are built.
 const SOURCE_DATES_FILE: &str = ".runtime-image-dates-code";
 
-/// A target of the skeleton: a program as well as a library, for one file can be both, and a library without a test
-/// harness needs a `main`. Nothing in it that lints denied in flags or in Cargo's configuration could be about.
+/// A target of the skeleton. One file can be a program and a library, and a library without a test harness needs a
+/// `main`. Lints that flags or Cargo's configuration deny find nothing in it.
 const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_dependencies)]\nfn main() {}\n";
 
 const DEFAULT_PREBUILD: &str = "build --release";
@@ -49,7 +50,7 @@ impl Workspace {
     /// Asks Cargo for the workspace; its dependencies are not resolved.
     ///
     /// # Errors
-    /// Cargo's own, when there is no manifest or it is wrong.
+    /// Cargo's own, when there is no manifest or the manifest is wrong.
     pub(crate) fn find(call: CargoCall, interrupt: &Interrupt) -> Result<Self> {
         let command = call.command(&["metadata", "--no-deps", "--format-version", "1"]);
         let output = command.run(Capture::Both, interrupt)?;
@@ -71,7 +72,7 @@ impl Workspace {
         folder.join("Cargo.toml").is_file()
     }
 
-    /// The workspace around a folder.
+    /// The workspace that `call` names, or the one around the folder that it names.
     ///
     /// # Errors
     /// As [`find`](Self::find).
@@ -88,8 +89,8 @@ impl Workspace {
         self.root_package().map_or_else(|| self.root().file_name().unwrap_or_default(), |package| &package.name)
     }
 
-    /// The project's version: the root package's, else the one that the workspace gives its members, else the highest
-    /// of the members' versions.
+    /// The project's version: the configured one, else the root package's, else the one that the workspace gives its
+    /// members, else the highest of the members' versions.
     fn version(&self, options: &Options, root_manifest: Option<&Manifest>) -> Result<String> {
         match &options.project_version {
             Some(Version::Text(version)) => return Ok(version.clone()),
@@ -134,20 +135,21 @@ impl Workspace {
         if output.success { Ok(()) } else { Err(command.failure(&output)) }
     }
 
-    /// Whether `Cargo.lock` says of every member what its manifest says, and of other local packages nothing else.
-    /// Resolving would tell as well, but needs every dependency's source on this machine.
+    /// Whether `Cargo.lock` says of members what their manifests say, and contradicts no other local package's
+    /// manifest. Resolving would tell as well, but needs every dependency's source on this machine.
     fn lock_file_agrees(
         &self,
         sources: &[SourceFile],
         manifests: &BTreeMap<Utf8PathBuf, Manifest>,
         whole: &BTreeSet<Utf8PathBuf>,
-        config: Option<&Manifest>,
+        cargo_config: Option<&Manifest>,
     ) -> Result<bool> {
         let Some(text) = sources.iter().find(|file| file.path == LOCK_FILE).and_then(SourceFile::text) else {
             return Ok(false);
         };
         let lock = LockFile::parse(text)?;
-        let patches = manifests.get(Utf8Path::new("")).into_iter().chain(config).flat_map(Manifest::patched_paths);
+        let patches =
+            manifests.get(Utf8Path::new("")).into_iter().chain(cargo_config).flat_map(Manifest::patched_paths);
         let patches: BTreeSet<Utf8PathBuf> = patches.map(|(_, folder)| folder).collect();
         let others_agree = whole.iter().all(|folder| lock.agrees_with(folder, manifests, patches.contains(folder)));
         Ok(others_agree
@@ -168,14 +170,14 @@ impl Workspace {
         })
     }
 
-    /// The local packages that must be in the dependency stage as they are: those that are no members, and those that
-    /// dependencies are built against because of `[patch]` (in the manifest or in Cargo's configuration), with all local
-    /// packages that these need.
+    /// The local packages that must be in the dependency stage as they are, with all local packages that they need.
+    /// These are the members' path dependencies that are no members, and the packages that `[patch]` gives to
+    /// dependencies (in the manifest or in Cargo's configuration).
     fn whole_packages(
         &self,
         members: &BTreeMap<Utf8PathBuf, &Package>,
         manifests: &BTreeMap<Utf8PathBuf, Manifest>,
-        config: Option<&Manifest>,
+        cargo_config: Option<&Manifest>,
     ) -> Result<BTreeSet<Utf8PathBuf>> {
         let by = |wanted_by: &str| {
             let wanted_by = wanted_by.to_owned();
@@ -185,8 +187,8 @@ impl Workspace {
         if let Some(root_manifest) = manifests.get(Utf8Path::new("")) {
             waiting.extend(root_manifest.patched_paths().into_iter().map(by("[patch]")));
         }
-        if let Some(config) = config {
-            waiting.extend(config.patched_paths().into_iter().map(by(CONFIG_FILES[0])));
+        if let Some(cargo_config) = cargo_config {
+            waiting.extend(cargo_config.patched_paths().into_iter().map(by(CARGO_CONFIG_FILES[0])));
         }
         for package in members.values() {
             for dependency in &package.dependencies {
@@ -223,7 +225,7 @@ impl Workspace {
         .hint(format!("only `{}` and what is below it can be in the image: move or vendor the dependency", self.root()))
     }
 
-    /// Empty targets for the members, so that Cargo accepts the manifests, and the lists of dates.
+    /// Empty targets for the members, so that Cargo accepts their manifests, and the lists of dates.
     fn skeleton(
         &self,
         members: &BTreeMap<Utf8PathBuf, &Package>,
@@ -291,7 +293,7 @@ impl Kind for Workspace {
         &self.metadata.workspace_root
     }
 
-    /// The tables of the root manifest.
+    /// The settings in the metadata tables of the root manifest.
     fn configured(&self, terminal: &Terminal) -> Result<Settings> {
         let package = match self.root_package() {
             Some(package) => Settings::from_metadata(&package.metadata, "package.metadata", terminal)?,
@@ -317,16 +319,18 @@ impl Kind for Workspace {
             .into_iter()
             .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
             .collect::<Result<_>>()?;
-        let config_file = CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
-        let config = config_file.map(Manifest::parse).transpose()?;
-        let target = config_file.zip(config.as_ref()).map(|(file, config)| config.target_folder(&file.path));
+        let cargo_config_file =
+            CARGO_CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
+        let cargo_config = cargo_config_file.map(Manifest::parse).transpose()?;
+        let target =
+            cargo_config_file.zip(cargo_config.as_ref()).map(|(file, config)| config.target_folder(&file.path));
         let target = target.transpose()?.flatten().unwrap_or_else(|| "target".to_owned());
-        let whole = self.whole_packages(&members, &manifests, config.as_ref())?;
-        if !self.lock_file_agrees(&sources, &manifests, &whole, config.as_ref())? {
+        let whole = self.whole_packages(&members, &manifests, cargo_config.as_ref())?;
+        if !self.lock_file_agrees(&sources, &manifests, &whole, cargo_config.as_ref())? {
             self.update_lock_file(&["update", "--workspace"], "is out of date", terminal, interrupt)?;
             sources = self.sources(options, terminal, interrupt)?;
         }
-        let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, config.as_ref())?;
+        let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, cargo_config.as_ref())?;
         let skeleton = self.skeleton(&members, &whole, &inputs)?;
         let DependencyInputs { locked, system, .. } = inputs;
         let context = self.template_context(options, &sources, target)?;
@@ -350,12 +354,12 @@ impl Kind for Workspace {
             template,
             steps: Steps::CARGO,
             original: None,
-            config: None,
+            config_sh: None,
         })
     }
 }
 
-/// What the template of the cargo kind sees.
+/// The variables that the template of the cargo kind sees.
 #[derive(Debug, Clone, Serialize)]
 struct TemplateContext {
     env: BTreeMap<String, String>,
@@ -375,5 +379,5 @@ struct TemplateContext {
 fn decides_about_dependencies(path: &Utf8Path) -> bool {
     matches!(path.file_name(), Some("Cargo.toml" | LOCK_FILE))
         || TOOLCHAIN_FILES.contains(&path.as_str())
-        || CONFIG_FILES.contains(&path.as_str())
+        || CARGO_CONFIG_FILES.contains(&path.as_str())
 }

@@ -1,4 +1,5 @@
-//! The hashes of an OpenHands tree, as the original computes them.
+//! The hashes of an OpenHands tree, as the original computes them. They are computed when the project is read, and
+//! names are made of them in the step to tags.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +8,12 @@ use camino::Utf8Path;
 use crate::hash::{ContentDigest, hex, md5_hex};
 use crate::staging::source::{SourceFile, SourceKind};
 
-/// What [`tree_hash`] knows of one file.
+/// The part of a file that [`tree_hash`] hashes besides its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaf<'a> {
     /// A file with this content.
     Data(&'a ContentDigest),
-    /// A link that cannot be followed; `dirhash` has no word for it.
+    /// A link that cannot be followed, with its target; `dirhash` has no word for it.
     Link(&'a str),
 }
 

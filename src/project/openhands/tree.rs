@@ -1,5 +1,5 @@
-//! A tree of OpenHands: what differs from release to release is read from its `runtime_build.py`, as text; nothing of
-//! it is run.
+//! A tree of OpenHands, in the step from options to project. What differs from release to release is read from the
+//! tree's `runtime_build.py`, as text; nothing of that file is run.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -51,7 +51,7 @@ pub struct Tree {
     rules: String,
 }
 
-/// What the tree's template sees.
+/// The variables that the tree's template sees.
 #[derive(Debug, Serialize)]
 struct TemplateContext {
     extra_deps: String,
@@ -99,7 +99,7 @@ impl Tree {
         self.rules.contains(word)
     }
 
-    /// A file that is in `openhands/` or beside it.
+    /// A lock file, which is in `openhands/` or beside it.
     fn lock_file(&self, name: &str) -> Result<(StagedFile, Vec<u8>)> {
         let [inside, beside] = [self.root.join(SOURCES).join(name), self.root.join(name)];
         let path = if inside.exists() { inside } else { beside };
@@ -112,8 +112,8 @@ impl Tree {
         Ok((StagedFile { path: name.into(), executable: false, content }, text))
     }
 
-    /// A folder that the tree's own build copies, whole. An empty one takes the place of one that is missing, for the
-    /// template copies it.
+    /// The whole content of a folder that the tree's own build copies. An empty folder takes the place of a missing
+    /// one, because the template copies it.
     fn copied_folder(&self, name: &str, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<StagedFile>> {
         let folder = self.root.join(name);
         if !folder.is_dir() {
@@ -175,17 +175,17 @@ impl Kind for Tree {
         ProjectKind::Openhands
     }
 
-    /// Holds `openhands/`.
+    /// The folder that holds `openhands/`.
     fn root(&self) -> &Utf8Path {
         &self.root
     }
 
-    /// By the names that OpenHands knows.
+    /// The settings in variables that OpenHands itself reads.
     fn environment(&self) -> Settings {
         Settings { repository: set(REPOSITORY_VARIABLE), ..Settings::default() }
     }
 
-    /// The tree's own defaults. With a build folder, the original builds nothing.
+    /// The tree's own defaults. Given a build folder, the original builds nothing, so this is a dry run.
     fn usual(&self, given: &Settings) -> Settings {
         Settings {
             base_image: Some(self.first(&BASE_IMAGE).unwrap_or(DEFAULT_BASE_IMAGE).to_owned()),
@@ -247,7 +247,7 @@ impl Kind for Tree {
             template,
             steps: Steps::default(),
             original,
-            config: Some([
+            config_sh: Some([
                 "DOCKER_IMAGE_TAG",
                 if self.knows("DOCKER_IMAGE_HASH_TAG") { "DOCKER_IMAGE_HASH_TAG" } else { "DOCKER_IMAGE_SOURCE_TAG" },
             ]),
@@ -261,7 +261,7 @@ static REPOSITORY: LazyLock<Regex> =
 static BASE_IMAGE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"--base_image['"][^)]*?default\s*=\s*['"]([^'"]+)['"]"#));
 
-/// Slashes are replaced in a short repository only.
+/// Matches in releases that replace slashes in short repositories only.
 static KEPT_SLASHES: LazyLock<Regex> = LazyLock::new(|| pattern(r"else:\s+repo = repo\.replace\('/'"));
 
 /// Folders beside `openhands/` that are copied under their own names.
@@ -277,12 +277,12 @@ pub(crate) fn set(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|value| !value.trim().is_empty())
 }
 
-/// What the original's copy leaves out, wherever it is. It means to leave out hidden folders too, and does not.
+/// Whether the original copies a file. The original means to leave out hidden folders too, but copies them.
 fn is_copied(path: &Utf8Path) -> bool {
     no_name_ends_with(path, &[".pyc", ".md"])
 }
 
-/// The hash of what changes the image and is in none of the original's hashes; `None` where nothing of it was asked for.
+/// The hash of inputs that change the image and are in none of the original's hashes; `None` where none is set.
 fn variant(context: &TemplateContext, options: &Options) -> Option<String> {
     // A digest that is written in the base image's name is in the original's hashes already.
     let digest = options.base_digest.as_ref().filter(|_| options.base_image.digest().is_none());

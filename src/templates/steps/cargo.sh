@@ -12,7 +12,7 @@ target=${CARGO_TARGET_DIR:-${RUNTIME_IMAGE_TARGET:-target}}
 # shellcheck disable=SC2034 # two steps read it
 executables=$target/.executables
 
-# Begins what `finish` dates. Only root can date `/tmp`, so that another user's temporary files go elsewhere.
+# Marks the time after which files are new. Only root can date `/tmp`, so temporary files of other users go elsewhere.
 start() {
     touch -d "@$(($(date +%s) - 1))" /dev/shm/started
     if [ "$(id -u)" != 0 ]; then
@@ -21,8 +21,8 @@ start() {
     fi
 }
 
-# Copies the folder `deps` or `code` here, with the dates that `dates.rs` has for its files. BuildKit does not keep the
-# dates of folders when it is sent a change.
+# Copies the folder `deps` or `code` here, with the dates that `dates.rs` has for its files. Folders get a constant
+# date, because BuildKit does not keep the dates of folders when it is sent a change.
 copy() {
     cp -R --preserve=mode,timestamps "/run/$1/." .
     (cd "/run/$1" && find . -type d -print0) | xargs -0 touch -d @1
@@ -32,7 +32,7 @@ copy() {
     done
 }
 
-# Gives all that is new since `start` this date, in seconds after the epoch.
+# Gives every file that is new since `start` one date. Argument: the date, in seconds after the epoch.
 finish() {
     if [ -d "$target" ] && command -v perl >/dev/null; then
         find "$target" -path "*/.fingerprint/*/dep-*" -type f -newer /dev/shm/started \

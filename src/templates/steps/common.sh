@@ -1,4 +1,4 @@
-# Shared by all steps: what fetches trusts the certificates of `ca-bundle`, and what fails ends the step.
+# Shared by all steps: a command that fails ends the step, and what fetches trusts the certificates of `ca-bundle`.
 # shellcheck shell=sh
 set -eu
 

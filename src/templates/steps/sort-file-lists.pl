@@ -2,8 +2,8 @@
 # Sorts the lists of files in Cargo's fingerprints, which have a random order
 # (https://github.com/rust-lang/cargo/issues/16693). Arguments: the fingerprints `dep-*`, which are written anew.
 #
-# From format 1 on, such a list is a count and, for each file, a kind, a length and a path, and perhaps a checksum. One
-# that does not read so is left as it is.
+# In format 1, such a list is a count and, for each file, a kind, a length and a path, and perhaps a checksum. A list of
+# any other form is left as it is.
 if (/^\x01\0{3}\xff\x01(.{4})/s) {
     my ($left, $at, @files) = (unpack("V", $1), 10);
     while ($left > 0 && $at + 6 <= length) {
