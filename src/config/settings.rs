@@ -10,8 +10,9 @@ use clap::{Args, FromArgMatches};
 use serde::Deserialize;
 
 use crate::config::cache::Cache;
-use crate::config::values::{BuildTool, Cmd, Progress, ProjectKind, TagScheme, Variable, Version, variables};
+use crate::config::values::{BuildTool, Cmd, Progress, ProjectKind, Secret, TagScheme, Variable, Version, variables};
 use crate::error::{Context as _, Error, Result};
+use crate::system::paths::ends_outside;
 use crate::system::terminal::Terminal;
 
 /// The table's name in `Cargo.toml` metadata.
@@ -393,6 +394,28 @@ impl Settings {
             *path = folder.join(&path);
         }
         self
+    }
+
+    /// Refuses files outside of the project that a file of the project names, by their paths or through links. What the user
+    /// names may lie anywhere.
+    ///
+    /// # Errors
+    /// A usage error that names the key and the file.
+    pub fn refuse_files_outside(&self, root: &Utf8Path) -> Result<()> {
+        let version = match &self.project_version {
+            Some(Version::File { file, .. }) => Some(file.clone()),
+            _ => None,
+        };
+        let secrets = self.secret.iter().flatten().filter_map(|text| text.parse::<Secret>().ok()?.file());
+        let named = [("version", version), ("template", self.template.clone()), ("ca-bundle", self.ca_bundle.clone())];
+        let named = named.into_iter().filter_map(|(key, file)| Some((key, file?)));
+        for (key, file) in named.chain(secrets.map(|file| ("secret", file))) {
+            if ends_outside(root, &root.join(&file)) {
+                return Err(Error::usage(format!("`{key}` names `{file}`, which lies outside of the project"))
+                    .hint("what a file of the project names stays inside; flags and variables may name any file"));
+            }
+        }
+        Ok(())
     }
 
     /// The settings in a table of `Cargo.toml` metadata. Unknown keys give a warning each.

@@ -280,6 +280,13 @@ pub struct Secret {
 }
 
 impl Secret {
+    /// The file that is the secret, if it is one.
+    pub fn file(&self) -> Option<Utf8PathBuf> {
+        let is_file = |name: &str| name.eq_ignore_ascii_case("src") || name.eq_ignore_ascii_case("source");
+        let mut fields = self.text.split(',').filter_map(|field| field.trim().trim_matches('"').split_once('='));
+        fields.find(|(name, _)| is_file(name)).map(|(_, file)| file.into())
+    }
+
     /// A secret that is a file of this machine.
     pub fn of_file(id: &str, file: &camino::Utf8Path) -> Self {
         Self { id: id.to_owned(), text: format!("id={id},src={file}") }

@@ -243,6 +243,10 @@ fn selected(files: &[SourceFile], patterns: &[String], key: &str) -> Result<Vec<
         return Ok(files.to_vec());
     }
     for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('!')) {
+        if pattern.split('/').any(|name| name == "..") {
+            return Err(Error::usage(format!("`{key}`: `{pattern}` leads out of the project"))
+                .hint("paths and globs start at the project root, and name what is below it without `..`"));
+        }
         let matcher = matcher(std::slice::from_ref(pattern), key)?;
         if !files.iter().any(|file| matches(&matcher, file)) {
             return Err(Error::usage(format!("`{key}`: `{pattern}` matches no file of the project"))

@@ -91,6 +91,7 @@ impl Found {
                 .context(|| "the current folder's name is not UTF-8".to_owned())?;
         let file = Settings::from_file(found.root(), terminal)?;
         let configured = found.configured(terminal)?.over(file).seen_from(found.root());
+        configured.refuse_files_outside(found.root())?;
         let settings = given.over(found.environment()).seen_from(&here).over(configured);
         settings.refuse_keys_of_other_kinds(found.kind())?;
         found.refuse_incomplete(&settings)?;

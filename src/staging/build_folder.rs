@@ -17,6 +17,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, content_digest};
 use crate::staging::config_sh::{ConfigSh, write_config_sh};
 use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
+use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
 
 /// The project's files in the build folder.
@@ -161,14 +162,21 @@ impl BuildFolder<'_> {
     }
 
     fn write(&self, root: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
-        let dockerfile = [StagedFile::text(DOCKERFILE, self.dockerfile.as_bytes())];
-        let mut written = BTreeMap::new();
+        let dockerfile = [StagedFile::text(TreePath::constant(DOCKERFILE), self.dockerfile.as_bytes())];
+        let (mut written, mut entries) = (BTreeMap::new(), BTreeSet::new());
         let mut folders = BTreeSet::from([root.to_owned(), root.join(CODE)]);
         for (below, files) in [("", &dockerfile[..]), (STEPS, self.steps), (DEPS, self.deps), (CODE, self.code)] {
             let base = if below.is_empty() { root.to_owned() } else { root.join(below) };
             for file in files {
                 interrupt.check()?;
-                let path = base.join(&file.path);
+                let path = base.join(&*file.path);
+                // The folder is new, and links in it are entries: a path without an entry above it runs through none.
+                if let Some(above) = path.ancestors().skip(1).find(|above| entries.contains(*above)) {
+                    return Err(Error::failed(format!("`{path}` cannot be staged: `{above}` is no folder")));
+                }
+                if !matches!(file.content, StagedContent::Folder) && !entries.insert(path.clone()) {
+                    return Err(Error::failed(format!("`{path}` would be staged twice")));
+                }
                 for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(root)) {
                     if !folders.insert(folder.to_owned()) {
                         break;
@@ -197,7 +205,7 @@ impl BuildFolder<'_> {
 fn write_file(
     file: &StagedFile,
     path: &Utf8Path,
-    written: &mut BTreeMap<(Utf8PathBuf, ContentDigest, bool), Utf8PathBuf>,
+    written: &mut BTreeMap<(TreePath, ContentDigest, bool), Utf8PathBuf>,
 ) -> Result<()> {
     let cannot = || format!("cannot write `{path}`");
     let digest = match &file.content {
@@ -208,7 +216,7 @@ fn write_file(
             return filetime::set_symlink_file_times(path, time, time).context(cannot);
         }
         StagedContent::Text(text) => {
-            fs::write(path, text).context(cannot)?;
+            fs::File::create_new(path).and_then(|mut file| file.write_all(text)).context(cannot)?;
             content_digest(text)
         }
         StagedContent::Copy { from, digest, .. } => {
@@ -266,7 +274,7 @@ mod tests {
         let source = root.join("source");
         fs::write(&source, "old").context(|| "cannot write".to_owned())?;
         let copied = |digest| StagedFile {
-            path: "a".into(),
+            path: TreePath::constant("a"),
             executable: false,
             content: StagedContent::Copy { from: source.clone(), digest, size: 3 },
         };

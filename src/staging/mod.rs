@@ -8,3 +8,4 @@ pub mod source;
 pub mod staged;
 pub mod steps;
 pub mod template;
+pub mod tree_path;

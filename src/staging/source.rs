@@ -3,7 +3,7 @@
 //! In a git work tree the source files are the tracked files and the untracked ones that are not ignored. Elsewhere
 //! they are all files but those that a `.gitignore` in the tree names. Each file is hashed once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -12,8 +12,10 @@ use rayon::prelude::*;
 
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, content_digest, reader_digest};
+use crate::staging::tree_path::TreePath;
 use crate::system::command::{Capture, Command};
 use crate::system::interrupt::Interrupt;
+use crate::system::paths::ends_outside;
 use crate::system::terminal::Terminal;
 
 /// The user's own ignore file, in the syntax of `.gitignore`.
@@ -23,7 +25,7 @@ pub const IGNORE_FILE: &str = ".runtime-image-ignore";
 #[derive(Debug, Clone)]
 pub struct SourceFile {
     /// Relative to the project root, with `/`.
-    pub path: Utf8PathBuf,
+    pub path: TreePath,
     /// Whether it is a file or a link, and what it holds.
     pub kind: SourceKind,
 }
@@ -77,7 +79,9 @@ pub fn source_files(
             && !left_out.iter().any(|folder| path.starts_with(folder))
             && !ignored.matched_path_or_any_parents(path, false).is_ignore()
     });
-    paths.extend(always.iter().map(Utf8PathBuf::from).filter(|path| root.join(path).is_file()));
+    paths.extend(always.iter().filter_map(TreePath::new).filter(|path| root.join(path).is_file()));
+    let mut folders = BTreeMap::new();
+    paths.retain(|path| !lies_behind_a_link(root, path, &mut folders));
     let files: Vec<Option<SourceFile>> = paths
         .into_par_iter()
         .map(|path| {
@@ -106,7 +110,7 @@ pub fn copied_files(root: &Utf8Path, interrupt: &Interrupt) -> Result<Vec<Source
             },
         };
         let path = Utf8Path::from_path(path).ok_or_else(|| not_utf8(&path.to_string_lossy()))?;
-        paths.extend(path.strip_prefix(root).map(Utf8Path::to_owned));
+        paths.extend(TreePath::below(root, path));
     }
     paths
         .into_par_iter()
@@ -117,7 +121,7 @@ pub fn copied_files(root: &Utf8Path, interrupt: &Interrupt) -> Result<Vec<Source
         .collect()
 }
 
-fn read_followed(root: &Utf8Path, path: Utf8PathBuf) -> Result<SourceFile> {
+fn read_followed(root: &Utf8Path, path: TreePath) -> Result<SourceFile> {
     let full = root.join(&path);
     let cannot = || format!("cannot read `{full}`");
     let kind = match fs::metadata(&full) {
@@ -153,7 +157,7 @@ fn looks_secret(path: &Utf8Path) -> bool {
         || path.extension().is_some_and(|extension| ["key", "p12", "pfx", "keystore"].contains(&extension))
 }
 
-fn git_listing(root: &Utf8Path, interrupt: &Interrupt) -> Result<Option<BTreeSet<Utf8PathBuf>>> {
+fn git_listing(root: &Utf8Path, interrupt: &Interrupt) -> Result<Option<BTreeSet<TreePath>>> {
     if !root.ancestors().any(|folder| folder.join(".git").exists()) {
         return Ok(None);
     }
@@ -184,22 +188,23 @@ fn git_listing(root: &Utf8Path, interrupt: &Interrupt) -> Result<Option<BTreeSet
     }
     let mut paths = BTreeSet::new();
     for name in output.stdout.split('\0').filter(|name| !name.is_empty()) {
-        let path = Utf8Path::new(name.trim_end_matches('/'));
+        // Of a submodule that is not initialised git lists the folder itself.
+        let Some(path) = TreePath::new(name) else { continue };
         // git lists a submodule as one entry, and so a work tree of its own that is not ignored.
-        if fs::symlink_metadata(root.join(path)).is_ok_and(|metadata| metadata.is_dir()) {
-            let inner = match git_listing(&root.join(path), interrupt)? {
-                Some(inner) if root.join(path).join(".git").exists() => inner,
-                _ => walk(&root.join(path))?,
+        if fs::symlink_metadata(root.join(&path)).is_ok_and(|metadata| metadata.is_dir()) {
+            let inner = match git_listing(&root.join(&path), interrupt)? {
+                Some(inner) if root.join(&path).join(".git").exists() => inner,
+                _ => walk(&root.join(&path))?,
             };
-            paths.extend(inner.into_iter().map(|inner| path.join(inner)));
+            paths.extend(inner.into_iter().map(|inner| inner.in_folder(&path)));
         } else {
-            paths.insert(path.to_owned());
+            paths.insert(path);
         }
     }
     Ok(Some(paths))
 }
 
-fn walk(root: &Utf8Path) -> Result<BTreeSet<Utf8PathBuf>> {
+fn walk(root: &Utf8Path) -> Result<BTreeSet<TreePath>> {
     // Only `.gitignore` files in the tree decide, so that every machine has the same list.
     let walk = ignore::WalkBuilder::new(root)
         .hidden(false)
@@ -217,7 +222,7 @@ fn walk(root: &Utf8Path) -> Result<BTreeSet<Utf8PathBuf>> {
             continue;
         }
         let path = Utf8Path::from_path(entry.path()).ok_or_else(|| not_utf8(&entry.path().to_string_lossy()))?;
-        paths.extend(path.strip_prefix(root).map(Utf8Path::to_owned));
+        paths.extend(TreePath::below(root, path));
     }
     Ok(paths)
 }
@@ -234,7 +239,7 @@ fn user_ignores(root: &Utf8Path) -> Result<Gitignore> {
 }
 
 /// Reads one file or link; `None` for a file that git still tracks although it is gone.
-pub(crate) fn read(root: &Utf8Path, path: Utf8PathBuf, keep_text: KeepText) -> Result<Option<SourceFile>> {
+fn read(root: &Utf8Path, path: TreePath, keep_text: KeepText) -> Result<Option<SourceFile>> {
     let full = root.join(&path);
     let cannot = || format!("cannot read `{full}`");
     let metadata = match fs::symlink_metadata(&full) {
@@ -247,7 +252,7 @@ pub(crate) fn read(root: &Utf8Path, path: Utf8PathBuf, keep_text: KeepText) -> R
     let kind = if metadata.is_symlink() {
         let target = fs::read_link(&full).context(cannot)?;
         let target = target.to_str().ok_or_else(|| not_utf8(path.as_str()))?.to_owned();
-        if !stays_inside(&path, Utf8Path::new(&target)) {
+        if !stays_inside(&path, Utf8Path::new(&target)) || ends_outside(root, &full) {
             return Err(Error::failed(format!("the link `{path}` leaves the project: it points to `{target}`"))
                 .hint(format!("make it point inside the project, or name it in `{IGNORE_FILE}`")));
         }
@@ -286,6 +291,17 @@ fn is_executable(metadata: &fs::Metadata) -> bool {
 #[cfg(not(unix))]
 fn is_executable(_: &fs::Metadata) -> bool {
     false
+}
+
+/// Whether `path` is reached through a link: the link stands for what is there. `known` are the folders that were looked at.
+fn lies_behind_a_link(root: &Utf8Path, path: &Utf8Path, known: &mut BTreeMap<Utf8PathBuf, bool>) -> bool {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_str().is_empty()) else { return false };
+    if let Some(behind) = known.get(folder) {
+        return *behind;
+    }
+    let behind = root.join(folder).is_symlink() || lies_behind_a_link(root, folder, known);
+    known.insert(folder.to_owned(), behind);
+    behind
 }
 
 /// Whether a link at `path` with this target, both relative to the root, never climbs above the root.

@@ -8,12 +8,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::error::{Context as _, Result};
 use crate::hash::{ContentDigest, FieldHasher, content_digest};
 use crate::staging::source::{SourceFile, SourceKind};
+use crate::staging::tree_path::TreePath;
 
 /// One entry of the build folder.
 #[derive(Debug, Clone)]
 pub struct StagedFile {
     /// Relative to `code`, `deps` or `steps`.
-    pub path: Utf8PathBuf,
+    pub path: TreePath,
     /// Whether it may be executed: mode 0755, else 0644.
     pub executable: bool,
     /// What is in it.
@@ -42,8 +43,8 @@ pub enum StagedContent {
 
 impl StagedFile {
     /// A file with this text, not executable.
-    pub fn text(path: impl Into<Utf8PathBuf>, text: impl Into<Vec<u8>>) -> Self {
-        Self { path: path.into(), executable: false, content: StagedContent::Text(text.into()) }
+    pub fn text(path: TreePath, text: impl Into<Vec<u8>>) -> Self {
+        Self { path, executable: false, content: StagedContent::Text(text.into()) }
     }
 
     /// Adds all that the build will see of the entry to a hash: path, kind, executable bit, content.
@@ -70,7 +71,7 @@ pub(crate) fn staged_sources(root: &Utf8Path, sources: &[SourceFile]) -> Vec<Sta
 pub(crate) fn staged_source(root: &Utf8Path, file: &SourceFile) -> StagedFile {
     let (executable, content) = match &file.kind {
         SourceKind::File { executable, size, digest, .. } => {
-            (*executable, StagedContent::Copy { from: root.join(&file.path), digest: *digest, size: *size })
+            (*executable, StagedContent::Copy { from: root.join(&*file.path), digest: *digest, size: *size })
         }
         SourceKind::Link { target } => (false, StagedContent::Link(target.clone())),
     };

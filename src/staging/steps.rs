@@ -4,6 +4,7 @@
 use crate::config::options::Options;
 use crate::config::values::Cmd;
 use crate::staging::staged::StagedFile;
+use crate::staging::tree_path::TreePath;
 
 /// A file below `steps/` of the build folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Steps {
     /// All steps, as they are staged.
     pub fn staged(&self) -> Vec<StagedFile> {
         let all = [self.system, self.dependencies, self.runtime].concat();
-        all.into_iter().map(|step| StagedFile::text(step.name, step.text)).collect()
+        all.into_iter().map(|step| StagedFile::text(TreePath::constant(step.name), step.text)).collect()
     }
 }
 
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_file_of_the_folder_is_a_step_of_a_kind() {
-        let names = |steps: Steps| steps.staged().into_iter().map(|file| file.path.into_string());
+        let names = |steps: Steps| steps.staged().into_iter().map(|file| file.path.to_string());
         let staged: BTreeSet<String> = names(Steps::CARGO).chain(names(Steps::CUSTOM)).collect();
         let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/templates/steps"));
         let files: BTreeSet<String> = folder

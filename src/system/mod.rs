@@ -8,5 +8,6 @@ pub mod git;
 pub mod interrupt;
 pub mod lock;
 pub mod log_file;
+pub mod paths;
 pub mod tee;
 pub mod terminal;

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::staging::tree_path::TreePath;
+
 /// The date of all that the dependency stage leaves, given by the step `build-dependencies`: the first of January 1980,
 /// in seconds after the epoch.
 const LEFT: u64 = 315_532_800;
@@ -36,7 +38,7 @@ pub(super) type Dates = BTreeMap<Utf8PathBuf, u64>;
 /// The files of local packages, as far as they get dates.
 pub(super) struct LocalFiles<'a> {
     /// The members' targets, which are empty in the skeleton.
-    pub(super) targets: &'a BTreeSet<Utf8PathBuf>,
+    pub(super) targets: &'a BTreeSet<TreePath>,
     /// The folders of the members.
     pub(super) members: &'a BTreeSet<&'a Utf8Path>,
     /// The folders of whole local dependencies, which are staged as they are.
@@ -48,7 +50,8 @@ pub(super) struct LocalFiles<'a> {
 impl LocalFiles<'_> {
     /// The dates in the dependency stage.
     pub(super) fn in_dependencies(&self) -> Dates {
-        let files = self.targets.iter().chain(self.whole_files).map(|path| (path.clone(), DEPENDENCIES));
+        let targets = self.targets.iter().map(|path| path.to_path_buf());
+        let files = targets.chain(self.whole_files.iter().cloned()).map(|path| (path, DEPENDENCIES));
         let folders = self.members.iter().copied().chain(self.whole.iter().map(Utf8PathBuf::as_path));
         files.chain(folders.map(|folder| (folder.join(MANIFEST), DEPENDENCIES + 1))).collect()
     }
@@ -56,7 +59,7 @@ impl LocalFiles<'_> {
     /// The dates when the sources are built. A dependency's manifest is dated as in the dependency stage, so that what
     /// Cargo wrote down there is still true.
     pub(super) fn in_sources(&self) -> Dates {
-        let targets = self.targets.iter().map(|path| (path.clone(), TARGETS));
+        let targets = self.targets.iter().map(|path| (path.to_path_buf(), TARGETS));
         let own = self.members.iter().map(|folder| (folder.join(MANIFEST), TARGETS + 1));
         // Last, so as to win: a member may also be a whole local dependency.
         let whole = self.whole.iter().map(|folder| (folder.join(MANIFEST), DEPENDENCIES + 1));

@@ -67,9 +67,9 @@ pub(crate) fn dependency_inputs(
     let (mut inputs, mut system) = (Vec::new(), Vec::new());
     let mut whole_files = BTreeSet::new();
     for file in sources {
-        let path = file.path.as_path();
+        let path: &Utf8Path = &file.path;
         if path == LOCK_FILE {
-            inputs.push(StagedFile::text(path, masked.lock_file(file.text().unwrap_or_default())));
+            inputs.push(StagedFile::text(file.path.clone(), masked.lock_file(file.text().unwrap_or_default())));
         } else if is_vendored(path)
             || named.holds(path)
             || TOOLCHAIN_FILES.contains(&path.as_str())
@@ -87,7 +87,7 @@ pub(crate) fn dependency_inputs(
             && (folder.as_str().is_empty() || members.contains_key(folder))
             && let Some(manifest) = manifests.get(folder)
         {
-            inputs.push(StagedFile::text(path, masked.manifest(manifest)?));
+            inputs.push(StagedFile::text(file.path.clone(), masked.manifest(manifest)?));
         }
     }
     Ok(DependencyInputs { locked: inputs, system, whole: whole_files })

@@ -26,7 +26,7 @@ impl Toolchain {
             targets: Vec::new(),
         };
         // Where both files are there, the older name wins, as it does for rustup.
-        let file = TOOLCHAIN_FILES.iter().rev().find_map(|name| sources.iter().find(|file| file.path == *name));
+        let file = TOOLCHAIN_FILES.iter().rev().find_map(|name| sources.iter().find(|file| file.path == **name));
         let Some((file, text)) = file.and_then(|file| Some((file, file.text()?))) else { return Ok(toolchain) };
         let text = String::from_utf8_lossy(text);
         if let Ok(table) = toml::from_str::<toml::Table>(&text) {

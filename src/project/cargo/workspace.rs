@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
+use cargo_metadata::{Metadata, MetadataCommand, Package, Target, TargetKind};
 use serde::Serialize;
 
 use crate::config::options::Options;
@@ -22,6 +22,7 @@ use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
 use crate::staging::staged::{StagedFile, staged_sources};
 use crate::staging::steps::{Steps, cmd_text, mounts};
 use crate::staging::template::{FileDates, Template};
+use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
 use crate::system::command::Capture;
 use crate::system::interrupt::Interrupt;
@@ -144,7 +145,7 @@ impl Workspace {
         whole: &BTreeSet<Utf8PathBuf>,
         cargo_config: Option<&Manifest>,
     ) -> Result<bool> {
-        let Some(text) = sources.iter().find(|file| file.path == LOCK_FILE).and_then(SourceFile::text) else {
+        let Some(text) = sources.iter().find(|file| file.path == *LOCK_FILE).and_then(SourceFile::text) else {
             return Ok(false);
         };
         let lock = LockFile::parse(text)?;
@@ -164,9 +165,23 @@ impl Workspace {
     }
 
     fn relative(&self, path: &Utf8Path, package: &Package) -> Result<Utf8PathBuf> {
-        path.strip_prefix(self.root()).map(Utf8Path::to_owned).map_err(|_| {
+        if path == self.root() {
+            return Ok(Utf8PathBuf::new());
+        }
+        TreePath::below(self.root(), path).map(|path| path.to_path_buf()).ok_or_else(|| {
             Error::failed(format!("package `{}` lies outside the workspace, at `{path}`", package.name))
                 .hint(format!("only `{}` and what is below it can be in the image: move it there", self.root()))
+        })
+    }
+
+    /// The file of a target, which Cargo tells as the manifest spells it.
+    fn target_path(&self, target: &Target, package: &Package) -> Result<TreePath> {
+        TreePath::below(self.root(), &target.src_path).ok_or_else(|| {
+            Error::failed(format!(
+                "the target `{}` of `{}` lies outside the workspace, at `{}`",
+                target.name, package.name, target.src_path
+            ))
+            .hint(format!("only `{}` and what is below it can be in the image: move the file there", self.root()))
         })
     }
 
@@ -233,11 +248,9 @@ impl Workspace {
         inputs: &DependencyInputs,
     ) -> Result<Vec<StagedFile>> {
         let mut targets = BTreeSet::new();
-        for (folder, package) in members.iter().filter(|(folder, _)| !whole.contains(*folder)) {
+        for (_, package) in members.iter().filter(|(folder, _)| !whole.contains(*folder)) {
             for target in &package.targets {
-                let path = self.relative(&target.src_path, package)?;
-                debug_assert!(path.starts_with(folder) || !path.as_str().is_empty());
-                targets.insert(path);
+                targets.insert(self.target_path(target, package)?);
             }
         }
         let staged: BTreeSet<&Utf8Path> = inputs.locked.iter().map(|file| &*file.path).collect();
@@ -245,8 +258,8 @@ impl Workspace {
         let members: BTreeSet<&Utf8Path> = members.keys().map(Utf8PathBuf::as_path).collect();
         let local = dates::LocalFiles { targets: &targets, members: &members, whole, whole_files: &inputs.whole };
         let lists = [
-            StagedFile::text(DEPENDENCY_DATES_FILE, dates::listed(&local.in_dependencies())),
-            StagedFile::text(SOURCE_DATES_FILE, dates::listed(&local.in_sources())),
+            StagedFile::text(TreePath::constant(DEPENDENCY_DATES_FILE), dates::listed(&local.in_dependencies())),
+            StagedFile::text(TreePath::constant(SOURCE_DATES_FILE), dates::listed(&local.in_sources())),
         ];
         Ok(targets.into_iter().map(|path| StagedFile::text(path, EMPTY_TARGET)).chain(lists).collect())
     }
@@ -320,7 +333,7 @@ impl Kind for Workspace {
             .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
             .collect::<Result<_>>()?;
         let cargo_config_file =
-            CARGO_CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == *path));
+            CARGO_CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == **path));
         let cargo_config = cargo_config_file.map(Manifest::parse).transpose()?;
         let target =
             cargo_config_file.zip(cargo_config.as_ref()).map(|(file, config)| config.target_folder(&file.path));

@@ -55,6 +55,6 @@ pub(crate) fn source_hash(files: &[SourceFile]) -> String {
             SourceKind::File { digest, .. } => Leaf::Data(digest),
             SourceKind::Link { target } => Leaf::Link(target),
         };
-        (file.path.as_path(), leaf)
+        (&*file.path, leaf)
     }))
 }

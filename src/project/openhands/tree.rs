@@ -22,6 +22,7 @@ use crate::staging::source::{copied_files, warn_of_secrets};
 use crate::staging::staged::{StagedContent, StagedFile, staged_source};
 use crate::staging::steps::Steps;
 use crate::staging::template::{FileDates, Parts, Template};
+use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
@@ -100,7 +101,7 @@ impl Tree {
     }
 
     /// A lock file, which is in `openhands/` or beside it.
-    fn lock_file(&self, name: &str) -> Result<(StagedFile, Vec<u8>)> {
+    fn lock_file(&self, name: &'static str) -> Result<(StagedFile, Vec<u8>)> {
         let [inside, beside] = [self.root.join(SOURCES).join(name), self.root.join(name)];
         let path = if inside.exists() { inside } else { beside };
         let text = fs::read(&path).map_err(|error| {
@@ -109,19 +110,21 @@ impl Tree {
                 .hint(format!("an OpenHands tree has `{name}` in `{SOURCES}/` or beside it"))
         })?;
         let content = StagedContent::Copy { from: path, digest: content_digest(&text), size: text.len() as u64 };
-        Ok((StagedFile { path: name.into(), executable: false, content }, text))
+        Ok((StagedFile { path: TreePath::constant(name), executable: false, content }, text))
     }
 
     /// The whole content of a folder that the tree's own build copies. An empty folder takes the place of a missing
     /// one, because the template copies it.
     fn copied_folder(&self, name: &str, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<StagedFile>> {
         let folder = self.root.join(name);
+        let below = TreePath::new(name)
+            .ok_or_else(|| Error::failed(format!("`{RULES}` copies `{name}`, which is no folder of the tree")))?;
         if !folder.is_dir() {
             terminal.warning(format!("`{folder}` is missing; an empty folder takes its place in the image"));
-            return Ok(vec![StagedFile { path: name.into(), executable: false, content: StagedContent::Folder }]);
+            return Ok(vec![StagedFile { path: below, executable: false, content: StagedContent::Folder }]);
         }
         let files = copied_files(&folder, interrupt)?;
-        Ok(files.iter().map(|file| moved_below(name, staged_source(&folder, file))).collect())
+        Ok(files.iter().map(|file| moved_below(&below, staged_source(&folder, file))).collect())
     }
 
     fn version(&self, options: &Options) -> Result<String> {
@@ -203,7 +206,7 @@ impl Kind for Tree {
         let mut code: Vec<StagedFile> = files
             .iter()
             .filter(|file| is_copied(&file.path))
-            .map(|file| moved_below(SOURCES, staged_source(&folder, file)))
+            .map(|file| moved_below(&TreePath::constant(SOURCES), staged_source(&folder, file)))
             .collect();
         warn_of_secrets(&files, terminal);
         code.extend(lock_files.iter().map(|(file, _)| file.clone()));
@@ -304,6 +307,6 @@ fn variant(context: &TemplateContext, options: &Options) -> Option<String> {
     })
 }
 
-fn moved_below(folder: &str, file: StagedFile) -> StagedFile {
-    StagedFile { path: Utf8Path::new(folder).join(&file.path), ..file }
+fn moved_below(folder: &TreePath, file: StagedFile) -> StagedFile {
+    StagedFile { path: file.path.in_folder(folder), ..file }
 }

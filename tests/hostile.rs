@@ -1,0 +1,146 @@
+//! Trees that name what is not theirs: nothing outside the project is read, written or dated because a file of the project
+//! says so.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::SystemTime;
+
+use rstest::rstest;
+use support::Project;
+
+const STAGE: [&str; 2] = ["--dry-run", "--force-rebuild"];
+const PRECIOUS: &str = "FROM what-somebody-else-needs\n";
+
+/// A file beside the project, with its date.
+fn precious(project: &Project) -> (std::path::PathBuf, SystemTime) {
+    let path = project.root.parent().unwrap().join("precious.txt");
+    fs::write(&path, PRECIOUS).unwrap();
+    let date = fs::metadata(&path).unwrap().modified().unwrap();
+    (path, date)
+}
+
+fn assert_untouched((path, date): &(std::path::PathBuf, SystemTime)) {
+    assert_eq!(fs::read_to_string(path).unwrap(), PRECIOUS);
+    assert_eq!(fs::metadata(path).unwrap().modified().unwrap(), *date, "its date was changed");
+}
+
+fn package(project: &Project, more: &str) {
+    project
+        .write("Cargo.toml", format!("[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{more}"))
+        .write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\n")
+        .write("src/main.rs", "fn main() {}\n");
+}
+
+#[rstest]
+#[case::a_bin("bin")]
+#[case::an_example("example")]
+#[case::a_bench("bench")]
+#[case::a_test("test")]
+fn a_target_outside_the_project_is_refused_and_not_written_to(#[case] kind: &str) {
+    for path in ["../precious.txt", "src/../../precious.txt", "../../../../../../../../../precious.txt"] {
+        let project = Project::empty();
+        package(&project, &format!("[[{kind}]]\nname = \"x\"\npath = \"{path}\"\n"));
+        let precious = precious(&project);
+        project.run(&STAGE).fails_with(1, &["lies outside"]);
+        assert_untouched(&precious);
+    }
+}
+
+#[test]
+fn a_target_whose_path_goes_a_long_way_round_is_where_it_ends() {
+    let project = Project::empty();
+    package(&project, "[[bin]]\nname = \"x\"\npath = \"src/../tools/./x.rs\"\n");
+    project.write("tools/x.rs", "fn main() { println!(\"x\"); }\n");
+    project.ok(&[&STAGE[..], &["--build-folder", "../staged"]].concat());
+    assert_eq!(project.read("../staged/code/tools/x.rs"), "fn main() { println!(\"x\"); }\n");
+    assert!(project.read("../staged/deps/tools/x.rs").starts_with("//! Empty."));
+    project.ok(&[&STAGE[..], &["--build-folder", "../staged"]].concat());
+}
+
+/// What a file of the project names stays inside, however it is spelt; a link counts as what it points to.
+#[rstest]
+#[case::a_version("version = { file = \"../precious.txt\" }\n")]
+#[case::a_version_by_its_full_path("version = { file = \"PARENT/precious.txt\" }\n")]
+#[case::a_version_through_a_link("version = { file = \"link\" }\n")]
+#[case::a_template("version = \"1\"\ntemplate = \"../precious.txt\"\n")]
+#[case::a_template_by_its_full_path("version = \"1\"\ntemplate = \"PARENT/precious.txt\"\n")]
+#[case::a_template_through_a_link("version = \"1\"\ntemplate = \"link\"\n")]
+#[case::a_lock_file("version = \"1\"\nlock-files = [\"../precious.txt\"]\n")]
+#[case::a_lock_file_a_long_way_round("version = \"1\"\nlock-files = [\"app/../../precious.txt\"]\n")]
+#[case::a_ca_bundle("version = \"1\"\nca-bundle = \"../precious.txt\"\n")]
+#[case::a_secret("version = \"1\"\nsecret = [\"id=x,src=link\"]\n")]
+#[case::a_source("version = \"1\"\nsource = [\"../precious.txt\"]\n")]
+fn a_key_of_the_project_names_no_file_outside_it(#[case] config: &str) {
+    let project = Project::empty();
+    let precious = precious(&project);
+    let parent = project.root.parent().unwrap();
+    let config = config.replace("PARENT", parent.canonicalize().unwrap().to_str().unwrap());
+    project.write("runtime-image.toml", config).write("app/main", "x");
+    symlink("../precious.txt", project.root.join("link")).unwrap();
+    project.write(".runtime-image-ignore", "link\n");
+    let run = project.run(&[&STAGE[..], &["--build-folder", "staged"]].concat());
+    assert_eq!(run.code, Some(2), "{}", run.stderr);
+    assert!(!run.stderr.contains(PRECIOUS), "the file was read: {}", run.stderr);
+    assert!(!project.root.join("staged").exists());
+    assert_untouched(&precious);
+}
+
+#[test]
+fn what_the_user_names_may_lie_anywhere() {
+    let project = Project::empty();
+    project.write("../my.j2", "FROM {{ base_image }}\nCOPY code/ /app/\n").write("app/main", "x");
+    let flags = ["--kind=custom", "--project-version=1", "--template=../my.j2", "--build-folder=../staged"];
+    project.ok(&[&STAGE[..], &flags].concat());
+    assert!(project.read("../staged/Dockerfile").contains("COPY code/ /app/"));
+}
+
+#[rstest]
+#[case::by_steps_up("a/up", "..", "a/up/../../precious.txt")]
+#[case::by_a_link_to_a_link("out", "a/first", "out/x")]
+fn a_link_that_leaves_the_tree_through_another_one_is_refused(
+    #[case] first: &str,
+    #[case] first_target: &str,
+    #[case] second_target: &str,
+) {
+    let project = Project::hello();
+    let precious = precious(&project);
+    fs::create_dir_all(project.root.join("a")).unwrap();
+    symlink("../..", project.root.join("a/first")).unwrap();
+    symlink(first_target, project.root.join(first)).unwrap();
+    symlink(second_target, project.root.join("second")).unwrap();
+    project.run(&STAGE).fails_with(1, &["leaves the project"]);
+    assert_untouched(&precious);
+}
+
+#[test]
+fn a_folder_that_became_a_link_is_the_link() {
+    let project = Project::hello();
+    project.write("data/one.txt", "one").write("other/one.txt", "other").git_init();
+    fs::remove_dir_all(project.root.join("data")).unwrap();
+    symlink("other", project.root.join("data")).unwrap();
+    project.ok(&[&STAGE[..], &["--build-folder", "../staged"]].concat());
+    let staged = project.root.join("../staged/code");
+    assert_eq!(fs::read_link(staged.join("data")).unwrap().to_str(), Some("other"));
+    assert_eq!(fs::read_to_string(staged.join("other/one.txt")).unwrap(), "other");
+}
+
+/// `git ls-files` lists the folder itself there.
+#[test]
+fn a_submodule_that_is_not_initialised_is_an_empty_folder() {
+    let library = Project::empty();
+    library.write("lib.txt", "x").git_init();
+    let project = Project::hello();
+    project.git_init();
+    let url = library.root.to_str().unwrap();
+    project.git(&["-c", "protocol.file.allow=always", "submodule", "add", "-q", url, "library"]);
+    let initialised = project.tags(&[]);
+    project.git(&["submodule", "deinit", "-q", "-f", "library"]);
+    let started = std::time::Instant::now();
+    let [source, lock, _] = project.tags(&[]);
+    assert!(started.elapsed().as_secs() < 5, "git was asked again and again");
+    assert_eq!((source != initialised[0], &lock), (true, &initialised[1]));
+}
