@@ -173,8 +173,8 @@ keys! {
 
     /// Command that builds the project (repeatable)
     ///
-    /// For kind cargo a command of Cargo without the word `cargo`, run for the dependencies and then for the workspace. For
-    /// kind custom a line for a shell, run in `workdir` when the sources are there.
+    /// For kind cargo a command of Cargo without the word `cargo`, run for the dependencies and then for the workspace.
+    /// For kind custom a line for a shell, run in `workdir` when the sources are there.
     prebuild: Vec<String> = "prebuild", "prebuild" "COMMAND", Lines, IMAGE, CARGO_OR_CUSTOM, Replace, Often,
         "build --release";
 
@@ -213,8 +213,8 @@ keys! {
 
     /// The project's version, instead of what its files say
     ///
-    /// In a file it can be a table as well: `{ file = "pyproject.toml", key = "project.version" }` names a value in a TOML or
-    /// JSON file; without `key`, a file that holds nothing else.
+    /// In a file it can be a table as well: `{ file = "pyproject.toml", key = "project.version" }` names a value in a
+    /// TOML or JSON file; without `key`, a file that holds nothing else.
     project_version: Version = "version", "project-version" "VERSION", One, NAMES, ANY, Replace, Seldom,
         "what its files say";
 
