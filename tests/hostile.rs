@@ -7,6 +7,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::SystemTime;
 
 use rstest::rstest;
@@ -142,5 +143,62 @@ fn a_submodule_that_is_not_initialised_is_an_empty_folder() {
     let started = std::time::Instant::now();
     let [source, lock, _] = project.tags(&[]);
     assert!(started.elapsed().as_secs() < 5, "git was asked again and again");
+    let told = project.ok(&["tags"]).stderr;
+    assert!(told.contains("warning: submodules that are not initialised are empty in the image: `library` "), "{told}");
     assert_eq!((source != initialised[0], &lock), (true, &initialised[1]));
+}
+
+/// A folder of generated code, or a home folder under version control that ignores all that is not added by hand.
+#[rstest]
+#[case::a_folder_of_generated_code("gen/\n")]
+#[case::all_that_is_not_added("*\n")]
+fn a_project_that_an_outer_repository_ignores_is_read_without_it(#[case] ignored: &str) {
+    let outer = Project::empty();
+    outer.write(".gitignore", ignored).write("notes.txt", "x");
+    outer.git(&["init", "-q"]);
+    outer.git(&["add", "-f", ".gitignore"]);
+    support::copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello"), &outer.root.join("gen/hello"));
+    let tags = || {
+        let run = outer.ok(&["tags", "--project-root", "gen/hello"]);
+        assert!(run.stderr.contains("warning: git ignores the folder"), "{}", run.stderr);
+        run.stdout
+    };
+    let before = tags();
+    outer.edit("gen/hello/hello/src/main.rs", "println!", "print!");
+    assert_ne!(tags(), before, "all contents have one name");
+}
+
+#[rstest]
+#[case::the_root_manifest(
+    ".gitignore",
+    "/Cargo.toml\n",
+    "`Cargo.toml`",
+    "line 1 of `.gitignore` leaves out `/Cargo.toml`"
+)]
+#[case::a_member(".gitignore", "shout\n", "`shout/Cargo.toml`", "line 1 of `.gitignore` leaves out `shout`")]
+#[case::the_file_of_a_target(".gitignore", "*.tmp\nmain.rs\n", "`hello/src/main.rs`", "line 2 of `.gitignore`")]
+#[case::by_the_users_own_ignores(
+    ".runtime-image-ignore",
+    "greeting\n",
+    "`greeting/Cargo.toml`",
+    "`.runtime-image-ignore` names it"
+)]
+fn a_list_that_lacks_what_the_workspace_needs_names_the_file_and_the_rule(
+    #[case] file: &str,
+    #[case] rules: &str,
+    #[case] missing: &str,
+    #[case] why: &str,
+) {
+    let project = Project::hello();
+    project.write(file, rules);
+    project.git(&["init", "-q"]);
+    project.run(&["tags"]).fails_with(1, &[missing, "is not among the source files", why]);
+}
+
+#[test]
+fn an_empty_project_is_an_error() {
+    let project = Project::empty();
+    project.write(".gitignore", "*\n");
+    project.git(&["init", "-q"]);
+    project.run(&["tags", "--kind=custom", "--project-version=1"]).fails_with(1, &["has no files"]);
 }

@@ -76,10 +76,15 @@ impl Folder {
     }
 
     /// All files of the project, and its lock files.
-    fn files(&self, options: &Options, interrupt: &Interrupt) -> Result<(Vec<SourceFile>, Vec<SourceFile>)> {
+    fn files(
+        &self,
+        options: &Options,
+        terminal: &Terminal,
+        interrupt: &Interrupt,
+    ) -> Result<(Vec<SourceFile>, Vec<SourceFile>)> {
         let left_out = below(&self.root, &with_neighbours(options.build_folder.as_ref()));
         let always: Vec<&str> = options.lock_files.iter().map(String::as_str).collect();
-        let all = source_files(&self.root, &left_out, &always, |_| false, interrupt)?;
+        let all = source_files(&self.root, &left_out, &always, |_| false, terminal, interrupt)?;
         let locked = match options.lock_files.as_slice() {
             [] => Vec::new(),
             patterns => selected(&all, patterns, "lock-files")?,
@@ -173,8 +178,12 @@ impl Kind for Folder {
 
     fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
         let root = &self.root;
-        let (all, locked) = self.files(options, interrupt)?;
+        let (all, locked) = self.files(options, terminal, interrupt)?;
         let selected = selected(&all, &options.source, "source")?;
+        if selected.is_empty() {
+            return Err(Error::failed(format!("the project in `{root}` has no files"))
+                .hint("add some, or see whether an ignore file names them all"));
+        }
         warn_of_secrets(&selected, terminal);
         let version = self.version(options)?;
         let template = self.template(options, &version, &locked, terminal)?;

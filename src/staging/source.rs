@@ -67,12 +67,10 @@ pub fn source_files(
     left_out: &[Utf8PathBuf],
     always: &[&str],
     keep_text: KeepText,
+    terminal: &Terminal,
     interrupt: &Interrupt,
 ) -> Result<Vec<SourceFile>> {
-    let mut paths = match git_listing(root, interrupt)? {
-        Some(paths) => paths,
-        None => walk(root)?,
-    };
+    let mut paths = listing(root, terminal, interrupt)?;
     let ignored = user_ignores(root)?;
     paths.retain(|path| {
         path.components().all(|part| part.as_str() != ".git")
@@ -157,18 +155,66 @@ fn looks_secret(path: &Utf8Path) -> bool {
         || path.extension().is_some_and(|extension| ["key", "p12", "pfx", "keystore"].contains(&extension))
 }
 
-fn git_listing(root: &Utf8Path, interrupt: &Interrupt) -> Result<Option<BTreeSet<TreePath>>> {
+/// The files below `root`, as git knows them where it does.
+fn listing(root: &Utf8Path, terminal: &Terminal, interrupt: &Interrupt) -> Result<BTreeSet<TreePath>> {
+    let mut uninitialised = Vec::new();
+    let listed = git_listing(root, &mut uninitialised, interrupt)?;
+    if !uninitialised.is_empty() {
+        let names: Vec<String> = uninitialised.iter().map(|path| format!("`{path}`")).collect();
+        terminal.warning(format!(
+            "submodules that are not initialised are empty in the image: {} (`git submodule update --init`)",
+            names.join(", ")
+        ));
+    }
+    match listed {
+        Some(paths) if !paths.is_empty() => Ok(paths),
+        None => walk(root),
+        Some(_) => {
+            // A folder that git ignores as a whole, such as one of generated code, has files all the same.
+            let paths = walk(root)?;
+            if !paths.is_empty() {
+                terminal.warning(format!("git ignores the folder `{root}`: its files are listed without git"));
+            }
+            Ok(paths)
+        }
+    }
+}
+
+/// Why the file at `path`, which is there, is not among the sources: the rule that leaves it out.
+pub fn why_left_out(root: &Utf8Path, path: &Utf8Path, interrupt: &Interrupt) -> String {
+    if !root.join(path).exists() {
+        return "there is no such file".to_owned();
+    }
+    if user_ignores(root).is_ok_and(|ignored| ignored.matched_path_or_any_parents(path, false).is_ignore()) {
+        return format!("`{IGNORE_FILE}` names it");
+    }
+    let ask = git(root).args(["check-ignore", "--verbose", "--no-index", "--", path.as_str()]);
+    let answer = ask.run(Capture::Both, interrupt).ok().filter(|output| output.success);
+    // `.gitignore:3:*.lock<TAB>Cargo.lock`
+    match answer.as_ref().and_then(|output| output.stdout.split_once('\t')).map(|(rule, _)| rule.splitn(3, ':')) {
+        Some(mut rule) => {
+            let [file, line, pattern] = [rule.next(), rule.next(), rule.next()].map(Option::unwrap_or_default);
+            format!("line {line} of `{file}` leaves out `{pattern}`")
+        }
+        None => "it lies in a folder that is never among them, such as the target folder, or an ignore file names it"
+            .to_owned(),
+    }
+}
+
+/// git in the folder that is asked about, whatever the environment says of another one.
+fn git(folder: &Utf8Path) -> Command {
+    Command::new("git").in_folder(folder).without_env("GIT_DIR").without_env("GIT_INDEX_FILE")
+}
+
+fn git_listing(
+    root: &Utf8Path,
+    uninitialised: &mut Vec<TreePath>,
+    interrupt: &Interrupt,
+) -> Result<Option<BTreeSet<TreePath>>> {
     if !root.ancestors().any(|folder| folder.join(".git").exists()) {
         return Ok(None);
     }
-    let command = Command::new("git").in_folder(root).without_env("GIT_DIR").without_env("GIT_INDEX_FILE").args([
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "--deduplicate",
-    ]);
+    let command = git(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]);
     let output = match command.run(Capture::Both, interrupt) {
         Ok(output) if output.success => output,
         Ok(output) if output.stderr.contains("safe.directory") => {
@@ -192,10 +238,15 @@ fn git_listing(root: &Utf8Path, interrupt: &Interrupt) -> Result<Option<BTreeSet
         let Some(path) = TreePath::new(name) else { continue };
         // git lists a submodule as one entry, and so a work tree of its own that is not ignored.
         if fs::symlink_metadata(root.join(&path)).is_ok_and(|metadata| metadata.is_dir()) {
-            let inner = match git_listing(&root.join(&path), interrupt)? {
-                Some(inner) if root.join(&path).join(".git").exists() => inner,
-                _ => walk(&root.join(&path))?,
+            let folder = root.join(&path);
+            let mut inside = Vec::new();
+            let inner = if folder.join(".git").exists() {
+                git_listing(&folder, &mut inside, interrupt)?.unwrap_or_default()
+            } else {
+                uninitialised.push(path.clone());
+                walk(&folder)?
             };
+            uninitialised.extend(inside.into_iter().map(|inside| inside.in_folder(&path)));
             paths.extend(inner.into_iter().map(|inner| inner.in_folder(&path)));
         } else {
             paths.insert(path);

@@ -18,7 +18,7 @@ use crate::project::cargo::toolchain::{TOOLCHAIN_FILES, Toolchain};
 use crate::project::cargo::{dates, manifest};
 use crate::project::kind::Kind;
 use crate::project::read::{Project, below, local_repository, with_neighbours};
-use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
+use crate::staging::source::{SourceFile, source_files, warn_of_secrets, why_left_out};
 use crate::staging::staged::{StagedFile, staged_sources};
 use crate::staging::steps::{Steps, cmd_text, mounts};
 use crate::staging::template::{FileDates, Template};
@@ -38,6 +38,7 @@ const SOURCE_DATES_FILE: &str = ".runtime-image-dates-code";
 /// `main`. Lints that flags or Cargo's configuration deny find nothing in it.
 const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_dependencies)]\nfn main() {}\n";
 
+const MANIFEST: &str = "Cargo.toml";
 const DEFAULT_PREBUILD: &str = "build --release";
 
 /// A workspace that Cargo found.
@@ -70,7 +71,7 @@ impl Workspace {
 
     /// Whether `folder` holds a manifest.
     pub(crate) fn is_at(folder: &Utf8Path) -> bool {
-        folder.join("Cargo.toml").is_file()
+        folder.join(MANIFEST).is_file()
     }
 
     /// The workspace that `call` names, or the one around the folder that it names.
@@ -82,7 +83,7 @@ impl Workspace {
     }
 
     fn root_package(&self) -> Option<&Package> {
-        let manifest = self.root().join("Cargo.toml");
+        let manifest = self.root().join(MANIFEST);
         self.metadata.workspace_packages().into_iter().find(|package| package.manifest_path == manifest)
     }
 
@@ -116,7 +117,7 @@ impl Workspace {
         if !root.join(LOCK_FILE).exists() {
             self.update_lock_file(&["generate-lockfile"], "is missing", terminal, interrupt)?;
         }
-        source_files(root, &left_out, &[LOCK_FILE], decides_about_dependencies, interrupt)
+        source_files(root, &left_out, &[LOCK_FILE], decides_about_dependencies, terminal, interrupt)
     }
 
     fn update_lock_file(
@@ -172,6 +173,27 @@ impl Workspace {
             Error::failed(format!("package `{}` lies outside the workspace, at `{path}`", package.name))
                 .hint(format!("only `{}` and what is below it can be in the image: move it there", self.root()))
         })
+    }
+
+    /// Refuses a list of files that lacks a manifest or the file of a target: Cargo could not build it in the image.
+    fn refuse_incomplete_sources(
+        &self,
+        sources: &[SourceFile],
+        members: &BTreeMap<Utf8PathBuf, &Package>,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
+        let listed: BTreeSet<&Utf8Path> = sources.iter().map(|file| &*file.path).collect();
+        let mut needed = vec![(Utf8PathBuf::from(MANIFEST), self.name())];
+        for (folder, package) in members {
+            needed.push((folder.join(MANIFEST), &package.name));
+            for target in &package.targets {
+                needed.push((self.target_path(target, package)?.to_path_buf(), &package.name));
+            }
+        }
+        let Some((path, name)) = needed.iter().find(|(path, _)| !listed.contains(&**path)) else { return Ok(()) };
+        Err(Error::failed(format!("`{path}`, which `{name}` needs, is not among the source files"))
+            .because(why_left_out(self.root(), path, interrupt))
+            .hint("the image would be incomplete: have the file tracked, or take it out of the ignore file"))
     }
 
     /// The file of a target, which Cargo tells as the manifest spells it.
@@ -332,6 +354,7 @@ impl Kind for Workspace {
             .into_iter()
             .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
             .collect::<Result<_>>()?;
+        self.refuse_incomplete_sources(&sources, &members, interrupt)?;
         let cargo_config_file =
             CARGO_CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == **path));
         let cargo_config = cargo_config_file.map(Manifest::parse).transpose()?;
