@@ -202,3 +202,43 @@ fn an_empty_project_is_an_error() {
     project.git(&["init", "-q"]);
     project.run(&["tags", "--kind=custom", "--project-version=1"]).fails_with(1, &["has no files"]);
 }
+
+#[test]
+fn no_variable_of_git_changes_names() {
+    let project = Project::hello();
+    project.git_init();
+    let other = Project::empty();
+    other.write("notes.txt", "x").git_init();
+    let expected = project.ok(&["tags"]).stdout;
+    let other = other.root.to_str().unwrap();
+    for (name, value) in [
+        ("GIT_WORK_TREE", other.to_owned()),
+        ("GIT_DIR", format!("{other}/.git")),
+        ("GIT_INDEX_FILE", format!("{other}/.git/index")),
+        ("GIT_COMMON_DIR", format!("{other}/.git")),
+        ("GIT_LITERAL_PATHSPECS", "1".to_owned()),
+        ("GIT_CEILING_DIRECTORIES", project.root.parent().unwrap().display().to_string()),
+    ] {
+        let run = support::Run::from(project.command(&["tags"]).env(name, value).output().unwrap());
+        assert_eq!((run.stdout.as_str(), run.code), (expected.as_str(), Some(0)), "{name}: {}", run.stderr);
+    }
+}
+
+/// A repository in the tree can be anybody's, and git runs what its configuration names.
+#[test]
+fn no_program_of_a_nested_repository_is_run() {
+    let project = Project::hello();
+    project.git_init();
+    let ran = project.root.parent().unwrap().join("ran");
+    project.write("nested/hook", format!("#!/bin/sh\ntouch {}\n", ran.display())).write("nested/a.txt", "x");
+    let nested = |arguments: &[&str]| project.git(&[&["-C", "nested"], arguments].concat());
+    nested(&["init", "-q"]);
+    nested(&["add", "-A"]);
+    fs::set_permissions(project.root.join("nested/hook"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    nested(&["config", "core.fsmonitor", project.root.join("nested/hook").to_str().unwrap()]);
+    nested(&["status", "--short"]);
+    assert!(ran.exists(), "git itself does not run it, so that the test shows nothing");
+    fs::remove_file(&ran).unwrap();
+    project.ok(&["tags"]);
+    assert!(!ran.exists());
+}

@@ -13,7 +13,8 @@ use rayon::prelude::*;
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, content_digest, reader_digest};
 use crate::staging::tree_path::TreePath;
-use crate::system::command::{Capture, Command};
+use crate::system::command::Capture;
+use crate::system::git::git;
 use crate::system::interrupt::Interrupt;
 use crate::system::paths::ends_outside;
 use crate::system::terminal::Terminal;
@@ -199,11 +200,6 @@ pub fn why_left_out(root: &Utf8Path, path: &Utf8Path, interrupt: &Interrupt) -> 
         None => "it lies in a folder that is never among them, such as the target folder, or an ignore file names it"
             .to_owned(),
     }
-}
-
-/// git in the folder that is asked about, whatever the environment says of another one.
-fn git(folder: &Utf8Path) -> Command {
-    Command::new("git").in_folder(folder).without_env("GIT_DIR").without_env("GIT_INDEX_FILE")
 }
 
 fn git_listing(

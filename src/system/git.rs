@@ -10,6 +10,30 @@ use crate::system::interrupt::Interrupt;
 
 const USUAL_DEFAULT_BRANCH: &str = "main";
 
+/// What points git at another repository, or at other files of it. Hooks and wrappers of git set such variables.
+const ELSEWHERE: [&str; 13] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_CEILING_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_ICASE_PATHSPECS",
+    "GIT_INDEX_FILE",
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_NAMESPACE",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_WORK_TREE",
+];
+
+/// git, asked about a folder whatever the environment says. It runs no program that the configuration of a repository
+/// names, for a repository in the tree can be anybody's.
+pub fn git(folder: &Utf8Path) -> Command {
+    let command = Command::new("git").in_folder(folder).args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath="]);
+    ELSEWHERE.into_iter().fold(command, Command::without_env)
+}
+
 /// A folder to ask git about. Of a folder outside any work tree nothing is known.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkTree<'a> {
@@ -52,10 +76,7 @@ impl WorkTree<'_> {
     }
 
     fn git(&self, arguments: &[&str]) -> Option<String> {
-        let command = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"]
-            .into_iter()
-            .fold(Command::new("git").in_folder(self.folder), Command::without_env)
-            .args(arguments);
+        let command = git(self.folder).args(arguments);
         let output = command.run(Capture::Both, self.interrupt).ok().filter(|output| output.success)?;
         Some(output.stdout.trim().to_owned()).filter(|text| !text.is_empty())
     }
