@@ -22,6 +22,9 @@ use crate::system::terminal::Terminal;
 /// The user's own ignore file, in the syntax of `.gitignore`.
 pub const IGNORE_FILE: &str = ".runtime-image-ignore";
 
+/// How many of several paths a warning names.
+const NAMED_IN_A_WARNING: usize = 3;
+
 /// A file or link of the project.
 #[derive(Debug, Clone)]
 pub struct SourceFile {
@@ -161,10 +164,12 @@ fn listing(root: &Utf8Path, terminal: &Terminal, interrupt: &Interrupt) -> Resul
     let mut uninitialised = Vec::new();
     let listed = git_listing(root, &mut uninitialised, interrupt)?;
     if !uninitialised.is_empty() {
-        let names: Vec<String> = uninitialised.iter().map(|path| format!("`{path}`")).collect();
+        let first = uninitialised.iter().take(NAMED_IN_A_WARNING).map(|path| format!("`{path}`"));
+        let names = first.collect::<Vec<_>>().join(", ");
+        let more = uninitialised.len().saturating_sub(NAMED_IN_A_WARNING);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         terminal.warning(format!(
-            "submodules that are not initialised are empty in the image: {} (`git submodule update --init`)",
-            names.join(", ")
+            "submodules that are not initialised are empty in the image: {names}{more} (`git submodule update --init`)"
         ));
     }
     match listed {
