@@ -90,6 +90,24 @@ fn a_key_of_the_project_names_no_file_outside_it(#[case] config: &str) {
     assert_untouched(&precious);
 }
 
+/// Wherever the command is run: a relative path in a file starts at the project's folder, not at the current one.
+#[rstest]
+#[case::a_secret("secret = [\"id=x,src=../../../precious.txt\"]\n")]
+#[case::a_secret_in_quotes("secret = ['id=x,\"src=../../../precious.txt\"']\n")]
+#[case::a_key_for_ssh("ssh = [\"default=../../../precious.txt\"]\n")]
+#[case::a_key_for_ssh_by_its_full_path("ssh = [\"default=PARENT/precious.txt\"]\n")]
+fn what_a_file_names_is_not_seen_from_the_current_folder(#[case] config: &str) {
+    let project = Project::hello();
+    let precious = precious(&project);
+    let parent = project.root.parent().unwrap().canonicalize().unwrap();
+    project.write("runtime-image.toml", config.replace("PARENT", parent.to_str().unwrap()));
+    fs::create_dir_all(project.root.join("a/b")).unwrap();
+    let mut command = project.command(&STAGE);
+    let run = support::Run::from(command.current_dir(project.root.join("a/b")).output().unwrap());
+    run.fails_with(2, &["which lies outside of the project"]);
+    assert_untouched(&precious);
+}
+
 #[test]
 fn what_the_user_names_may_lie_anywhere() {
     let project = Project::empty();

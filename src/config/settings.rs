@@ -10,7 +10,9 @@ use clap::{Args, FromArgMatches};
 use serde::Deserialize;
 
 use crate::config::cache::Cache;
-use crate::config::values::{BuildTool, Cmd, Progress, ProjectKind, Secret, TagScheme, Variable, Version, variables};
+use crate::config::values::{
+    BuildTool, Cmd, Progress, ProjectKind, Secret, Ssh, TagScheme, Variable, Version, variables,
+};
 use crate::error::{Context as _, Error, Result};
 use crate::system::paths::ends_outside;
 use crate::system::terminal::Terminal;
@@ -393,6 +395,17 @@ impl Settings {
         for path in [&mut self.build_folder, &mut self.ca_bundle, &mut self.template].into_iter().flatten() {
             *path = folder.join(&path);
         }
+        // What is none of these is refused when options are made.
+        for text in self.secret.iter_mut().flatten() {
+            if let Ok(secret) = text.parse::<Secret>() {
+                *text = secret.seen_from(folder).to_string();
+            }
+        }
+        for text in self.ssh.iter_mut().flatten() {
+            if let Ok(ssh) = text.parse::<Ssh>() {
+                *text = ssh.seen_from(folder).to_string();
+            }
+        }
         self
     }
 
@@ -402,14 +415,19 @@ impl Settings {
     /// # Errors
     /// A usage error that names the key and the file.
     pub fn refuse_files_outside(&self, root: &Utf8Path) -> Result<()> {
-        let version = match &self.project_version {
-            Some(Version::File { file, .. }) => Some(file.clone()),
-            _ => None,
-        };
-        let secrets = self.secret.iter().flatten().filter_map(|text| text.parse::<Secret>().ok()?.file());
-        let named = [("version", version), ("template", self.template.clone()), ("ca-bundle", self.ca_bundle.clone())];
-        let named = named.into_iter().filter_map(|(key, file)| Some((key, file?)));
-        for (key, file) in named.chain(secrets.map(|file| ("secret", file))) {
+        let mut named: Vec<(&str, Utf8PathBuf)> = Vec::new();
+        if let Some(Version::File { file, .. }) = &self.project_version {
+            named.push(("version", file.clone()));
+        }
+        named.extend(self.template.iter().map(|file| ("template", file.clone())));
+        named.extend(self.ca_bundle.iter().map(|file| ("ca-bundle", file.clone())));
+        for secret in self.secret.iter().flatten().filter_map(|text| text.parse::<Secret>().ok()) {
+            named.extend(secret.files().map(|file| ("secret", file.to_owned())));
+        }
+        for ssh in self.ssh.iter().flatten().filter_map(|text| text.parse::<Ssh>().ok()) {
+            named.extend(ssh.files().map(|file| ("ssh", file.to_owned())));
+        }
+        for (key, file) in named {
             if ends_outside(root, &root.join(&file)) {
                 return Err(Error::usage(format!("`{key}` names `{file}`, which lies outside of the project"))
                     .hint("what a file of the project names stays inside; flags and variables may name any file"));
@@ -478,11 +496,15 @@ impl Settings {
 }
 
 fn merged(higher: Option<Vec<Variable>>, lower: Option<Vec<Variable>>) -> Option<Vec<Variable>> {
-    let (Some(mut all), Some(lower)) = (higher.clone(), lower.clone()) else { return higher.or(lower) };
-    let is_new = |variable: &Variable| !all.iter().any(|known| known.name == variable.name);
-    let missing: Vec<Variable> = lower.into_iter().filter(is_new).collect();
-    all.extend(missing);
-    Some(all)
+    match (higher, lower) {
+        (Some(mut all), Some(lower)) => {
+            let is_known = |variable: &Variable| all.iter().any(|known| known.name == variable.name);
+            let missing: Vec<Variable> = lower.into_iter().filter(|variable| !is_known(variable)).collect();
+            all.extend(missing);
+            Some(all)
+        }
+        (higher, lower) => higher.or(lower),
+    }
 }
 
 fn wrong(place: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

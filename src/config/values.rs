@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 
@@ -271,37 +271,70 @@ impl fmt::Display for BuildArg {
     }
 }
 
-/// A secret as buildx and podman take it: `id=NAME[,src=PATH|,env=NAME]`.
+/// A secret as buildx and podman take it: `id=NAME[,src=PATH|,env=NAME]`, a line of CSV.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
     /// The file below `/run/secrets/` in which steps find the secret.
     pub id: String,
-    text: String,
+    fields: Vec<String>,
 }
 
 impl Secret {
-    /// The file that is the secret, if it is one.
-    pub fn file(&self) -> Option<Utf8PathBuf> {
-        let is_file = |name: &str| name.eq_ignore_ascii_case("src") || name.eq_ignore_ascii_case("source");
-        let mut fields = self.text.split(',').filter_map(|field| field.trim().trim_matches('"').split_once('='));
-        fields.find(|(name, _)| is_file(name)).map(|(_, file)| file.into())
+    /// A secret that is a file of this machine.
+    pub fn of_file(id: &str, file: &Utf8Path) -> Self {
+        Self { id: id.to_owned(), fields: vec![format!("id={id}"), format!("src={file}")] }
     }
 
-    /// A secret that is a file of this machine.
-    pub fn of_file(id: &str, file: &camino::Utf8Path) -> Self {
-        Self { id: id.to_owned(), text: format!("id={id},src={file}") }
+    /// The files that the secret is read from: one at the most, where all is right.
+    pub fn files(&self) -> impl Iterator<Item = &Utf8Path> {
+        self.fields.iter().filter_map(|field| file_in(field)).map(|(_, file)| Utf8Path::new(file))
     }
+
+    /// With the file's path absolute, seen from `folder`.
+    #[must_use]
+    pub fn seen_from(mut self, folder: &Utf8Path) -> Self {
+        for field in &mut self.fields {
+            if let Some((name, file)) = file_in(field) {
+                *field = format!("{name}={}", folder.join(file));
+            }
+        }
+        self
+    }
+}
+
+/// The name of a field, and the file that it names.
+fn file_in(field: &str) -> Option<(&str, &str)> {
+    let is_file = |name: &str| name.eq_ignore_ascii_case("src") || name.eq_ignore_ascii_case("source");
+    field.split_once('=').filter(|(name, _)| is_file(name))
+}
+
+/// The fields of a line of CSV: a field in quotes may hold commas, and two quotes for one.
+fn csv_fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut characters = line.chars().peekable();
+    let mut is_quoted = false;
+    while let Some(character) = characters.next() {
+        let field = fields.len() - 1;
+        match character {
+            '"' if is_quoted && characters.next_if_eq(&'"').is_some() => fields[field].push('"'),
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => fields.push(String::new()),
+            _ => fields[field].push(character),
+        }
+    }
+    fields
 }
 
 impl FromStr for Secret {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let fields = text.split(',').map(|field| field.trim().trim_matches('"'));
-        let id = fields.filter_map(|field| field.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("id"));
-        match id {
-            Some((_, id)) if is_plain(id) => Ok(Self { id: id.to_owned(), text: text.to_owned() }),
-            _ => Err(Error::usage(format!("invalid secret {text:?}"))
+        let fields = csv_fields(text);
+        let id =
+            fields.iter().filter_map(|field| field.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("id"));
+        match id.map(|(_, id)| id.to_owned()).filter(|id| is_plain(id)) {
+            Some(id) => Ok(Self { id, fields }),
+            None => Err(Error::usage(format!("invalid secret {text:?}"))
                 .hint("a secret reads `id=NAME[,src=PATH|,env=NAME]`, `NAME` being letters, digits and `_ - .`")),
         }
     }
@@ -309,34 +342,54 @@ impl FromStr for Secret {
 
 impl fmt::Display for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.text)
+        let quoted = |field: &String| {
+            if field.contains([',', '"']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.clone() }
+        };
+        formatter.write_str(&self.fields.iter().map(quoted).collect::<Vec<_>>().join(","))
     }
 }
 
-/// An SSH agent's socket or a key as buildx and podman take it: `default`, or `ID[=SOCKET|=KEY[,KEY]]`.
+/// An SSH agent's socket or keys as buildx and podman take them: `default`, or `ID[=SOCKET|=KEY[,KEY]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ssh {
-    /// The id by which a build mounts the agent or key.
+    /// The id by which a build mounts the agent or keys.
     pub id: String,
-    text: String,
+    files: Vec<Utf8PathBuf>,
+}
+
+impl Ssh {
+    /// The socket or the keys, where they are named.
+    pub fn files(&self) -> impl Iterator<Item = &Utf8Path> {
+        self.files.iter().map(Utf8PathBuf::as_path)
+    }
+
+    /// With the paths absolute, seen from `folder`.
+    #[must_use]
+    pub fn seen_from(mut self, folder: &Utf8Path) -> Self {
+        self.files.iter_mut().for_each(|file| *file = folder.join(&*file));
+        self
+    }
 }
 
 impl FromStr for Ssh {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let id = text.split('=').next().unwrap_or_default();
+        let (id, files) = text.split_once('=').unwrap_or((text, ""));
         if !is_plain(id) {
             return Err(Error::usage(format!("invalid SSH agent or key {text:?}"))
                 .hint("it reads `default`, or `ID[=SOCKET|=KEY]`, `ID` being letters, digits and `_ - .`"));
         }
-        Ok(Self { id: id.to_owned(), text: text.to_owned() })
+        let files = files.split(',').filter(|file| !file.is_empty()).map(Utf8PathBuf::from);
+        Ok(Self { id: id.to_owned(), files: files.collect() })
     }
 }
 
 impl fmt::Display for Ssh {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.text)
+        formatter.write_str(&self.id)?;
+        let files: Vec<&str> = self.files.iter().map(|file| file.as_str()).collect();
+        if files.is_empty() { Ok(()) } else { write!(formatter, "={}", files.join(",")) }
     }
 }
 
@@ -384,6 +437,25 @@ mod tests {
     #[case("id=", None)]
     fn a_secret_has_an_id_that_is_a_word(#[case] text: &str, #[case] id: Option<&str>) {
         assert_eq!(text.parse::<Secret>().ok().map(|secret| secret.id).as_deref(), id);
+    }
+
+    #[rstest]
+    #[case("id=a,src=b", "id=a,src=/p/b")]
+    #[case("id=a,Source=/b", "id=a,Source=/b")]
+    #[case("id=a,\"src=b,c\"", "id=a,\"src=/p/b,c\"")]
+    #[case("id=a,\"src=b\"\"c\"", "id=a,\"src=/p/b\"\"c\"")]
+    #[case("type=env,id=a,env=B", "type=env,id=a,env=B")]
+    fn a_file_of_a_secret_is_seen_from_a_folder(#[case] text: &str, #[case] expected: &str) -> Result<()> {
+        assert_eq!(text.parse::<Secret>()?.seen_from(Utf8Path::new("/p")).to_string(), expected);
+        Ok(())
+    }
+
+    #[rstest]
+    #[case("default", "default")]
+    #[case("a=b,/c", "a=/p/b,/c")]
+    fn keys_for_ssh_are_seen_from_a_folder(#[case] text: &str, #[case] expected: &str) -> Result<()> {
+        assert_eq!(text.parse::<Ssh>()?.seen_from(Utf8Path::new("/p")).to_string(), expected);
+        Ok(())
     }
 
     #[test]

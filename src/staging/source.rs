@@ -16,7 +16,7 @@ use crate::staging::tree_path::TreePath;
 use crate::system::command::Capture;
 use crate::system::git::git;
 use crate::system::interrupt::Interrupt;
-use crate::system::paths::ends_outside;
+use crate::system::paths::{climbs_out, ends_outside};
 use crate::system::terminal::Terminal;
 
 /// The user's own ignore file, in the syntax of `.gitignore`.
@@ -194,6 +194,9 @@ pub fn why_left_out(root: &Utf8Path, path: &Utf8Path, interrupt: &Interrupt) -> 
     if user_ignores(root).is_ok_and(|ignored| ignored.matched_path_or_any_parents(path, false).is_ignore()) {
         return format!("`{IGNORE_FILE}` names it");
     }
+    if lies_behind_a_link(root, path, &mut BTreeMap::new()) {
+        return "a folder above it is a link".to_owned();
+    }
     let ask = git(root).args(["check-ignore", "--verbose", "--no-index", "--", path.as_str()]);
     let answer = ask.run(Capture::Both, interrupt).ok().filter(|output| output.success);
     // `.gitignore:3:*.lock<TAB>Cargo.lock`
@@ -358,20 +361,7 @@ fn lies_behind_a_link(root: &Utf8Path, path: &Utf8Path, known: &mut BTreeMap<Utf
 
 /// Whether a link at `path` with this target, both relative to the root, never climbs above the root.
 fn stays_inside(path: &Utf8Path, target: &Utf8Path) -> bool {
-    use camino::Utf8Component::{CurDir, Normal, ParentDir};
-    let mut depth = path.components().count() - 1;
-    target.components().all(|component| match component {
-        Normal(_) => {
-            depth += 1;
-            true
-        }
-        CurDir => true,
-        ParentDir if depth > 0 => {
-            depth -= 1;
-            true
-        }
-        _ => false,
-    })
+    !climbs_out(&path.parent().unwrap_or(Utf8Path::new("")).join(target))
 }
 
 fn not_utf8(name: &str) -> Error {

@@ -182,7 +182,8 @@ impl Workspace {
         members: &BTreeMap<Utf8PathBuf, &Package>,
         interrupt: &Interrupt,
     ) -> Result<()> {
-        let listed: BTreeSet<&Utf8Path> = sources.iter().map(|file| &*file.path).collect();
+        // The list is sorted by path.
+        let is_listed = |path: &Utf8Path| sources.binary_search_by(|file| (*file.path).cmp(path)).is_ok();
         let mut needed = vec![(Utf8PathBuf::from(MANIFEST), self.name())];
         for (folder, package) in members {
             needed.push((folder.join(MANIFEST), &package.name));
@@ -190,7 +191,7 @@ impl Workspace {
                 needed.push((self.target_path(target, package)?.to_path_buf(), &package.name));
             }
         }
-        let Some((path, name)) = needed.iter().find(|(path, _)| !listed.contains(&**path)) else { return Ok(()) };
+        let Some((path, name)) = needed.iter().find(|(path, _)| !is_listed(path)) else { return Ok(()) };
         Err(Error::failed(format!("`{path}`, which `{name}` needs, is not among the source files"))
             .because(why_left_out(self.root(), path, interrupt))
             .hint("the image would be incomplete: have the file tracked, or take it out of the ignore file"))
