@@ -26,6 +26,7 @@ use crate::staging::dockerfile::{DEPS_STAGE, bases, is_short};
 use crate::staging::steps::CA_BUNDLE_SECRET;
 use crate::staging::template::FileDates;
 use crate::system::command::CommandOutput;
+use crate::system::environment::variable;
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
 
@@ -71,7 +72,7 @@ struct PodmanSettings {
 impl PodmanSettings {
     fn new(options: &Options) -> Self {
         let bundle = options.ca_bundle.iter().map(|path| Secret::of_file(CA_BUNDLE_SECRET, path));
-        let epoch = std::env::var(EPOCH_VARIABLE).ok().filter(|value| !value.is_empty());
+        let epoch = variable(EPOCH_VARIABLE);
         let names_a_registry = options.names_a_registry() && !options.registry_optional;
         Self {
             secrets: options.secrets.iter().cloned().chain(bundle).collect(),

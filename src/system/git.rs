@@ -6,6 +6,7 @@ use camino::Utf8Path;
 use serde_json::Value;
 
 use crate::system::command::{Capture, Command};
+use crate::system::environment::variable;
 use crate::system::interrupt::Interrupt;
 
 const USUAL_DEFAULT_BRANCH: &str = "main";
@@ -80,10 +81,6 @@ impl WorkTree<'_> {
         let output = command.run(Capture::Both, self.interrupt).ok().filter(|output| output.success)?;
         Some(output.stdout.trim().to_owned()).filter(|text| !text.is_empty())
     }
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The branch of a job of GitHub or GitLab, whose work tree is at a commit. A tag is no branch.

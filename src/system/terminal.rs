@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use anstyle::{AnsiColor, Style};
 
 use crate::error::{Error, Result};
+use crate::system::environment::variable;
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -50,14 +51,13 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 impl Terminal {
     /// A terminal that follows `choice`; with `Auto`, colour depends on stderr and on the environment.
     pub fn new(verbosity: Verbosity, choice: ColorChoice) -> Self {
-        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let color = match (choice, set("CARGO_TERM_COLOR").as_deref()) {
+        let color = match (choice, variable("CARGO_TERM_COLOR").as_deref()) {
             (ColorChoice::Always, _) => true,
-            (ColorChoice::Auto, Some("always")) if set("NO_COLOR").is_none() => true,
+            (ColorChoice::Auto, Some("always")) if variable("NO_COLOR").is_none() => true,
             (ColorChoice::Never, _) | (ColorChoice::Auto, Some("never")) => false,
             (ColorChoice::Auto, _) => {
-                set("NO_COLOR").is_none()
-                    && set("TERM").is_none_or(|term| term != "dumb")
+                variable("NO_COLOR").is_none()
+                    && variable("TERM").is_none_or(|term| term != "dumb")
                     && std::io::stderr().is_terminal()
             }
         };

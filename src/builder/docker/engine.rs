@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
+use crate::system::environment::variable;
 
 /// Whether the engine surely has this machine's architecture: it is reached by a local socket on Linux, with no context
 /// in between. Any other engine may be in a virtual machine or on another host, and is asked.
 pub(crate) fn engine_is_this_machine() -> bool {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if !cfg!(target_os = "linux") {
         return false;
     }
-    match set("DOCKER_HOST") {
+    match variable("DOCKER_HOST") {
         Some(host) => host.starts_with("unix://"),
-        None => set("DOCKER_CONTEXT").is_none() && !names_a_context(),
+        None => variable("DOCKER_CONTEXT").is_none() && !names_a_context(),
     }
 }
 
