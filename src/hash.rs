@@ -1,17 +1,29 @@
-//! Hashes that become names: the truncated base-36 form in tags and the length-prefixed field hash behind it. The step
+//! Hashes: the truncated base-36 form in tags, the length-prefixed field hash behind it, the digests of files. The step
 //! from project and options to tags is made of them.
 //!
-//! MD5 names images and tells changes here; integrity is the image digest's task.
+//! MD5 makes names and nothing else. What decides whether something is the same is a BLAKE3 digest.
 
 use md5::{Digest as _, Md5};
 
 use crate::error::{Error, Result};
 
 /// The version of what is hashed and how. Hashes of different versions never match.
-pub const SCHEME: &str = "runtime-image/2";
+pub const SCHEME: &str = "runtime-image/3";
 
-/// The MD5 digest of a file's content: 16 bytes.
-pub type ContentDigest = [u8; 16];
+/// The BLAKE3 digest of a file's content.
+pub type ContentDigest = [u8; 32];
+
+/// An MD5 digest, as names are made of it.
+pub type Md5Digest = [u8; 16];
+
+/// What inputs hash to: what their name is made of, and what they are known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hash {
+    /// 32 hexadecimal digits, an MD5. Inputs can be made to share it.
+    pub name: String,
+    /// 64 hexadecimal digits, of BLAKE3: no two inputs share them.
+    pub identity: String,
+}
 
 const BASE_36: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
 
@@ -60,38 +72,42 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// The MD5 of `bytes` as 32 hexadecimal digits.
 pub fn md5_hex(bytes: &[u8]) -> String {
-    hex(&content_digest(bytes))
+    hex(&md5_digest(bytes))
 }
 
 /// The MD5 of `bytes`.
-pub fn content_digest(bytes: &[u8]) -> ContentDigest {
+pub fn md5_digest(bytes: &[u8]) -> Md5Digest {
     Md5::digest(bytes).into()
 }
 
-/// The MD5 of everything `reader` gives, and how many bytes that was.
+/// The digest of `bytes`.
+pub fn content_digest(bytes: &[u8]) -> ContentDigest {
+    blake3::hash(bytes).into()
+}
+
+/// The digest of everything `reader` gives, and how many bytes that was.
 pub fn reader_digest(mut reader: impl std::io::Read) -> std::io::Result<(ContentDigest, u64)> {
-    let mut hasher = Md5::new();
+    let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 128 * 1024];
-    let mut size = 0;
     loop {
         match reader.read(&mut buffer)? {
-            0 => return Ok((hasher.finalize().into(), size)),
-            count => {
-                hasher.update(&buffer[..count]);
-                size += count as u64;
-            }
+            0 => return Ok((hasher.finalize().into(), hasher.count())),
+            count => drop(hasher.update(&buffer[..count])),
         }
     }
 }
 
 /// A hash over named fields. Names and values are length-prefixed, so that no two different lists of fields spell the
 /// same stream, and the stream starts with [`SCHEME`].
-pub struct FieldHasher(Md5);
+pub struct FieldHasher {
+    name: Md5,
+    identity: blake3::Hasher,
+}
 
 impl FieldHasher {
     /// A hasher for one purpose (`lock`, `source`, ...): equal fields hashed for another purpose give another hash.
     pub fn new(purpose: &str) -> Self {
-        let mut hasher = Self(Md5::new());
+        let mut hasher = Self { name: Md5::new(), identity: blake3::Hasher::new() };
         hasher.field(SCHEME, purpose);
         hasher
     }
@@ -99,14 +115,16 @@ impl FieldHasher {
     /// Adds one field.
     pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) {
         for part in [name.as_bytes(), value.as_ref()] {
-            self.0.update((part.len() as u64).to_le_bytes());
-            self.0.update(part);
+            for bytes in [&(part.len() as u64).to_le_bytes(), part] {
+                self.name.update(bytes);
+                self.identity.update(bytes);
+            }
         }
     }
 
-    /// The hash as 32 hexadecimal digits.
-    pub fn finish(self) -> String {
-        hex(&self.0.finalize())
+    /// The hash.
+    pub fn finish(self) -> Hash {
+        Hash { name: hex(&self.name.finalize()), identity: self.identity.finalize().to_hex().to_string() }
     }
 }
 

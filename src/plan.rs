@@ -146,8 +146,8 @@ impl PlanInputs<'_> {
 
     fn reuse(&self, source: &StoredImage, platforms: &[Platform]) -> Result<PlanOrReason> {
         let Self { tags, hashes, tiers, .. } = self;
-        expect_label(&tags.source, source, labels::SOURCE_HASH, &hashes.source, *tiers)?;
-        expect_label(&tags.source, source, labels::LOCK_HASH, &hashes.lock, *tiers)?;
+        expect_label(&tags.source, source, labels::SOURCE_HASH, &hashes.source.identity, *tiers)?;
+        expect_label(&tags.source, source, labels::LOCK_HASH, &hashes.lock.identity, *tiers)?;
         if let Some(lacking) = lacking(source, platforms) {
             return Ok(Err(format!("`{}` {lacking}", tags.source)));
         }
@@ -163,7 +163,7 @@ impl PlanInputs<'_> {
     fn expect_own_images(&self, lock: Option<&StoredImage>, versioned: Option<&StoredImage>) -> Result<()> {
         let Self { tags, hashes, tiers, .. } = self;
         if let Some(lock) = lock {
-            expect_label(&tags.lock, lock, labels::LOCK_HASH, &hashes.lock, *tiers)?;
+            expect_label(&tags.lock, lock, labels::LOCK_HASH, &hashes.lock.identity, *tiers)?;
         }
         versioned.map_or(Ok(()), |versioned| expect_own(&tags.versioned, versioned, *tiers))
     }
@@ -177,7 +177,8 @@ impl PlanInputs<'_> {
     ) -> Result<PlanOrReason> {
         let name = &self.tags.lock;
         // The original's lock hash leaves out the template that made the image.
-        let other_system = lock.labels.get(labels::SYSTEM_HASH).is_some_and(|system| *system != self.hashes.system);
+        let other_system =
+            lock.labels.get(labels::SYSTEM_HASH).is_some_and(|system| *system != self.hashes.system.identity);
         let why_not = if other_system { Some(OTHER_SYSTEM.to_owned()) } else { unusable(lock, platforms, builder)? };
         if let Some(why) = why_not {
             return Ok(Err(format!("`{name}` {why}")));
@@ -198,7 +199,7 @@ impl PlanInputs<'_> {
     ) -> Result<PlanOrReason> {
         let name = &self.tags.versioned;
         let system = versioned.labels.get(labels::SYSTEM_HASH);
-        let same_system = system.map_or(self.tiers.unlabelled, |system| *system == self.hashes.system);
+        let same_system = system.map_or(self.tiers.unlabelled, |system| *system == self.hashes.system.identity);
         let why_not = if same_system {
             unusable(versioned, platforms, builder)?
         } else {
@@ -275,6 +276,7 @@ mod tests {
 
     use super::*;
     use crate::builder::recording::RecordingBuilder;
+    use crate::hash::Hash;
     use crate::image::naming::Naming;
     use crate::image::stored::Store;
 
@@ -288,9 +290,11 @@ mod tests {
 
     impl Case {
         fn new() -> Self {
-            let hashes = Hashes { system: "aa".repeat(16), lock: "bb".repeat(16), source: "cc".repeat(16) };
+            let [system, lock, source] =
+                ["aa", "bb", "cc"].map(|digits| Hash { name: digits.repeat(16), identity: digits.repeat(32) });
+            let hashes = Hashes { system, lock, source };
             let naming = Naming::new("localhost/app-runtime", "rt", "1.0.0").expect("valid");
-            let tags = Tags::new(&naming, "rust:1-bookworm", &hashes.lock, &hashes.source).expect("valid");
+            let tags = Tags::new(&naming, "rust:1-bookworm", &hashes.lock.name, &hashes.source.name).expect("valid");
             let tiers = Tiers { lock: true, versioned: true, unlabelled: false };
             Self { tags, hashes, tiers, options: Options::default(), builder: RecordingBuilder::new() }
         }
@@ -310,12 +314,12 @@ mod tests {
         }
 
         fn source(self, platform: &str) -> Self {
-            let (lock, source) = (self.hashes.lock.clone(), self.hashes.source.clone());
+            let (lock, source) = (self.hashes.lock.identity.clone(), self.hashes.source.identity.clone());
             self.with(|tags| &tags.source, platform, &[(labels::LOCK_HASH, &lock), (labels::SOURCE_HASH, &source)])
         }
 
         fn lock(self, platform: &str) -> Self {
-            let lock = self.hashes.lock.clone();
+            let lock = self.hashes.lock.identity.clone();
             self.with(|tags| &tags.lock, platform, &[(labels::LOCK_HASH, &lock)])
         }
 
@@ -339,7 +343,7 @@ mod tests {
 
     #[test]
     fn the_most_specific_image_wins() -> Result<()> {
-        let system = "aa".repeat(16);
+        let system = "aa".repeat(32);
         let all = Case::new().versioned(&system).lock("linux/amd64").source("linux/amd64");
         assert!(all.plan()?.reused().is_some());
         assert_eq!(all.builder.look_ups(), 1, "one look-up is enough to reuse");
@@ -405,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_template_that_starts_from_the_base_image_only_is_never_built_on_another() -> Result<()> {
-        let mut case = Case::new().versioned(&"aa".repeat(16)).lock("linux/amd64");
+        let mut case = Case::new().versioned(&"aa".repeat(32)).lock("linux/amd64");
         (case.tiers.lock, case.tiers.versioned) = (false, false);
         let plan = case.plan()?;
         assert_eq!(plan.build_from(), Some(BuildFromImageType::Scratch));

@@ -13,6 +13,7 @@ use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
 use crate::config::options::Options;
 use crate::config::values::Output;
 use crate::error::{Error, ErrorKind, Result};
+use crate::hash::Hash;
 use crate::image::labels::{ImageLabels, LOCK_HASH, OF_ONE_BUILD, SOURCE_HASH, SYSTEM_HASH};
 use crate::image::name::ImageName;
 use crate::image::platform::joined;
@@ -254,9 +255,9 @@ impl<'a> Run<'a> {
 
     /// The lock, versioned and source name, each with the label by which an image of the same content is known.
     fn result_names(&self) -> [ResultName; 3] {
-        let named = |name: &ImageName, label: &'static str, hash: &str| ResultName {
+        let named = |name: &ImageName, label: &'static str, hash: &Hash| ResultName {
             name: name.clone(),
-            key: ContentKey { label, value: hash.to_owned(), unlabelled: self.project.tiers.unlabelled },
+            key: ContentKey { label, value: hash.identity.clone(), unlabelled: self.project.tiers.unlabelled },
             moves: self.options.force_rebuild,
         };
         let versioned = named(&self.tags.versioned, SYSTEM_HASH, &self.hashes.system);

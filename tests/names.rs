@@ -108,6 +108,37 @@ fn a_move_of_content_between_files_is_seen() {
     assert_ne!(before[0], project.tags(&[])[0]);
 }
 
+/// Names are MD5, and what they are made of is not.
+#[test]
+fn contents_with_one_md5_have_different_names_and_dates() {
+    let project = Project::hello();
+    let [one, other] = support::md5_twins();
+    let dated = |content: &[u8]| {
+        project.write("hello/src/data", content);
+        project.ok(&["--dry-run", "--force-rebuild", "--build-folder", "../staged"]);
+        let staged = std::fs::metadata(project.root.join("../staged/code/hello/src/data")).unwrap();
+        (project.tags(&[])[0].clone(), staged.modified().unwrap())
+    };
+    let (first, second) = (dated(&one), dated(&other));
+    assert_ne!(first.0, second.0, "one name for two contents");
+    assert_ne!(first.1, second.1, "the builder would take one for the other");
+}
+
+#[test]
+fn versions_that_spell_alike_have_different_names() {
+    let project = Project::empty();
+    project.write("app", "x");
+    let versioned = ["1.0.0+a", "1.0.0_a", "1.0.0/a", "1.0.0 a", "1.0.0-a"].map(|version| {
+        let [source, _, versioned] = project.tags(&["--kind=custom", "--project-version", version]);
+        let stem = versioned.strip_suffix("_rust_t_1-bookworm").unwrap().to_owned();
+        assert!(source.starts_with(&format!("{stem}_")), "{source} is of another version than {versioned}");
+        stem
+    });
+    assert_eq!(versioned[0], "rt_v1.0.0_a", "what Cargo can have as a version reads as ever");
+    let different: std::collections::BTreeSet<&String> = versioned.iter().collect();
+    assert_eq!(different.len(), versioned.len(), "{versioned:?}");
+}
+
 fn names(run: Run) -> String {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     run.stdout

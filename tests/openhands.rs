@@ -183,6 +183,21 @@ fn in_image(image: &str, shell: &str) -> String {
     docker(&["run", "--rm", "--network", "none", image, "sh", "-c", shell])
 }
 
+/// The original's names are made of MD5, so that two trees can share them. An image is known by more.
+#[rstest]
+#[case::sources("openhands/data", "source-hash")]
+#[case::dependencies("openhands/poetry.lock", "lock-hash")]
+fn trees_with_one_md5_share_a_name_and_never_an_image(#[case] file: &str, #[case] label: &str) {
+    let project = small_tree_on_engine();
+    let [one, other] = support::md5_twins();
+    project.write(file, one);
+    let run = ok(&project, &["--repository", &project.repository]);
+    project.write(file, other);
+    assert_eq!(project.name(&tags(&project, &[])[0]), run.image());
+    let again = project.run(&["--repository", &project.repository]);
+    again.fails_with(1, &["exists but is not what its name says", label]);
+}
+
 #[test]
 fn release_0_20_0_builds_on_its_lock_image_and_holds_the_tree_byte_for_byte() {
     let project = release("0.20.0");

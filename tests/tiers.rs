@@ -46,7 +46,7 @@ fn a_first_build_is_from_scratch_runs_and_has_all_three_tags() {
     ] {
         assert_eq!(label(&source, &format!("org.opencontainers.image.{name}")), value);
     }
-    for (name, length) in [("source-hash", 32), ("lock-hash", 32), ("system-hash", 32)] {
+    for (name, length) in [("source-hash", 64), ("lock-hash", 64), ("system-hash", 64)] {
         assert_eq!(label(&source, &format!("dev.runtime-image.{name}")).len(), length, "{name}");
     }
     assert_eq!(label(&source, "dev.runtime-image.kind"), "cargo");

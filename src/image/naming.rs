@@ -49,10 +49,19 @@ impl Naming {
     }
 
     /// `<prefix>_v<version>`, with what a tag cannot hold (`+`) replaced by `_`; a version of over 64 characters is
-    /// represented by its MD5.
+    /// represented by its MD5. Where `_` stands for anything but `+`, a part of the MD5 follows, so that versions which
+    /// spell alike have different names. The original has no such part.
     pub fn stem(&self) -> String {
         let version = valid_tag_text(&self.version);
-        let version = if version.len() > MAX_VERSION_LENGTH { md5_hex(self.version.as_bytes()) } else { version };
+        let is_plain = self.original.is_some() || version.replace('_', "+") == self.version;
+        let hash = md5_hex(self.version.as_bytes());
+        let version = if version.len() > MAX_VERSION_LENGTH {
+            hash
+        } else if is_plain {
+            version
+        } else {
+            format!("{version}_{}", &hash[..8])
+        };
         format!("{}_v{version}", self.prefix)
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::hash::{md5_hex, truncate_hash};
+use crate::hash::{Hash, md5_hex, truncate_hash};
 use crate::image::name::{ImageName, fitting_tag};
 use crate::image::naming::{Naming, base_slug};
 
@@ -43,15 +43,15 @@ pub struct Tiers {
     pub unlabelled: bool,
 }
 
-/// The untruncated hashes, 32 hexadecimal digits each.
+/// The untruncated hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hashes {
     /// Base image, system packages, toolchain, and whatever else needs a build from scratch when it changes.
-    pub system: String,
+    pub system: Hash,
     /// What `system` holds, and all dependencies.
-    pub lock: String,
+    pub lock: Hash,
     /// All staged files and how they are built.
-    pub source: String,
+    pub source: Hash,
 }
 
 /// The three names an image gets, from the most to the least specific.

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::config::options::Options;
 use crate::config::values::{BuildArg, ProjectKind};
 use crate::error::Result;
-use crate::hash::{FieldHasher, md5_hex};
+use crate::hash::{FieldHasher, Hash, md5_hex};
 use crate::image::name::ImageName;
 use crate::image::naming::{Naming, OriginalRules, runtime_image_repo_and_tag};
 use crate::image::tags::{Hashes, Tags, Tiers};
@@ -59,14 +59,14 @@ pub struct Project {
     pub config_sh: Option<[&'static str; 2]>,
 }
 
-/// What the original's names are made of; hashes are 32 hexadecimal digits.
+/// What the original's names are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginalHashes {
     /// Of base image and lock files.
-    pub lock: String,
+    pub lock: Hash,
     /// Of the sources.
-    pub source: String,
-    /// Of inputs that the other two leave out, if any is set.
+    pub source: Hash,
+    /// Of inputs that the other two leave out, if any is set: 32 hexadecimal digits.
     pub variant: Option<String>,
     /// How names are made of the hashes.
     pub rules: OriginalRules,
@@ -97,7 +97,7 @@ impl Project {
         }
 
         let mut lock = FieldHasher::new("lock");
-        lock.field("system", &system);
+        lock.field("system", &system.identity);
         lock.field("dockerfile", &self.hashed.dependencies);
         for step in self.steps.dependencies {
             lock.field(step.name, step.text);
@@ -139,11 +139,17 @@ impl Project {
         let naming = self.naming(options)?;
         let base_image = options.base_image.to_string();
         match &self.original {
-            None => Tags::new(&naming, &base_image, &hashes.lock, &hashes.source),
+            None => Tags::new(&naming, &base_image, &hashes.lock.name, &hashes.source.name),
             Some(original) => {
                 let (repository, _) = runtime_image_repo_and_tag(&base_image, &naming)?;
                 let naming = Naming { repository: repository.parse()?, ..naming };
-                Tags::original(&naming, &base_image, &hashes.lock, &hashes.source, original.variant.as_deref())
+                Tags::original(
+                    &naming,
+                    &base_image,
+                    &hashes.lock.name,
+                    &hashes.source.name,
+                    original.variant.as_deref(),
+                )
             }
         }
     }

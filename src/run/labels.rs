@@ -18,8 +18,8 @@ pub fn of_dependencies(
         ("org.opencontainers.image.version", project.version.clone()),
         ("org.opencontainers.image.base.name", options.base_image.to_string()),
         (KIND, project.kind.to_string()),
-        (SYSTEM_HASH, hashes.system.clone()),
-        (LOCK_HASH, hashes.lock.clone()),
+        (SYSTEM_HASH, hashes.system.identity.clone()),
+        (LOCK_HASH, hashes.lock.identity.clone()),
         (BUILD_FROM, build_from.to_owned()),
         (PLATFORMS, platforms.to_owned()),
     ]);
@@ -36,7 +36,7 @@ pub fn of_sources(
     origin: Option<String>,
 ) -> Labels {
     let mut labels = of_dependencies.clone();
-    labels.insert(SOURCE_HASH, hashes.source.clone());
+    labels.insert(SOURCE_HASH, hashes.source.identity.clone());
     labels.extend(revision.map(|revision| ("org.opencontainers.image.revision", revision)));
     labels.extend(origin.map(|origin| ("org.opencontainers.image.source", origin)));
     labels

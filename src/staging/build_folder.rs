@@ -11,7 +11,6 @@ use std::io::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use filetime::FileTime;
-use md5::{Digest as _, Md5};
 
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, content_digest};
@@ -247,9 +246,8 @@ fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest) -> R
 /// The mtime of a staged file: up to twelve days after the epoch and all nine digits of nanoseconds, from the hash of
 /// its path and content.
 fn content_time(path: &Utf8Path, digest: &ContentDigest) -> FileTime {
-    let hash: [u8; 16] =
-        Md5::new().chain_update(path.as_str()).chain_update([0]).chain_update(digest).finalize().into();
-    let number = u128::from_le_bytes(hash);
+    let hash = content_digest(&[path.as_str().as_bytes(), &[0], digest].concat());
+    let number = u128::from_le_bytes(hash.first_chunk().copied().unwrap_or_default());
     let nanoseconds = u32::try_from(number % 1_000_000_000).unwrap_or_default();
     let seconds = i64::try_from(number / 1_000_000_000 % FILE_TIME_SECONDS).unwrap_or_default();
     FileTime::from_unix_time(FOLDER_TIME + 1 + seconds, nanoseconds)

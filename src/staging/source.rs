@@ -11,7 +11,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rayon::prelude::*;
 
 use crate::error::{Context as _, Error, Result};
-use crate::hash::{ContentDigest, content_digest, reader_digest};
+use crate::hash::{ContentDigest, Md5Digest, content_digest, md5_digest, reader_digest};
 use crate::staging::tree_path::TreePath;
 use crate::system::command::Capture;
 use crate::system::git::git;
@@ -53,6 +53,15 @@ pub enum SourceKind {
         /// Where it points, as written.
         target: String,
     },
+}
+
+/// A file or link as [`copied_files`] lists it.
+#[derive(Debug, Clone)]
+pub struct CopiedFile {
+    /// The file or link.
+    pub file: SourceFile,
+    /// The MD5 of the file's content, or of the link's target.
+    pub md5: Md5Digest,
 }
 
 /// Which files a project's kind wants to look into, by file name or path.
@@ -100,7 +109,7 @@ pub fn source_files(
 ///
 /// # Errors
 /// As [`source_files`], but links may leave the tree, and git is not asked.
-pub fn copied_files(root: &Utf8Path, interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
+pub fn copied_files(root: &Utf8Path, interrupt: &Interrupt) -> Result<Vec<CopiedFile>> {
     let mut paths = BTreeSet::new();
     for entry in walkdir::WalkDir::new(root).follow_links(true).min_depth(1) {
         let path = match &entry {
@@ -123,24 +132,30 @@ pub fn copied_files(root: &Utf8Path, interrupt: &Interrupt) -> Result<Vec<Source
         .collect()
 }
 
-fn read_followed(root: &Utf8Path, path: TreePath) -> Result<SourceFile> {
+fn read_followed(root: &Utf8Path, path: TreePath) -> Result<CopiedFile> {
     let full = root.join(&path);
     let cannot = || format!("cannot read `{full}`");
-    let kind = match fs::metadata(&full) {
-        Ok(metadata) if metadata.is_file() => regular_file(&full, &metadata, false)?,
+    let (kind, md5) = match fs::metadata(&full) {
+        Ok(metadata) if metadata.is_file() => {
+            let text = fs::read(&full).context(cannot)?;
+            let (executable, size, digest) = (is_executable(&metadata), text.len() as u64, content_digest(&text));
+            (SourceKind::File { executable, size, digest, text: None }, md5_digest(&text))
+        }
         // The walk entered every folder but one around the link.
         Ok(metadata) if !metadata.is_dir() => return Err(not_a_file(&path)),
         _ => {
             let target = fs::read_link(&full).context(cannot)?;
-            SourceKind::Link { target: target.to_str().ok_or_else(|| not_utf8(path.as_str()))?.to_owned() }
+            let target = target.to_str().ok_or_else(|| not_utf8(path.as_str()))?.to_owned();
+            let md5 = md5_digest(target.as_bytes());
+            (SourceKind::Link { target }, md5)
         }
     };
-    Ok(SourceFile { path, kind })
+    Ok(CopiedFile { file: SourceFile { path, kind }, md5 })
 }
 
 /// Warns of files that look like secrets which somebody committed by accident.
-pub fn warn_of_secrets(files: &[SourceFile], terminal: &Terminal) {
-    for file in files.iter().filter(|file| looks_secret(&file.path)) {
+pub fn warn_of_secrets<'a>(files: impl IntoIterator<Item = &'a SourceFile>, terminal: &Terminal) {
+    for file in files.into_iter().filter(|file| looks_secret(&file.path)) {
         terminal.warning(format!(
             "`{}` looks like a secret and would be in the image; name it in `{IGNORE_FILE}` to keep it out",
             file.path

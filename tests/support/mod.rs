@@ -430,3 +430,17 @@ pub fn stand_in_docker(folder: &Path, script: &str) -> (String, String) {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     (format!("{}:{path}", folder.display()), real.unwrap_or_default().display().to_string())
 }
+
+/// Two contents with one MD5, which Wang, Feng, Lai and Yu published in 2004.
+pub fn md5_twins() -> [Vec<u8>; 2] {
+    let first = "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a\
+                 085125e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0\
+                 e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70";
+    let digits = |text: &str| u8::from_str_radix(text, 16).unwrap();
+    let first: Vec<u8> = (0..first.len()).step_by(2).map(|at| digits(&first[at..at + 2])).collect();
+    let mut second = first.clone();
+    [19, 45, 59, 83, 109, 123].map(|at| second[at] ^= 0x80);
+    assert_ne!(first, second);
+    assert_eq!(runtime_image::hash::md5_hex(&first), runtime_image::hash::md5_hex(&second));
+    [first, second]
+}

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 
-use crate::hash::{ContentDigest, hex, md5_hex};
-use crate::staging::source::{SourceFile, SourceKind};
+use crate::hash::{FieldHasher, Hash, Md5Digest, hex, md5_hex};
+use crate::staging::source::{CopiedFile, SourceKind};
 
 /// The part of a file that [`tree_hash`] hashes besides its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaf<'a> {
-    /// A file with this content.
-    Data(&'a ContentDigest),
+    /// A file whose content has this MD5.
+    Data(&'a Md5Digest),
     /// A link that cannot be followed, with its target; `dirhash` has no word for it.
     Link(&'a str),
 }
@@ -43,18 +43,29 @@ pub(crate) fn no_name_ends_with(path: &Utf8Path, endings: &[&str]) -> bool {
     path.components().all(|name| !endings.iter().any(|ending| name.as_str().ends_with(ending)))
 }
 
-/// The hash of the sources as the original computes it: without hidden folders, `__pycache__` folders and `*.pyc`.
-pub(crate) fn source_hash(files: &[SourceFile]) -> String {
+/// The hash of the sources as the original computes it: without hidden folders, `__pycache__` folders and `*.pyc`. What
+/// the image is known by is made of the same files.
+pub(crate) fn source_hash(files: &[CopiedFile]) -> Hash {
     let is_hashed = |path: &Utf8Path| {
         let folders = path.parent().into_iter().flat_map(Utf8Path::components).map(|name| name.as_str());
         folders.into_iter().all(|name| !name.starts_with('.') && name != "__pycache__")
             && no_name_ends_with(path, &[".pyc"])
     };
-    tree_hash(files.iter().filter(|file| is_hashed(&file.path)).map(|file| {
-        let leaf = match &file.kind {
-            SourceKind::File { digest, .. } => Leaf::Data(digest),
+    let mut hasher = FieldHasher::new("original source");
+    let hashed: Vec<&CopiedFile> = files.iter().filter(|copied| is_hashed(&copied.file.path)).collect();
+    for CopiedFile { file, .. } in &hashed {
+        hasher.field("path", file.path.as_str());
+        match &file.kind {
+            SourceKind::File { digest, .. } => hasher.field("file", digest),
+            SourceKind::Link { target } => hasher.field("link", target),
+        }
+    }
+    let name = tree_hash(hashed.iter().map(|copied| {
+        let leaf = match &copied.file.kind {
+            SourceKind::File { .. } => Leaf::Data(&copied.md5),
             SourceKind::Link { target } => Leaf::Link(target),
         };
-        (&*file.path, leaf)
-    }))
+        (&*copied.file.path, leaf)
+    }));
+    Hash { name, ..hasher.finish() }
 }

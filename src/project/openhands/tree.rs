@@ -13,7 +13,7 @@ use crate::config::options::Options;
 use crate::config::settings::Settings;
 use crate::config::values::{ProjectKind, TagScheme, Version};
 use crate::error::{Context as _, Error, Result};
-use crate::hash::{FieldHasher, content_digest, hex};
+use crate::hash::{FieldHasher, Hash, content_digest, hex};
 use crate::image::naming::OriginalRules;
 use crate::project::kind::Kind;
 use crate::project::openhands::hashes::{no_name_ends_with, source_hash};
@@ -124,7 +124,7 @@ impl Tree {
             return Ok(vec![StagedFile { path: below, executable: false, content: StagedContent::Folder }]);
         }
         let files = copied_files(&folder, interrupt)?;
-        Ok(files.iter().map(|file| moved_below(&below, staged_source(&folder, file))).collect())
+        Ok(files.iter().map(|copied| moved_below(&below, staged_source(&folder, &copied.file))).collect())
     }
 
     fn version(&self, options: &Options) -> Result<String> {
@@ -156,20 +156,20 @@ impl Tree {
         Some(text.lines().find_map(|line| line.strip_prefix("Version: "))?.trim().to_owned())
     }
 
-    /// The MD5 of base image, switched-off browser and lock files, as the original adds them up.
+    /// The hash of base image, switched-off browser and lock files, as the original adds them up.
     fn lock_hash<'a>(
         &self,
-        base_image: &str,
+        base_image: &'a str,
         enable_browser: bool,
         lock_files: impl Iterator<Item = &'a Vec<u8>>,
-    ) -> String {
-        let mut hasher = Md5::new();
-        hasher.update(base_image);
-        if !enable_browser && self.knows("enable_browser") {
-            hasher.update("False");
+    ) -> Hash {
+        let browser = if !enable_browser && self.knows("enable_browser") { "False" } else { "" };
+        let (mut name, mut identity) = (Md5::new(), FieldHasher::new("original lock"));
+        for part in [base_image.as_bytes(), browser.as_bytes()].into_iter().chain(lock_files.map(Vec::as_slice)) {
+            name.update(part);
+            identity.field("part", part);
         }
-        lock_files.for_each(|text| hasher.update(text));
-        hex(&hasher.finalize())
+        Hash { name: hex(&name.finalize()), ..identity.finish() }
     }
 }
 
@@ -205,10 +205,11 @@ impl Kind for Tree {
         let lock_files = [manifest?, lock_file?];
         let mut code: Vec<StagedFile> = files
             .iter()
+            .map(|copied| &copied.file)
             .filter(|file| is_copied(&file.path))
             .map(|file| moved_below(&TreePath::constant(SOURCES), staged_source(&folder, file)))
             .collect();
-        warn_of_secrets(&files, terminal);
+        warn_of_secrets(files.iter().map(|copied| &copied.file), terminal);
         code.extend(lock_files.iter().map(|(file, _)| file.clone()));
         for name in FOLDERS.captures_iter(&self.rules).map(|captures| captures[1].to_owned()) {
             code.extend(self.copied_folder(&name, terminal, interrupt)?);
@@ -303,7 +304,7 @@ fn variant(context: &TemplateContext, options: &Options) -> Option<String> {
     (!fields.is_empty()).then(|| {
         let mut hasher = FieldHasher::new("variant");
         fields.into_iter().for_each(|(name, value)| hasher.field(name, value));
-        hasher.finish()
+        hasher.finish().name
     })
 }
 
