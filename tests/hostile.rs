@@ -260,3 +260,176 @@ fn no_program_of_a_nested_repository_is_run() {
     project.ok(&["tags"]);
     assert!(!ran.exists());
 }
+
+/// A link in the place of a file that the project is read from stands for what it points to.
+#[rstest]
+#[case::the_lock_file(
+    "Cargo.lock",
+    "locks/main",
+    "name = \"itoa\"\nversion = \"1.0.",
+    "name = \"itoa\"\nversion = \"1.0.9",
+    true
+)]
+#[case::the_root_manifest(
+    "Cargo.toml",
+    "manifests/root",
+    "[workspace]",
+    "[profile.release]\nlto = true\n[workspace]",
+    true
+)]
+#[case::a_members_manifest(
+    "hello/Cargo.toml",
+    "manifests/hello",
+    "[dependencies]",
+    "[features]\nx = []\n[dependencies]",
+    true
+)]
+#[case::the_toolchain("rust-toolchain.toml", "toolchains/one.toml", "1.85.0", "1.86.0", true)]
+#[case::cargos_configuration(".cargo/config.toml", "config/cargo", "retry = 3", "retry = 4", true)]
+#[case::the_folder_of_cargos_configuration(".cargo", "config", "retry = 3", "retry = 4", true)]
+#[case::a_members_folder("hello", "elsewhere/hello", "println!", "print!", false)]
+fn a_link_that_is_an_input_is_read_through(
+    #[case] link: &str,
+    #[case] target: &str,
+    #[case] from: &str,
+    #[case] to: &str,
+    #[case] of_dependencies: bool,
+    #[values(false, true)] in_git: bool,
+) {
+    let project = Project::hello();
+    project.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.85.0\"\n");
+    project.write(".cargo/config.toml", "[net]\nretry = 3\n");
+    let plain = project.tags(&[]);
+    let (moved, place) = (project.root.join(target), project.root.join(link));
+    fs::create_dir_all(moved.parent().unwrap()).unwrap();
+    fs::rename(&place, &moved).unwrap();
+    let up = "../".repeat(Path::new(link).components().count() - 1);
+    symlink(format!("{up}{target}"), &place).unwrap();
+    if in_git {
+        project.git_init();
+    }
+    let run = project.ok(&["tags"]);
+    assert!(!run.stderr.contains("Locking"), "{}", run.stderr);
+    let [_, lock, _] = project.tags(&[]);
+    assert_eq!(lock, plain[1], "the dependencies are the same");
+
+    let inside = match link {
+        ".cargo" => "config/config.toml".to_owned(),
+        "hello" => "elsewhere/hello/src/main.rs".to_owned(),
+        _ => target.to_owned(),
+    };
+    let before = project.tags(&[]);
+    project.edit(&inside, from, to);
+    let after = project.tags(&[]);
+    assert_ne!(before[0], after[0]);
+    assert_eq!(before[1] != after[1], of_dependencies, "the lock tag");
+
+    project.ok(&[&STAGE[..], &["--build-folder", "../staged"]].concat());
+    if link != "hello" {
+        let staged =
+            project.root.join("../staged/deps").join(if link == ".cargo" { ".cargo/config.toml" } else { link });
+        assert!(!staged.is_symlink() && fs::metadata(staged).unwrap().len() > 0);
+    }
+}
+
+#[test]
+fn what_git_tracks_counts_wherever_it_lies() {
+    let project = Project::hello();
+    project.write(".gitignore", "/target\n").write("target/kept.txt", "x").write("out/kept.txt", "x");
+    project.git(&["init", "-q"]);
+    project.git(&["add", "-f", "."]);
+    let tags = || {
+        let mut command = project.command(&["tags"]);
+        let run = support::Run::from(command.env("CARGO_TARGET_DIR", "out").output().unwrap());
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        run.stdout
+    };
+    let before = tags();
+    project.write("target/built.txt", "x").write("out/built.txt", "x");
+    assert_eq!(tags(), before, "what is built counts");
+    project.write("target/kept.txt", "y");
+    let after = tags();
+    assert_ne!(after, before);
+    project.write("out/kept.txt", "y");
+    assert_ne!(tags(), after);
+}
+
+#[test]
+fn a_repository_cannot_say_that_its_files_lie_elsewhere() {
+    let project = Project::hello();
+    project.git_init();
+    let expected = project.tags(&[]);
+    let other = Project::empty();
+    other.write("notes.txt", "x");
+    project.git(&["config", "core.worktree", other.root.to_str().unwrap()]);
+    assert_eq!(project.tags(&[]), expected);
+    project.git(&["config", "--unset", "core.worktree"]);
+    project.git(&["config", "core.bare", "true"]);
+    assert_eq!(project.tags(&[]), expected);
+}
+
+#[test]
+fn a_further_work_tree_in_the_project_is_another_state_of_it() {
+    let project = Project::hello();
+    project.git_init();
+    let expected = project.tags(&[]);
+    project.git(&["worktree", "add", "-q", "trees/next"]);
+    assert_eq!(project.tags(&[]), expected);
+    let inside = project.json(&["tags", "--project-root", "trees/next"]).0;
+    assert_eq!(inside["tags"]["source"].as_str().unwrap(), expected[0], "it is a project of its own");
+}
+
+#[test]
+fn the_files_of_a_submodule_count() {
+    let library = Project::empty();
+    library.write("lib.txt", "x").git_init();
+    let project = Project::hello();
+    project.git_init();
+    let url = library.root.to_str().unwrap();
+    project.git(&["-c", "protocol.file.allow=always", "submodule", "add", "-q", url, "library"]);
+    let before = project.tags(&[]);
+    project.write("library/lib.txt", "y");
+    let after = project.tags(&[]);
+    assert_ne!(before[0], after[0]);
+    project.write("library/new.txt", "z");
+    assert_ne!(project.tags(&[])[0], after[0]);
+}
+
+#[test]
+fn nobody_looks_into_a_folder_that_the_users_file_names() {
+    let project = Project::hello();
+    project.git_init();
+    project.write("nested/x", "x").git(&["-C", "nested", "init", "-q"]);
+    // git fails there as soon as it is asked.
+    project.write("nested/.git/config", "[core]\nrepositoryformatversion = 99\n");
+    project.run(&["tags"]).fails_with(1, &["repo version"]);
+    project.write(".runtime-image-ignore", "nested/\n");
+    project.ok(&["tags"]);
+}
+
+/// A build folder in the project, however it is spelt, with its lock and what a killed run left.
+#[rstest]
+#[case::by_its_name("ctx")]
+#[case::a_long_way_round("../demo/./ctx")]
+#[case::through_a_link("link/ctx")]
+fn what_this_tool_writes_into_the_project_is_never_a_source(#[case] folder: &str, #[values(false, true)] in_git: bool) {
+    let project = Project::hello();
+    symlink(".", project.root.join("link")).unwrap();
+    if in_git {
+        project.git_init();
+    }
+    let expected = project.tags(&[]);
+    let build_folder = ["--build-folder", folder];
+    project.ok(&[&STAGE[..], &build_folder].concat());
+    assert_eq!(project.tags(&build_folder), expected);
+    assert_eq!(project.tags(&[]), expected, "a build folder of an earlier run, and its lock");
+
+    let left = ".runtime-image-ctx.new-aB3dEf";
+    project.write(&format!("{left}/new/code/src/lib.rs"), "x");
+    let of_another_run = ".runtime-image-other.new-aB3dEf";
+    project.write(&format!("{of_another_run}/new/code/src/lib.rs"), "x");
+    assert_eq!(project.tags(&[]), expected, "a temporary folder");
+    project.ok(&[&STAGE[..], &build_folder].concat());
+    assert!(!project.root.join(left).exists(), "what a killed run left is still there");
+    assert!(project.root.join(of_another_run).exists(), "another run may be at work there");
+}

@@ -14,12 +14,14 @@ use crate::config::values::{BuildArg, ProjectKind, Version};
 use crate::error::{Context as _, Error, Result};
 use crate::image::platform::Platform;
 use crate::project::kind::Kind;
-use crate::project::read::{Project, below, cached_build_folders, local_repository, with_neighbours};
+use crate::project::read::{Project, cached_build_folders, local_repository, selection};
 use crate::staging::dockerfile::Dockerfile;
-use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
+use crate::staging::listing::Selection;
+use crate::staging::source::{SourceFile, read_through, source_files, warn_of_secrets};
 use crate::staging::staged::staged_sources;
 use crate::staging::steps::{Steps, cmd_text, mounts, trust, user_to_create};
 use crate::staging::template::{FileDates, Parts, Template};
+use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
@@ -82,13 +84,14 @@ impl Folder {
         terminal: &Terminal,
         interrupt: &Interrupt,
     ) -> Result<(Vec<SourceFile>, Vec<SourceFile>)> {
-        let left_out = below(&self.root, &with_neighbours(options.build_folder.as_ref()));
-        let always: Vec<&str> = options.lock_files.iter().map(String::as_str).collect();
-        let all = source_files(&self.root, &left_out, &always, |_| false, terminal, interrupt)?;
+        let always = options.lock_files.iter().filter_map(TreePath::new).collect();
+        let selection = Selection { always, ..selection(&self.root, options) };
+        let all = source_files(&self.root, &selection, |_| false, terminal, interrupt)?;
         let locked = match options.lock_files.as_slice() {
             [] => Vec::new(),
             patterns => selected(&all, patterns, "lock-files")?,
         };
+        let locked = locked.into_iter().map(|file| read_through(&self.root, file)).collect::<Result<_>>()?;
         Ok((all, locked))
     }
 

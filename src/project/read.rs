@@ -10,11 +10,13 @@ use crate::hash::{FieldHasher, Hash, md5_hex};
 use crate::image::name::ImageName;
 use crate::image::naming::{Naming, OriginalRules, runtime_image_repo_and_tag};
 use crate::image::tags::{Hashes, Tags, Tiers};
+use crate::staging::listing::Selection;
 use crate::staging::staged::StagedFile;
 use crate::staging::steps::Steps;
 use crate::staging::template::{FileDates, Parts, Template};
+use crate::staging::tree_path::TreePath;
 use crate::system::environment::user_caches;
-use crate::system::log_file::LogFile;
+use crate::system::paths::resolved;
 
 /// A project, read from disk.
 #[derive(Debug, Clone)]
@@ -182,16 +184,13 @@ pub(crate) fn cached_build_folders(root: &Utf8Path) -> Utf8PathBuf {
     user_caches(root).join(format!("{name}-{}", &md5_hex(root.as_str().as_bytes())[..8]))
 }
 
-/// A build folder with its lock and its log beside it, which are never sources.
-pub(crate) fn with_neighbours(build_folder: Option<&Utf8PathBuf>) -> Vec<Utf8PathBuf> {
-    let Some(folder) = build_folder else { return Vec::new() };
-    let lock = format!(".{}.lock", folder.file_name().unwrap_or_default());
-    let log = Some(LogFile::beside(folder)).filter(|log| LogFile::is_at(log));
-    [folder.clone(), folder.with_file_name(lock)].into_iter().chain(log).collect()
+/// The project's list of files with what `options` say: the build folder is never in it.
+pub(crate) fn selection(root: &Utf8Path, options: &Options) -> Selection {
+    let build_folder = options.build_folder.as_ref().and_then(|folder| below(root, folder));
+    Selection { build_folder, ..Selection::default() }
 }
 
-/// The folders among `folders` that lie below `root`, relative to `root`.
-pub(crate) fn below<'a>(root: &Utf8Path, folders: impl IntoIterator<Item = &'a Utf8PathBuf>) -> Vec<Utf8PathBuf> {
-    let relative = folders.into_iter().filter_map(|folder| folder.strip_prefix(root).ok());
-    relative.filter(|folder| !folder.as_str().is_empty()).map(Utf8Path::to_owned).collect()
+/// The part of a folder's path below `root`, wherever links lead on the way.
+pub(crate) fn below(root: &Utf8Path, folder: &Utf8Path) -> Option<TreePath> {
+    TreePath::below(&resolved(root), &resolved(folder))
 }

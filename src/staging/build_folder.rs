@@ -15,25 +15,11 @@ use filetime::FileTime;
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, content_digest};
 use crate::staging::config_sh::{ConfigSh, write_config_sh};
+use crate::staging::own_files::{CODE, DEPS, DOCKERFILE, FOLDER_TIME, STEPS, has_folder_time};
 use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
 use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
-
-/// The project's files in the build folder.
-pub const CODE: &str = "code";
-
-/// What the dependency stage is built from.
-pub const DEPS: &str = "deps";
-
-/// What the Dockerfile's RUN lines start.
-pub const STEPS: &str = "steps";
-
-/// The Dockerfile's name.
-pub const DOCKERFILE: &str = "Dockerfile";
-
-/// The mtime of all folders and links, in seconds after the epoch. A folder whose entries changed has another mtime,
-/// which is how a folder that somebody else wrote to is told.
-const FOLDER_TIME: i64 = 1;
+use crate::system::paths::own_name;
 
 const FILE_TIME_SECONDS: u128 = 1 << 20;
 
@@ -75,7 +61,9 @@ impl BuildFolder<'_> {
         let parent =
             destination.parent().ok_or_else(|| Error::usage(format!("`{destination}` cannot be a build folder")))?;
         fs::create_dir_all(parent).context(cannot)?;
-        let temporary = tempfile::Builder::new().prefix(".runtime-image-").tempdir_in(parent).context(cannot)?;
+        let prefix = own_name(destination, ".new-");
+        remove_left_over(parent, &prefix).context(cannot)?;
+        let temporary = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).context(cannot)?;
         let root = Utf8Path::from_path(temporary.path())
             .ok_or_else(|| Error::failed(format!("the name of `{parent}` is not UTF-8")))?;
         let new = root.join("new");
@@ -146,8 +134,7 @@ impl BuildFolder<'_> {
         }
         while let Some(folder) = folders.pop() {
             let cannot = || format!("cannot look at `{folder}`");
-            let time = FileTime::from_last_modification_time(&fs::metadata(&folder).context(cannot)?);
-            if time != FileTime::from_unix_time(FOLDER_TIME, 0) {
+            if !has_folder_time(&fs::metadata(&folder).context(cannot)?) {
                 return Err(foreign(&format!("something was added to or removed from `{folder}`")));
             }
             for entry in folder.read_dir_utf8().context(cannot)? {
@@ -251,6 +238,18 @@ fn content_time(path: &Utf8Path, digest: &ContentDigest) -> FileTime {
     let nanoseconds = u32::try_from(number % 1_000_000_000).unwrap_or_default();
     let seconds = i64::try_from(number / 1_000_000_000 % FILE_TIME_SECONDS).unwrap_or_default();
     FileTime::from_unix_time(FOLDER_TIME + 1 + seconds, nanoseconds)
+}
+
+/// Removes the temporary folders of runs that were killed. Each of these held the lock of the build folder, and now this
+/// run holds it.
+fn remove_left_over(parent: &Utf8Path, prefix: &str) -> std::io::Result<()> {
+    for entry in parent.read_dir_utf8()? {
+        let entry = entry?;
+        if entry.file_name().starts_with(prefix) && entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn is_own_dockerfile(path: &Utf8Path) -> bool {

@@ -4,6 +4,8 @@
 pub mod build_folder;
 pub mod config_sh;
 pub mod dockerfile;
+pub mod listing;
+pub mod own_files;
 pub mod source;
 pub mod staged;
 pub mod steps;

@@ -1,29 +1,19 @@
-//! The one list of source files, made when a project is read: what is hashed is what is staged.
-//!
-//! In a git work tree the source files are the tracked files and the untracked ones that are not ignored. Elsewhere
-//! they are all files but those that a `.gitignore` in the tree names. Each file is hashed once.
+//! The source files with what they hold, read when a project is read: what is hashed is what is staged. Which files they
+//! are is said in `listing.rs`. Each file is hashed once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use camino::Utf8Path;
 use rayon::prelude::*;
 
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, Md5Digest, content_digest, md5_digest, reader_digest};
+use crate::staging::listing::{IGNORE_FILE, Selection, listing, not_utf8};
 use crate::staging::tree_path::TreePath;
-use crate::system::command::Capture;
-use crate::system::git::git;
 use crate::system::interrupt::Interrupt;
 use crate::system::paths::{climbs_out, ends_outside};
 use crate::system::terminal::Terminal;
-
-/// The user's own ignore file, in the syntax of `.gitignore`.
-pub const IGNORE_FILE: &str = ".runtime-image-ignore";
-
-/// How many of several paths a warning names.
-const NAMED_IN_A_WARNING: usize = 3;
 
 /// A file or link of the project.
 #[derive(Debug, Clone)]
@@ -67,33 +57,20 @@ pub struct CopiedFile {
 /// Which files a project's kind wants to look into, by file name or path.
 pub type KeepText = fn(&Utf8Path) -> bool;
 
-/// Lists and reads the source files below `root`, sorted by path.
-///
-/// Folders in `left_out`, relative to `root`, never belong to the sources. Files in `always` do where they exist, even
-/// ignored ones.
+/// Lists and reads the source files below `root`, sorted by path. A link is the file that it points to where `keep_text`
+/// wants to look into it.
 ///
 /// # Errors
 /// When git refuses, when a file cannot be read, and for what cannot be staged: FIFOs, sockets, devices, links that
 /// leave the tree, names that are not UTF-8. The message names the path.
 pub fn source_files(
     root: &Utf8Path,
-    left_out: &[Utf8PathBuf],
-    always: &[&str],
+    selection: &Selection,
     keep_text: KeepText,
     terminal: &Terminal,
     interrupt: &Interrupt,
 ) -> Result<Vec<SourceFile>> {
-    let mut paths = listing(root, terminal, interrupt)?;
-    let ignored = user_ignores(root)?;
-    paths.retain(|path| {
-        path.components().all(|part| part.as_str() != ".git")
-            && !left_out.iter().any(|folder| path.starts_with(folder))
-            && !ignored.matched_path_or_any_parents(path, false).is_ignore()
-    });
-    paths.extend(always.iter().filter_map(TreePath::new).filter(|path| root.join(path).is_file()));
-    let mut folders = BTreeMap::new();
-    paths.retain(|path| !lies_behind_a_link(root, path, &mut folders));
-    let files: Vec<Option<SourceFile>> = paths
+    let files: Vec<Option<SourceFile>> = listing(root, selection, terminal, interrupt)?
         .into_par_iter()
         .map(|path| {
             interrupt.check()?;
@@ -101,6 +78,20 @@ pub fn source_files(
         })
         .collect::<Result<_>>()?;
     Ok(files.into_iter().flatten().collect())
+}
+
+/// The file that a link of the tree points to, in the link's place; what is no link to a file stays as it is.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read_through(root: &Utf8Path, file: SourceFile) -> Result<SourceFile> {
+    let full = root.join(&file.path);
+    match (&file.kind, fs::metadata(&full)) {
+        (SourceKind::Link { .. }, Ok(metadata)) if metadata.is_file() => {
+            Ok(SourceFile { kind: regular_file(&full, &metadata, false)?, ..file })
+        }
+        _ => Ok(file),
+    }
 }
 
 /// Lists and reads all files below `root`, sorted by path, as a copy that follows links would have them: a link to a
@@ -174,140 +165,6 @@ fn looks_secret(path: &Utf8Path) -> bool {
         || path.extension().is_some_and(|extension| ["key", "p12", "pfx", "keystore"].contains(&extension))
 }
 
-/// The files below `root`, as git knows them where it does.
-fn listing(root: &Utf8Path, terminal: &Terminal, interrupt: &Interrupt) -> Result<BTreeSet<TreePath>> {
-    let mut uninitialised = Vec::new();
-    let listed = git_listing(root, &mut uninitialised, interrupt)?;
-    if !uninitialised.is_empty() {
-        let first = uninitialised.iter().take(NAMED_IN_A_WARNING).map(|path| format!("`{path}`"));
-        let names = first.collect::<Vec<_>>().join(", ");
-        let more = uninitialised.len().saturating_sub(NAMED_IN_A_WARNING);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        terminal.warning(format!(
-            "submodules that are not initialised are empty in the image: {names}{more} (`git submodule update --init`)"
-        ));
-    }
-    match listed {
-        Some(paths) if !paths.is_empty() => Ok(paths),
-        None => walk(root),
-        Some(_) => {
-            // A folder that git ignores as a whole, such as one of generated code, has files all the same.
-            let paths = walk(root)?;
-            if !paths.is_empty() {
-                terminal.warning(format!("git ignores the folder `{root}`: its files are listed without git"));
-            }
-            Ok(paths)
-        }
-    }
-}
-
-/// Why the file at `path`, which is there, is not among the sources: the rule that leaves it out.
-pub fn why_left_out(root: &Utf8Path, path: &Utf8Path, interrupt: &Interrupt) -> String {
-    if !root.join(path).exists() {
-        return "there is no such file".to_owned();
-    }
-    if user_ignores(root).is_ok_and(|ignored| ignored.matched_path_or_any_parents(path, false).is_ignore()) {
-        return format!("`{IGNORE_FILE}` names it");
-    }
-    if lies_behind_a_link(root, path, &mut BTreeMap::new()) {
-        return "a folder above it is a link".to_owned();
-    }
-    let ask = git(root).args(["check-ignore", "--verbose", "--no-index", "--", path.as_str()]);
-    let answer = ask.run(Capture::Both, interrupt).ok().filter(|output| output.success);
-    // `.gitignore:3:*.lock<TAB>Cargo.lock`
-    match answer.as_ref().and_then(|output| output.stdout.split_once('\t')).map(|(rule, _)| rule.splitn(3, ':')) {
-        Some(mut rule) => {
-            let [file, line, pattern] = [rule.next(), rule.next(), rule.next()].map(Option::unwrap_or_default);
-            format!("line {line} of `{file}` leaves out `{pattern}`")
-        }
-        None => "it lies in a folder that is never among them, such as the target folder, or an ignore file names it"
-            .to_owned(),
-    }
-}
-
-fn git_listing(
-    root: &Utf8Path,
-    uninitialised: &mut Vec<TreePath>,
-    interrupt: &Interrupt,
-) -> Result<Option<BTreeSet<TreePath>>> {
-    if !root.ancestors().any(|folder| folder.join(".git").exists()) {
-        return Ok(None);
-    }
-    let command = git(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]);
-    let output = match command.run(Capture::Both, interrupt) {
-        Ok(output) if output.success => output,
-        Ok(output) if output.stderr.contains("safe.directory") => {
-            return Err(command.failure(&output).hint(format!(
-                "git does not trust a tree of another user: `git config --global --add safe.directory {root}`"
-            )));
-        }
-        Ok(output) => return Err(command.failure(&output)),
-        Err(error) if which::which("git").is_err() => {
-            return Err(error.hint("the project is a git work tree: install `git`, which knows its files"));
-        }
-        Err(error) => return Err(error),
-    };
-    if output.stdout.contains('\u{FFFD}') {
-        let name = output.stdout.split('\0').find(|name| name.contains('\u{FFFD}')).unwrap_or_default();
-        return Err(not_utf8(name));
-    }
-    let mut paths = BTreeSet::new();
-    for name in output.stdout.split('\0').filter(|name| !name.is_empty()) {
-        // Of a submodule that is not initialised git lists the folder itself.
-        let Some(path) = TreePath::new(name) else { continue };
-        // git lists a submodule as one entry, and so a work tree of its own that is not ignored.
-        if fs::symlink_metadata(root.join(&path)).is_ok_and(|metadata| metadata.is_dir()) {
-            let folder = root.join(&path);
-            let mut inside = Vec::new();
-            let inner = if folder.join(".git").exists() {
-                git_listing(&folder, &mut inside, interrupt)?.unwrap_or_default()
-            } else {
-                uninitialised.push(path.clone());
-                walk(&folder)?
-            };
-            uninitialised.extend(inside.into_iter().map(|inside| inside.in_folder(&path)));
-            paths.extend(inner.into_iter().map(|inner| inner.in_folder(&path)));
-        } else {
-            paths.insert(path);
-        }
-    }
-    Ok(Some(paths))
-}
-
-fn walk(root: &Utf8Path) -> Result<BTreeSet<TreePath>> {
-    // Only `.gitignore` files in the tree decide, so that every machine has the same list.
-    let walk = ignore::WalkBuilder::new(root)
-        .hidden(false)
-        .parents(false)
-        .ignore(false)
-        .git_global(false)
-        .git_exclude(false)
-        .require_git(false)
-        .filter_entry(|entry| entry.file_name() != ".git")
-        .build();
-    let mut paths = BTreeSet::new();
-    for entry in walk {
-        let entry = entry.context(|| format!("cannot list the files of `{root}`"))?;
-        if entry.file_type().is_none_or(|kind| kind.is_dir()) {
-            continue;
-        }
-        let path = Utf8Path::from_path(entry.path()).ok_or_else(|| not_utf8(&entry.path().to_string_lossy()))?;
-        paths.extend(TreePath::below(root, path));
-    }
-    Ok(paths)
-}
-
-fn user_ignores(root: &Utf8Path) -> Result<Gitignore> {
-    let file = root.join(IGNORE_FILE);
-    let mut builder = GitignoreBuilder::new(root);
-    if file.is_file()
-        && let Some(error) = builder.add(&file)
-    {
-        return Err(Error::usage(format!("cannot read `{file}`")).because(error));
-    }
-    builder.build().map_err(|error| Error::usage(format!("cannot read `{file}`")).because(error))
-}
-
 /// Reads one file or link; `None` for a file that git still tracks although it is gone.
 fn read(root: &Utf8Path, path: TreePath, keep_text: KeepText) -> Result<Option<SourceFile>> {
     let full = root.join(&path);
@@ -326,7 +183,10 @@ fn read(root: &Utf8Path, path: TreePath, keep_text: KeepText) -> Result<Option<S
             return Err(Error::failed(format!("the link `{path}` leaves the project: it points to `{target}`"))
                 .hint(format!("make it point inside the project, or name it in `{IGNORE_FILE}`")));
         }
-        SourceKind::Link { target }
+        match fs::metadata(&full).ok().filter(|end| end.is_file() && keep_text(&path)) {
+            Some(end) => regular_file(&full, &end, true)?,
+            None => SourceKind::Link { target },
+        }
     } else if metadata.is_file() {
         regular_file(&full, &metadata, keep_text(&path))?
     } else {
@@ -363,25 +223,9 @@ fn is_executable(_: &fs::Metadata) -> bool {
     false
 }
 
-/// Whether `path` is reached through a link: the link stands for what is there. `known` are the folders that were looked at.
-fn lies_behind_a_link(root: &Utf8Path, path: &Utf8Path, known: &mut BTreeMap<Utf8PathBuf, bool>) -> bool {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_str().is_empty()) else { return false };
-    if let Some(behind) = known.get(folder) {
-        return *behind;
-    }
-    let behind = root.join(folder).is_symlink() || lies_behind_a_link(root, folder, known);
-    known.insert(folder.to_owned(), behind);
-    behind
-}
-
 /// Whether a link at `path` with this target, both relative to the root, never climbs above the root.
 fn stays_inside(path: &Utf8Path, target: &Utf8Path) -> bool {
     !climbs_out(&path.parent().unwrap_or(Utf8Path::new("")).join(target))
-}
-
-fn not_utf8(name: &str) -> Error {
-    Error::failed(format!("the name of `{name}` is not UTF-8"))
-        .hint(format!("rename it, or name its folder in `{IGNORE_FILE}`"))
 }
 
 impl SourceFile {

@@ -32,7 +32,24 @@ const ELSEWHERE: [&str; 13] = [
 /// names, for a repository in the tree can be anybody's.
 pub fn git(folder: &Utf8Path) -> Command {
     let command = Command::new("git").in_folder(folder).args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath="]);
-    ELSEWHERE.into_iter().fold(command, Command::without_env)
+    let command = ELSEWHERE.into_iter().fold(command, Command::without_env);
+    // Without this, `core.worktree` of the repository may say that its files lie elsewhere.
+    match folder.ancestors().find(|folder| is_work_tree(folder)) {
+        Some(work_tree) => command.env("GIT_WORK_TREE", work_tree.as_str()),
+        None => command,
+    }
+}
+
+fn is_work_tree(folder: &Utf8Path) -> bool {
+    folder.join(".git").is_file() || folder.join(".git/HEAD").exists()
+}
+
+/// Whether `folder` is a further work tree of a repository, as `git worktree add` makes it: another state of a project
+/// that has its files elsewhere.
+pub fn is_further_work_tree(folder: &Utf8Path) -> bool {
+    let text = fs::read_to_string(folder.join(".git")).unwrap_or_default();
+    let repository = text.strip_prefix("gitdir: ").map(|path| Utf8Path::new(path.trim_end()));
+    repository.and_then(Utf8Path::parent).and_then(Utf8Path::file_name) == Some("worktrees")
 }
 
 /// A folder to ask git about. Of a folder outside any work tree nothing is known.

@@ -11,6 +11,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::hash::md5_hex;
 use crate::image::name::ImageName;
 use crate::system::interrupt::Interrupt;
+use crate::system::paths::own_name;
 use crate::system::terminal::Terminal;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -79,12 +80,12 @@ impl Lock {
     }
 }
 
-/// The lock file of a folder, `.<name>.lock` beside the folder.
+/// The lock file of a folder, beside it.
 fn beside(folder: &Utf8Path) -> Result<Utf8PathBuf> {
-    let name = folder.file_name().ok_or_else(|| Error::usage(format!("`{folder}` cannot be written anew")))?;
+    folder.file_name().ok_or_else(|| Error::usage(format!("`{folder}` cannot be written anew")))?;
     let parent = folder.parent().unwrap_or(Utf8Path::new("."));
     fs::create_dir_all(parent).context(|| format!("cannot create `{parent}`"))?;
-    Ok(parent.join(format!(".{name}.lock")))
+    Ok(parent.join(own_name(folder, ".lock")))
 }
 
 /// A folder that every user of the machine may put lock files into.

@@ -28,7 +28,11 @@ impl LogFile {
     /// Whether the file at `path` is the log of a build, and not the user's.
     pub fn is_at(path: &Utf8Path) -> bool {
         let mut start = [0; START.len()];
-        File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *START.as_bytes()
+        // A FIFO would be waited for.
+        let is_file = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
+        is_file
+            && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+            && start == *START.as_bytes()
     }
 
     /// Starts the log of a build from `folder`, in place of an earlier build's log. `title` is its first line.

@@ -1,6 +1,15 @@
 //! Where paths lead on this machine's disk.
 
-use camino::{Utf8Component, Utf8Path};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+
+/// What the names of all files and folders start with that this tool puts beside others' files, but for what the user
+/// looks into.
+pub const OWN_PREFIX: &str = ".runtime-image-";
+
+/// The name of a file or folder of this tool beside `folder`.
+pub fn own_name(folder: &Utf8Path, ending: &str) -> String {
+    format!("{OWN_PREFIX}{}{ending}", folder.file_name().unwrap_or_default())
+}
 
 /// Whether `path` ends outside of the folder `root`, be it through links. A path that ends nowhere is told by its names.
 pub fn ends_outside(root: &Utf8Path, path: &Utf8Path) -> bool {
@@ -8,6 +17,22 @@ pub fn ends_outside(root: &Utf8Path, path: &Utf8Path) -> bool {
         (Ok(root), Ok(end)) => !end.starts_with(root),
         _ => path.strip_prefix(root).map_or(true, climbs_out),
     }
+}
+
+/// `path`, which is absolute, without links, `.` and `..`. What is not there yet is told by its names.
+pub fn resolved(path: &Utf8Path) -> Utf8PathBuf {
+    let mut missing = Vec::new();
+    for folder in path.ancestors() {
+        if let Ok(end) = folder.canonicalize_utf8() {
+            return missing.iter().rev().fold(end, |end, name| match name {
+                Utf8Component::Normal(name) => end.join(name),
+                Utf8Component::ParentDir => end.parent().map(Utf8Path::to_owned).unwrap_or(end),
+                _ => end,
+            });
+        }
+        missing.extend(folder.components().next_back());
+    }
+    path.to_owned()
 }
 
 /// Whether a relative path leads, at some place of it, above where it starts.

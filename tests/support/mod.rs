@@ -439,7 +439,7 @@ pub fn md5_twins() -> [Vec<u8>; 2] {
     let digits = |text: &str| u8::from_str_radix(text, 16).unwrap();
     let first: Vec<u8> = (0..first.len()).step_by(2).map(|at| digits(&first[at..at + 2])).collect();
     let mut second = first.clone();
-    [19, 45, 59, 83, 109, 123].map(|at| second[at] ^= 0x80);
+    [19, 45, 59, 83, 109, 123].into_iter().for_each(|at| second[at] ^= 0x80);
     assert_ne!(first, second);
     assert_eq!(runtime_image::hash::md5_hex(&first), runtime_image::hash::md5_hex(&second));
     [first, second]

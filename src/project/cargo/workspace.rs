@@ -17,8 +17,9 @@ use crate::project::cargo::manifest::Manifest;
 use crate::project::cargo::toolchain::{TOOLCHAIN_FILES, Toolchain};
 use crate::project::cargo::{dates, manifest};
 use crate::project::kind::Kind;
-use crate::project::read::{Project, below, local_repository, with_neighbours};
-use crate::staging::source::{SourceFile, source_files, warn_of_secrets, why_left_out};
+use crate::project::read::{Project, below, local_repository, selection};
+use crate::staging::listing::{Selection, why_left_out};
+use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
 use crate::staging::staged::{StagedFile, staged_sources};
 use crate::staging::steps::{Steps, cmd_text, mounts};
 use crate::staging::template::{FileDates, Template};
@@ -111,13 +112,21 @@ impl Workspace {
 
     fn sources(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
         let root = self.root();
-        let build_folder = with_neighbours(options.build_folder.as_ref());
-        let mut left_out = below(root, build_folder.iter().chain([&self.metadata.target_directory]));
-        left_out.push("target".into());
         if !root.join(LOCK_FILE).exists() {
             self.update_lock_file(&["generate-lockfile"], "is missing", terminal, interrupt)?;
         }
-        source_files(root, &left_out, &[LOCK_FILE], decides_about_dependencies, terminal, interrupt)
+        let inputs = CARGO_CONFIG_FILES.map(TreePath::constant);
+        let manifests = self.metadata.workspace_packages().into_iter().map(|package| &package.manifest_path);
+        let selection = Selection {
+            generated: below(root, &self.metadata.target_directory)
+                .into_iter()
+                .chain(TreePath::new("target"))
+                .collect(),
+            always: vec![TreePath::constant(LOCK_FILE)],
+            inputs: inputs.into_iter().chain(manifests.filter_map(|path| TreePath::below(root, path))).collect(),
+            ..selection(root, options)
+        };
+        source_files(root, &selection, decides_about_dependencies, terminal, interrupt)
     }
 
     fn update_lock_file(

@@ -1,0 +1,295 @@
+//! The one list of source files: which files below a root belong to a project.
+//!
+//! In a git work tree these are the tracked files, wherever they lie, and the untracked ones that are not ignored.
+//! Elsewhere they are all files but those that a `.gitignore` in the tree names. What this tool itself writes is never
+//! among them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use crate::error::{Context as _, Error, Result};
+use crate::staging::own_files::{DOCKERFILE, is_build_folder};
+use crate::staging::tree_path::TreePath;
+use crate::system::command::Capture;
+use crate::system::git::{git, is_further_work_tree};
+use crate::system::interrupt::Interrupt;
+use crate::system::log_file::LogFile;
+use crate::system::paths::{OWN_PREFIX, ends_outside};
+use crate::system::terminal::Terminal;
+
+/// The user's own ignore file, in the syntax of `.gitignore`.
+pub const IGNORE_FILE: &str = ".runtime-image-ignore";
+
+/// How many of several paths a warning names.
+const NAMED_IN_A_WARNING: usize = 3;
+
+/// What a project says of its list, besides what git and ignore files say.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// The build folder, where it lies below the root: it is never among the files.
+    pub build_folder: Option<TreePath>,
+    /// Folders of what is built: only what git tracks in them is among the files.
+    pub generated: Vec<TreePath>,
+    /// Files that are among the sources even where an ignore file names them, as far as they exist.
+    pub always: Vec<TreePath>,
+    /// Files that the project is read from. A folder above one that is a link stands for the folder that it points to.
+    pub inputs: Vec<TreePath>,
+}
+
+/// A listed path, and whether git tracks it.
+type Listed = BTreeMap<TreePath, bool>;
+
+/// The files below `root` that belong to the project.
+///
+/// # Errors
+/// When git refuses, a folder cannot be read, or a name is not UTF-8.
+pub(super) fn listing(
+    root: &Utf8Path,
+    selection: &Selection,
+    terminal: &Terminal,
+    interrupt: &Interrupt,
+) -> Result<BTreeSet<TreePath>> {
+    let rules = Rules { root: root.to_owned(), selection: selection.clone(), ignored: user_ignores(root)? };
+    let mut paths = rules.listed(terminal, interrupt)?;
+    rules.leave_out(&mut paths);
+    let mut paths: BTreeSet<TreePath> = paths.into_keys().collect();
+    paths.extend(selection.always.iter().filter(|path| root.join(path).is_file()).cloned());
+    let mut folders = BTreeMap::new();
+    paths.retain(|path| !lies_behind_a_link(root, path, &mut folders));
+    open_links(root, &selection.inputs, &mut paths);
+    Ok(paths)
+}
+
+/// Why the file at `path`, which a project needs, is not among its files: the rule that leaves it out.
+pub fn why_left_out(root: &Utf8Path, path: &Utf8Path, interrupt: &Interrupt) -> String {
+    if !root.join(path).exists() {
+        return "there is no such file".to_owned();
+    }
+    if user_ignores(root).is_ok_and(|ignored| ignored.matched_path_or_any_parents(path, false).is_ignore()) {
+        return format!("`{IGNORE_FILE}` names it");
+    }
+    if lies_behind_a_link(root, path, &mut BTreeMap::new()) {
+        return "a folder above it is a link".to_owned();
+    }
+    let ask = git(root).args(["check-ignore", "--verbose", "--no-index", "--", path.as_str()]);
+    let answer = ask.run(Capture::Both, interrupt).ok().filter(|output| output.success);
+    // `.gitignore:3:*.lock<TAB>Cargo.lock`
+    match answer.as_ref().and_then(|output| output.stdout.split_once('\t')).map(|(rule, _)| rule.splitn(3, ':')) {
+        Some(mut rule) => {
+            let [file, line, pattern] = [rule.next(), rule.next(), rule.next()].map(Option::unwrap_or_default);
+            format!("line {line} of `{file}` leaves out `{pattern}`")
+        }
+        None => "it lies in a folder that is never among them, such as the target folder, or an ignore file names it"
+            .to_owned(),
+    }
+}
+
+#[derive(Clone)]
+struct Rules {
+    root: Utf8PathBuf,
+    selection: Selection,
+    ignored: Gitignore,
+}
+
+impl Rules {
+    /// The files as git knows them, where it does.
+    fn listed(&self, terminal: &Terminal, interrupt: &Interrupt) -> Result<Listed> {
+        let mut uninitialised = Vec::new();
+        let listed = self.git_listing(None, &mut uninitialised, interrupt)?;
+        warn_of_empty_submodules(&uninitialised, terminal);
+        match listed {
+            Some(paths) if !paths.is_empty() => Ok(paths),
+            None => self.walk(None),
+            Some(_) => {
+                // A folder that git ignores as a whole, such as one of generated code, has files all the same.
+                let paths = self.walk(None)?;
+                if !paths.is_empty() {
+                    terminal
+                        .warning(format!("git ignores the folder `{}`: its files are listed without git", self.root));
+                }
+                Ok(paths)
+            }
+        }
+    }
+
+    /// The files of the work tree in the folder `below`, and of the work trees in it.
+    fn git_listing(
+        &self,
+        below: Option<&TreePath>,
+        uninitialised: &mut Vec<TreePath>,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Listed>> {
+        let folder = below.map_or_else(|| self.root.clone(), |below| self.root.join(below));
+        if !folder.ancestors().any(|folder| folder.join(".git").exists()) {
+            return Ok(None);
+        }
+        let listed = ["ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard"];
+        let command = git(&folder).args(listed);
+        let output = match command.run(Capture::Both, interrupt) {
+            Ok(output) if output.success => output,
+            Ok(output) if output.stderr.contains("safe.directory") => {
+                return Err(command.failure(&output).hint(format!(
+                    "git does not trust a tree of another user: `git config --global --add safe.directory {folder}`"
+                )));
+            }
+            Ok(output) => return Err(command.failure(&output)),
+            Err(error) if which::which("git").is_err() => {
+                return Err(error.hint("the project is a git work tree: install `git`, which knows its files"));
+            }
+            Err(error) => return Err(error),
+        };
+        let mut paths = Listed::new();
+        // `H src/main.rs` is tracked, `? notes.txt` is not.
+        for (state, name) in output.stdout.split('\0').filter_map(|entry| entry.split_once(' ')) {
+            if name.contains('\u{FFFD}') {
+                return Err(not_utf8(name));
+            }
+            // Of a submodule that is not initialised git lists the folder itself.
+            let Some(path) = TreePath::new(name) else { continue };
+            let path = below.map_or_else(|| path.clone(), |below| path.in_folder(below));
+            let tracked = state != "?";
+            // git lists a submodule as one entry, and so a work tree of its own that is not ignored.
+            let folder = self.root.join(&path);
+            if !fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir()) {
+                paths.insert(path, tracked);
+            } else if !self.leaves_out_folder(&path, tracked) && !is_further_work_tree(&folder) {
+                paths.extend(if folder.join(".git").exists() {
+                    self.git_listing(Some(&path), uninitialised, interrupt)?.unwrap_or_default()
+                } else {
+                    uninitialised.push(path.clone());
+                    self.walk(Some(&path))?
+                });
+            }
+        }
+        Ok(Some(paths))
+    }
+
+    fn walk(&self, below: Option<&TreePath>) -> Result<Listed> {
+        let folder = below.map_or_else(|| self.root.clone(), |below| self.root.join(below));
+        // Only `.gitignore` files in the tree decide, so that every machine has the same list.
+        let mut walk = ignore::WalkBuilder::new(&folder);
+        walk.hidden(false).parents(false).ignore(false).git_global(false).git_exclude(false).require_git(false);
+        let rules = self.clone();
+        walk.filter_entry(move |entry| {
+            let path = Utf8Path::from_path(entry.path()).and_then(|path| TreePath::below(&rules.root, path));
+            let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+            entry.file_name() != ".git"
+                && !(is_folder && path.is_some_and(|path| rules.leaves_out_folder(&path, false)))
+        });
+        let mut paths = Listed::new();
+        for entry in walk.build() {
+            let entry = entry.context(|| format!("cannot list the files of `{folder}`"))?;
+            if entry.file_type().is_none_or(|kind| kind.is_dir()) {
+                continue;
+            }
+            let path = Utf8Path::from_path(entry.path()).ok_or_else(|| not_utf8(&entry.path().to_string_lossy()))?;
+            paths.extend(TreePath::below(&self.root, path).map(|path| (path, false)));
+        }
+        Ok(paths)
+    }
+
+    /// Whether nothing in this folder can be among the files, so that nobody has to look into it.
+    fn leaves_out_folder(&self, folder: &TreePath, tracked: bool) -> bool {
+        // With a pattern that takes back what another one names, a file in the folder may be meant after all.
+        let is_ignored =
+            || self.ignored.num_whitelists() == 0 && self.ignored.matched_path_or_any_parents(folder, true).is_ignore();
+        self.is_build_folder(folder) || (!tracked && self.is_generated(folder)) || is_ignored()
+    }
+
+    fn leave_out(&self, paths: &mut Listed) {
+        let build_folders = self.other_build_folders(paths);
+        paths.retain(|path, tracked| {
+            let is_own = || {
+                self.is_generated(path)
+                    || build_folders.iter().any(|folder| path.starts_with(folder))
+                    || (path.extension() == Some("log") && LogFile::is_at(&self.root.join(&**path)))
+            };
+            path.components().all(|part| part.as_str() != ".git")
+                && !self.is_build_folder(path)
+                && (*tracked || !is_own())
+                && !self.ignored.matched_path_or_any_parents(&**path, false).is_ignore()
+        });
+    }
+
+    fn is_build_folder(&self, path: &TreePath) -> bool {
+        self.selection.build_folder.as_ref().is_some_and(|folder| path.starts_with(folder))
+    }
+
+    /// Whether `path` lies in a folder of what is built, or is a lock or a temporary folder of this tool.
+    fn is_generated(&self, path: &TreePath) -> bool {
+        let is_own = |name: &str| name.starts_with(OWN_PREFIX) && name != IGNORE_FILE;
+        self.selection.generated.iter().any(|folder| path.starts_with(folder))
+            || path.components().any(|part| is_own(part.as_str()))
+    }
+
+    /// Folders that earlier runs staged into, which had another build folder.
+    fn other_build_folders(&self, paths: &Listed) -> BTreeSet<Utf8PathBuf> {
+        let untracked = paths.iter().filter(|(_, tracked)| !**tracked).map(|(path, _)| path);
+        let folders = untracked.filter(|path| path.file_name() == Some(DOCKERFILE)).filter_map(|path| path.parent());
+        folders.filter(|folder| is_build_folder(&self.root.join(folder))).map(Utf8Path::to_owned).collect()
+    }
+}
+
+fn warn_of_empty_submodules(uninitialised: &[TreePath], terminal: &Terminal) {
+    if !uninitialised.is_empty() {
+        let first = uninitialised.iter().take(NAMED_IN_A_WARNING).map(|path| format!("`{path}`"));
+        let names = first.collect::<Vec<_>>().join(", ");
+        let more = uninitialised.len().saturating_sub(NAMED_IN_A_WARNING);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        terminal.warning(format!(
+            "submodules that are not initialised are empty in the image: {names}{more} (`git submodule update --init`)"
+        ));
+    }
+}
+
+fn user_ignores(root: &Utf8Path) -> Result<Gitignore> {
+    let file = root.join(IGNORE_FILE);
+    let mut builder = GitignoreBuilder::new(root);
+    if file.is_file()
+        && !ends_outside(root, &file)
+        && let Some(error) = builder.add(&file)
+    {
+        return Err(Error::usage(format!("cannot read `{file}`")).because(error));
+    }
+    builder.build().map_err(|error| Error::usage(format!("cannot read `{file}`")).because(error))
+}
+
+/// Whether `path` is reached through a link: the link stands for what is there. `known` are the folders that were looked at.
+fn lies_behind_a_link(root: &Utf8Path, path: &Utf8Path, known: &mut BTreeMap<Utf8PathBuf, bool>) -> bool {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_str().is_empty()) else { return false };
+    if let Some(behind) = known.get(folder) {
+        return *behind;
+    }
+    let behind = root.join(folder).is_symlink() || lies_behind_a_link(root, folder, known);
+    known.insert(folder.to_owned(), behind);
+    behind
+}
+
+/// Puts the files of a folder in the place of a link to it, where an input is reached through the link.
+fn open_links(root: &Utf8Path, inputs: &[TreePath], paths: &mut BTreeSet<TreePath>) {
+    let Ok(real_root) = root.canonicalize_utf8() else { return };
+    let links: BTreeSet<TreePath> = inputs.iter().filter_map(|input| link_above(root, input)).collect();
+    for link in links {
+        let end = root.join(&link).canonicalize_utf8().ok();
+        let Some(end) = end.and_then(|end| TreePath::below(&real_root, &end)) else { continue };
+        // A link to a folder around it would hold itself.
+        if !link.starts_with(&end) && paths.remove(&link) {
+            let inside: Vec<TreePath> = paths.iter().filter_map(|path| TreePath::below(&end, path)).collect();
+            paths.extend(inside.into_iter().map(|path| path.in_folder(&link)));
+        }
+    }
+}
+
+/// The first folder above `path` that is a link.
+fn link_above(root: &Utf8Path, path: &TreePath) -> Option<TreePath> {
+    let folders: Vec<&Utf8Path> = path.ancestors().skip(1).filter(|folder| !folder.as_str().is_empty()).collect();
+    folders.into_iter().rev().find(|folder| root.join(folder).is_symlink()).and_then(TreePath::new)
+}
+
+pub(super) fn not_utf8(name: &str) -> Error {
+    Error::failed(format!("the name of `{name}` is not UTF-8"))
+        .hint(format!("rename it, or name its folder in `{IGNORE_FILE}`"))
+}
