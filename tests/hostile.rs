@@ -74,19 +74,27 @@ fn a_target_whose_path_goes_a_long_way_round_is_where_it_ends() {
 #[case::a_lock_file_a_long_way_round("version = \"1\"\nlock-files = [\"app/../../precious.txt\"]\n")]
 #[case::a_ca_bundle("version = \"1\"\nca-bundle = \"../precious.txt\"\n")]
 #[case::a_secret("version = \"1\"\nsecret = [\"id=x,src=link\"]\n")]
+#[case::a_build_folder("version = \"1\"\nbuild-folder = \"../elsewhere\"\n")]
+#[case::a_build_folder_through_a_link("version = \"1\"\nbuild-folder = \"up/elsewhere\"\n")]
+#[case::a_cache("version = \"1\"\ncache = \"local=../elsewhere\"\n")]
+#[case::a_cache_to_read("version = \"1\"\ncache-from = [\"type=local,src=PARENT\"]\n")]
+#[case::a_cache_to_write("version = \"1\"\ncache-to = [\"dest=up/elsewhere,TYPE=local\"]\n")]
+#[case::a_cache_in_quotes("version = \"1\"\ncache-to = ['\"type=local\",\"dest=../else,where\"']\n")]
 #[case::a_source("version = \"1\"\nsource = [\"../precious.txt\"]\n")]
 fn a_key_of_the_project_names_no_file_outside_it(#[case] config: &str) {
     let project = Project::empty();
     let precious = precious(&project);
     let parent = project.root.parent().unwrap();
     let config = config.replace("PARENT", parent.canonicalize().unwrap().to_str().unwrap());
-    project.write("runtime-image.toml", config).write("app/main", "x");
+    project.write("runtime-image.toml", &config).write("app/main", "x");
     symlink("../precious.txt", project.root.join("link")).unwrap();
-    project.write(".runtime-image-ignore", "link\n");
-    let run = project.run(&[&STAGE[..], &["--build-folder", "staged"]].concat());
+    symlink("..", project.root.join("up")).unwrap();
+    project.write(".runtime-image-ignore", "link\nup\n");
+    let flags: &[&str] = if config.contains("build-folder") { &[] } else { &["--build-folder", "staged"] };
+    let run = project.run(&[&STAGE[..], flags].concat());
     assert_eq!(run.code, Some(2), "{}", run.stderr);
     assert!(!run.stderr.contains(PRECIOUS), "the file was read: {}", run.stderr);
-    assert!(!project.root.join("staged").exists());
+    assert!(!project.root.join("staged").exists() && !parent.join("elsewhere").exists());
     assert_untouched(&precious);
 }
 
@@ -105,6 +113,17 @@ fn what_a_file_names_is_not_seen_from_the_current_folder(#[case] config: &str) {
     let mut command = project.command(&STAGE);
     let run = support::Run::from(command.current_dir(project.root.join("a/b")).output().unwrap());
     run.fails_with(2, &["which lies outside of the project"]);
+    assert_untouched(&precious);
+}
+
+#[test]
+fn what_a_project_says_of_itself_is_in_its_own_folder() {
+    let project = Project::hello();
+    let precious = precious(&project);
+    symlink("../precious.txt", project.root.join("runtime-image.toml")).unwrap();
+    let run = project.run(&["tags"]);
+    run.fails_with(2, &["is a link that leaves the project"]);
+    assert!(!run.stderr.contains(PRECIOUS.trim()), "{}", run.stderr);
     assert_untouched(&precious);
 }
 

@@ -183,19 +183,49 @@ fn in_image(image: &str, shell: &str) -> String {
     docker(&["run", "--rm", "--network", "none", image, "sh", "-c", shell])
 }
 
-/// The original's names are made of MD5, so that two trees can share them. An image is known by more.
+/// The original copies what links point to, wherever that is.
 #[rstest]
-#[case::sources("openhands/data", "source-hash")]
-#[case::dependencies("openhands/poetry.lock", "lock-hash")]
-fn trees_with_one_md5_share_a_name_and_never_an_image(#[case] file: &str, #[case] label: &str) {
+#[case::among_the_sources("openhands/server/notes.txt")]
+#[case::a_folder_beside_them("microagents")]
+#[case::a_lock_file("openhands/poetry.lock")]
+#[case::the_template(TEMPLATE)]
+fn a_link_of_the_tree_brings_no_file_of_the_host_into_the_image(#[case] link: &str) {
+    let project = small_tree();
+    let host = project.root.parent().unwrap().join("host");
+    fs::create_dir(&host).unwrap();
+    fs::write(host.join("notes.txt"), "what the host knows\n").unwrap();
+    let path = project.root.join(link);
+    let target = if path.is_dir() { host.clone() } else { host.join("notes.txt") };
+    let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+    std::os::unix::fs::symlink(target, path).unwrap();
+    let run = project.run(&["--force-rebuild", "--dry-run", "--build-folder", "../context"]);
+    assert!(matches!(run.code, Some(1 | 2)), "{}", run.stderr);
+    assert!(run.stderr.contains("leaves the project") && !run.stderr.contains("knows"), "{}", run.stderr);
+    assert!(!project.root.join("../context").exists());
+}
+
+#[test]
+fn a_build_folder_in_the_tree_is_no_part_of_it() {
+    let project = small_tree();
+    let expected = tags(&project, &[]);
+    let folder = ["--force-rebuild", "--dry-run", "--build-folder", "microagents/ctx"];
+    for _ in 0..2 {
+        project.ok(&folder);
+        assert!(!project.root.join("microagents/ctx/code/microagents/ctx").exists());
+    }
+    assert_eq!(tags(&project, &folder[2..]), expected);
+}
+
+/// The original's names are made of MD5, so that two trees can share them. An image is known by more.
+#[test]
+fn trees_with_one_md5_share_a_name_and_never_an_image() {
     let project = small_tree_on_engine();
     let [one, other] = support::md5_twins();
-    project.write(file, one);
-    let run = ok(&project, &["--repository", &project.repository]);
-    project.write(file, other);
-    assert_eq!(project.name(&tags(&project, &[])[0]), run.image());
-    let again = project.run(&["--repository", &project.repository]);
-    again.fails_with(1, &["exists but is not what its name says", label]);
+    project.write("openhands/data", one);
+    let run = project.ok(&[]);
+    project.write("openhands/data", other);
+    assert_eq!(project.name(&project.tags(&[])[0]), run.image());
+    project.run(&[]).fails_with(1, &["exists but is not what its name says", "source-hash"]);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 
 use std::str::FromStr;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
+use crate::config::values::{csv_fields, csv_line};
 use crate::error::{Error, Result};
 use crate::image::name::ImageName;
 
@@ -48,6 +49,39 @@ impl FromStr for Cache {
                 .hint("a cache is `registry`, `registry=REF`, `local`, `local=DIR`, `gha`, `inline` or `off`")
         })
     }
+}
+
+/// An entry of `cache-from` or `cache-to` as buildx takes it, a line of CSV. One of type `local` names a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CacheEntry(Vec<String>);
+
+impl CacheEntry {
+    pub(super) fn new(text: &str) -> Self {
+        Self(csv_fields(text))
+    }
+
+    /// The folder that it names.
+    pub(super) fn folder(&self) -> Option<&Utf8Path> {
+        let is_local = self.0.iter().any(|field| field.eq_ignore_ascii_case("type=local"));
+        let folder = self.0.iter().filter(|_| is_local).find_map(|field| folder_in(field));
+        folder.map(|(_, folder)| Utf8Path::new(folder))
+    }
+
+    /// With the folder's path absolute, seen from `here`.
+    pub(super) fn seen_from(&self, here: &Utf8Path) -> String {
+        let Some(folder) = self.folder().map(|folder| here.join(folder)) else { return csv_line(&self.0) };
+        let absolute = |field: &String| match folder_in(field) {
+            Some((name, _)) => format!("{name}={folder}"),
+            None => field.clone(),
+        };
+        csv_line(&self.0.iter().map(absolute).collect::<Vec<_>>())
+    }
+}
+
+/// The name of a field, and the folder that it names.
+fn folder_in(field: &str) -> Option<(&str, &str)> {
+    let is_folder = |name: &str| name.eq_ignore_ascii_case("src") || name.eq_ignore_ascii_case("dest");
+    field.split_once('=').filter(|(name, _)| is_folder(name))
 }
 
 impl TryFrom<String> for Cache {

@@ -9,12 +9,12 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, FromArgMatches};
 use serde::Deserialize;
 
-use crate::config::cache::Cache;
+use crate::config::cache::{Cache, CacheEntry};
 use crate::config::values::{
     BuildTool, Cmd, Progress, ProjectKind, Secret, Ssh, TagScheme, Variable, Version, variables,
 };
 use crate::error::{Context as _, Error, Result};
-use crate::system::paths::ends_outside;
+use crate::system::paths::{ends_outside, refuse_outside};
 use crate::system::terminal::Terminal;
 
 /// The table's name in `Cargo.toml` metadata.
@@ -395,6 +395,9 @@ impl Settings {
         for path in [&mut self.build_folder, &mut self.ca_bundle, &mut self.template].into_iter().flatten() {
             *path = folder.join(&path);
         }
+        for text in [&mut self.cache_from, &mut self.cache_to].into_iter().flatten().flatten() {
+            *text = CacheEntry::new(text).seen_from(folder);
+        }
         // What is none of these is refused when options are made.
         for text in self.secret.iter_mut().flatten() {
             if let Ok(secret) = text.parse::<Secret>() {
@@ -409,7 +412,7 @@ impl Settings {
         self
     }
 
-    /// Refuses files outside of the project that a file of the project names, by their paths or through links. What the user
+    /// Refuses files and folders outside of the project that a file of the project names, by their paths or through links. What the user
     /// names may lie anywhere.
     ///
     /// # Errors
@@ -421,6 +424,14 @@ impl Settings {
         }
         named.extend(self.template.iter().map(|file| ("template", file.clone())));
         named.extend(self.ca_bundle.iter().map(|file| ("ca-bundle", file.clone())));
+        named.extend(self.build_folder.iter().map(|folder| ("build-folder", folder.clone())));
+        if let Some(Cache::Local(Some(folder))) = &self.cache {
+            named.push(("cache", folder.clone()));
+        }
+        for (key, entries) in [("cache-from", &self.cache_from), ("cache-to", &self.cache_to)] {
+            let entries = entries.iter().flatten().map(|text| CacheEntry::new(text));
+            named.extend(entries.filter_map(|entry| Some((key, entry.folder()?.to_owned()))));
+        }
         for secret in self.secret.iter().flatten().filter_map(|text| text.parse::<Secret>().ok()) {
             named.extend(secret.files().map(|file| ("secret", file.to_owned())));
         }
@@ -519,6 +530,7 @@ fn table_in(root: &Utf8Path) -> Result<Option<toml::Table>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).context(|| format!("cannot read `{path}`")),
     };
+    refuse_outside(root, &path)?;
     let table = toml::from_str(&text).map_err(|error| Error::usage(format!("cannot parse `{path}`")).because(error))?;
     Ok(Some(table))
 }

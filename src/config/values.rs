@@ -309,7 +309,7 @@ fn file_in(field: &str) -> Option<(&str, &str)> {
 }
 
 /// The fields of a line of CSV: a field in quotes may hold commas, and two quotes for one.
-fn csv_fields(line: &str) -> Vec<String> {
+pub(super) fn csv_fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut characters = line.chars().peekable();
     let mut is_quoted = false;
@@ -323,6 +323,14 @@ fn csv_fields(line: &str) -> Vec<String> {
         }
     }
     fields
+}
+
+/// The fields as a line of CSV.
+pub(super) fn csv_line(fields: &[String]) -> String {
+    let quoted = |field: &String| {
+        if field.contains([',', '"']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.clone() }
+    };
+    fields.iter().map(quoted).collect::<Vec<_>>().join(",")
 }
 
 impl FromStr for Secret {
@@ -342,10 +350,7 @@ impl FromStr for Secret {
 
 impl fmt::Display for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quoted = |field: &String| {
-            if field.contains([',', '"']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.clone() }
-        };
-        formatter.write_str(&self.fields.iter().map(quoted).collect::<Vec<_>>().join(","))
+        formatter.write_str(&csv_line(&self.fields))
     }
 }
 

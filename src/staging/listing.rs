@@ -17,7 +17,7 @@ use crate::system::command::Capture;
 use crate::system::git::{git, is_further_work_tree};
 use crate::system::interrupt::Interrupt;
 use crate::system::log_file::LogFile;
-use crate::system::paths::{OWN_PREFIX, ends_outside};
+use crate::system::paths::{OWN_PREFIX, refuse_outside};
 use crate::system::terminal::Terminal;
 
 /// The user's own ignore file, in the syntax of `.gitignore`.
@@ -248,11 +248,11 @@ fn warn_of_empty_submodules(uninitialised: &[TreePath], terminal: &Terminal) {
 fn user_ignores(root: &Utf8Path) -> Result<Gitignore> {
     let file = root.join(IGNORE_FILE);
     let mut builder = GitignoreBuilder::new(root);
-    if file.is_file()
-        && !ends_outside(root, &file)
-        && let Some(error) = builder.add(&file)
-    {
-        return Err(Error::usage(format!("cannot read `{file}`")).because(error));
+    if file.is_file() {
+        refuse_outside(root, &file)?;
+        if let Some(error) = builder.add(&file) {
+            return Err(Error::usage(format!("cannot read `{file}`")).because(error));
+        }
     }
     builder.build().map_err(|error| Error::usage(format!("cannot read `{file}`")).because(error))
 }

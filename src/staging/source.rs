@@ -12,7 +12,7 @@ use crate::hash::{ContentDigest, Md5Digest, content_digest, md5_digest, reader_d
 use crate::staging::listing::{IGNORE_FILE, Selection, listing, not_utf8};
 use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
-use crate::system::paths::{climbs_out, ends_outside};
+use crate::system::paths::{OWN_PREFIX, climbs_out, ends_outside};
 use crate::system::terminal::Terminal;
 
 /// A file or link of the project.
@@ -94,31 +94,50 @@ pub fn read_through(root: &Utf8Path, file: SourceFile) -> Result<SourceFile> {
     }
 }
 
-/// Lists and reads all files below `root`, sorted by path, as a copy that follows links would have them: a link to a
-/// file or folder stands for what it points to. A link that cannot be followed stays a link: one to nothing, or to a
-/// folder around it. Paths are relative to `root`.
+/// Lists and reads all files of the folder `below` the root, sorted by path, as a copy that follows links would have them:
+/// a link to a file or folder stands for what it points to. A link that cannot be followed stays a link: one to nothing,
+/// or to a folder around it. Paths are relative to the folder. A build folder in it is left out, with what lies beside it.
 ///
 /// # Errors
-/// As [`source_files`], but links may leave the tree, and git is not asked.
-pub fn copied_files(root: &Utf8Path, interrupt: &Interrupt) -> Result<Vec<CopiedFile>> {
+/// As [`source_files`], but git is not asked.
+pub fn copied_files(
+    root: &Utf8Path,
+    below: &TreePath,
+    build_folder: Option<&TreePath>,
+    interrupt: &Interrupt,
+) -> Result<Vec<CopiedFile>> {
+    let folder = root.join(below);
     let mut paths = BTreeSet::new();
-    for entry in walkdir::WalkDir::new(root).follow_links(true).min_depth(1) {
+    let is_own = |entry: &walkdir::DirEntry| {
+        let path = Utf8Path::from_path(entry.path()).and_then(|path| TreePath::below(root, path));
+        path.as_ref().is_some_and(|path| Some(path) == build_folder)
+            || entry.file_name().to_str().is_some_and(|name| name.starts_with(OWN_PREFIX))
+    };
+    for entry in walkdir::WalkDir::new(&folder).follow_links(true).into_iter().filter_entry(|entry| !is_own(entry)) {
+        if let Ok(entry) = &entry
+            && entry.path_is_symlink()
+            && let Some(path) = Utf8Path::from_path(entry.path()).filter(|path| ends_outside(root, path))
+        {
+            let target = path.read_link_utf8().unwrap_or_default();
+            return Err(leaves_the_project(path.strip_prefix(root).unwrap_or(path), &target)
+                .hint("make it point inside the tree, or put what it points to in its place"));
+        }
         let path = match &entry {
             Ok(entry) if entry.file_type().is_dir() => continue,
             Ok(entry) => entry.path(),
             Err(error) => match error.path().filter(|path| path.is_symlink()) {
                 Some(path) => path,
-                None => return entry.map(|_| Vec::new()).context(|| format!("cannot list the files of `{root}`")),
+                None => return entry.map(|_| Vec::new()).context(|| format!("cannot list the files of `{folder}`")),
             },
         };
         let path = Utf8Path::from_path(path).ok_or_else(|| not_utf8(&path.to_string_lossy()))?;
-        paths.extend(TreePath::below(root, path));
+        paths.extend(TreePath::below(&folder, path));
     }
     paths
         .into_par_iter()
         .map(|path| {
             interrupt.check()?;
-            read_followed(root, path)
+            read_followed(&folder, path)
         })
         .collect()
 }
@@ -180,7 +199,7 @@ fn read(root: &Utf8Path, path: TreePath, keep_text: KeepText) -> Result<Option<S
         let target = fs::read_link(&full).context(cannot)?;
         let target = target.to_str().ok_or_else(|| not_utf8(path.as_str()))?.to_owned();
         if !stays_inside(&path, Utf8Path::new(&target)) || ends_outside(root, &full) {
-            return Err(Error::failed(format!("the link `{path}` leaves the project: it points to `{target}`"))
+            return Err(leaves_the_project(&path, Utf8Path::new(&target))
                 .hint(format!("make it point inside the project, or name it in `{IGNORE_FILE}`")));
         }
         match fs::metadata(&full).ok().filter(|end| end.is_file() && keep_text(&path)) {
@@ -205,6 +224,10 @@ fn regular_file(full: &Utf8Path, metadata: &fs::Metadata, keep_text: bool) -> Re
         let (digest, size) = fs::File::open(full).and_then(reader_digest).context(cannot)?;
         SourceKind::File { executable, size, digest, text: None }
     })
+}
+
+fn leaves_the_project(path: &Utf8Path, target: &Utf8Path) -> Error {
+    Error::failed(format!("the link `{path}` leaves the project: it points to `{target}`"))
 }
 
 fn not_a_file(path: &Utf8Path) -> Error {

@@ -2,6 +2,8 @@
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
+use crate::error::{Error, Result};
+
 /// What the names of all files and folders start with that this tool puts beside others' files, but for what the user
 /// looks into.
 pub const OWN_PREFIX: &str = ".runtime-image-";
@@ -11,12 +13,21 @@ pub fn own_name(folder: &Utf8Path, ending: &str) -> String {
     format!("{OWN_PREFIX}{}{ending}", folder.file_name().unwrap_or_default())
 }
 
-/// Whether `path` ends outside of the folder `root`, be it through links. A path that ends nowhere is told by its names.
+/// Whether `path` ends outside of the folder `root`, be it through links. What is not there yet is told by its names.
 pub fn ends_outside(root: &Utf8Path, path: &Utf8Path) -> bool {
-    match (root.canonicalize_utf8(), path.canonicalize_utf8()) {
-        (Ok(root), Ok(end)) => !end.starts_with(root),
-        _ => path.strip_prefix(root).map_or(true, climbs_out),
+    !resolved(path).starts_with(resolved(root))
+}
+
+/// Refuses a file of the project in `root` that is not in its folder, because a link leads out.
+///
+/// # Errors
+/// A usage error that names the file.
+pub fn refuse_outside(root: &Utf8Path, path: &Utf8Path) -> Result<()> {
+    if ends_outside(root, path) {
+        return Err(Error::usage(format!("`{path}` is a link that leaves the project"))
+            .hint("what a project says of itself is in its own folder: copy the file there"));
     }
+    Ok(())
 }
 
 /// `path`, which is absolute, without links, `.` and `..`. What is not there yet is told by its names.

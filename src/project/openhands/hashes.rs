@@ -52,15 +52,15 @@ pub(crate) fn source_hash(files: &[CopiedFile]) -> Hash {
             && no_name_ends_with(path, &[".pyc"])
     };
     let mut hasher = FieldHasher::new("original source");
-    let hashed: Vec<&CopiedFile> = files.iter().filter(|copied| is_hashed(&copied.file.path)).collect();
-    for CopiedFile { file, .. } in &hashed {
+    let counted: Vec<&CopiedFile> = files.iter().filter(|copied| is_hashed(&copied.file.path)).collect();
+    for CopiedFile { file, .. } in &counted {
         hasher.field("path", file.path.as_str());
         match &file.kind {
             SourceKind::File { digest, .. } => hasher.field("file", digest),
             SourceKind::Link { target } => hasher.field("link", target),
         }
     }
-    let name = tree_hash(hashed.iter().map(|copied| {
+    let name = tree_hash(counted.iter().map(|copied| {
         let leaf = match &copied.file.kind {
             SourceKind::File { .. } => Leaf::Data(&copied.md5),
             SourceKind::Link { target } => Leaf::Link(target),

@@ -17,7 +17,7 @@ use crate::hash::{FieldHasher, Hash, content_digest, hex};
 use crate::image::naming::OriginalRules;
 use crate::project::kind::Kind;
 use crate::project::openhands::hashes::{no_name_ends_with, source_hash};
-use crate::project::read::{OriginalHashes, Project, cached_build_folders};
+use crate::project::read::{OriginalHashes, Project, below, cached_build_folders};
 use crate::staging::source::{copied_files, warn_of_secrets};
 use crate::staging::staged::{StagedContent, StagedFile, staged_source};
 use crate::staging::steps::Steps;
@@ -25,6 +25,7 @@ use crate::staging::template::{FileDates, Parts, Template};
 use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
 use crate::system::interrupt::Interrupt;
+use crate::system::paths::refuse_outside;
 use crate::system::terminal::Terminal;
 
 /// The template, by which a tree is known.
@@ -71,8 +72,7 @@ impl Tree {
     /// # Errors
     /// When its `runtime_build.py` cannot be read.
     fn at(root: Utf8PathBuf) -> Result<Self> {
-        let path = root.join(RULES);
-        let rules = fs::read_to_string(&path).context(|| format!("cannot read `{path}`"))?;
+        let rules = text_in(&root, RULES)?;
         Ok(Self { root, rules })
     }
 
@@ -104,6 +104,7 @@ impl Tree {
     fn lock_file(&self, name: &'static str) -> Result<(StagedFile, Vec<u8>)> {
         let [inside, beside] = [self.root.join(SOURCES).join(name), self.root.join(name)];
         let path = if inside.exists() { inside } else { beside };
+        refuse_outside(&self.root, &path)?;
         let text = fs::read(&path).map_err(|error| {
             Error::failed(format!("cannot read `{path}`"))
                 .because(error)
@@ -115,7 +116,13 @@ impl Tree {
 
     /// The whole content of a folder that the tree's own build copies. An empty folder takes the place of a missing
     /// one, because the template copies it.
-    fn copied_folder(&self, name: &str, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<StagedFile>> {
+    fn copied_folder(
+        &self,
+        name: &str,
+        build_folder: Option<&TreePath>,
+        terminal: &Terminal,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<StagedFile>> {
         let folder = self.root.join(name);
         let below = TreePath::new(name)
             .ok_or_else(|| Error::failed(format!("`{RULES}` copies `{name}`, which is no folder of the tree")))?;
@@ -123,7 +130,7 @@ impl Tree {
             terminal.warning(format!("`{folder}` is missing; an empty folder takes its place in the image"));
             return Ok(vec![StagedFile { path: below, executable: false, content: StagedContent::Folder }]);
         }
-        let files = copied_files(&folder, interrupt)?;
+        let files = copied_files(&self.root, &below, build_folder, interrupt)?;
         Ok(files.iter().map(|copied| moved_below(&below, staged_source(&folder, &copied.file))).collect())
     }
 
@@ -135,9 +142,9 @@ impl Tree {
             }
             None => {}
         }
-        let manifests = [self.root.join(LOCK_FILES[0]), self.root.join(SOURCES).join(LOCK_FILES[0])];
+        let manifests = [LOCK_FILES[0].into(), Utf8Path::new(SOURCES).join(LOCK_FILES[0])];
         let in_manifest = manifests.iter().find_map(|path| {
-            let text = fs::read_to_string(path).ok()?;
+            let text = text_in(&self.root, path).ok()?;
             let line = text.lines().map(str::trim).find(|line| line.starts_with("version ="))?;
             Some(line.split_once('=')?.1.trim().trim_matches('"').trim_matches('\'').to_owned())
         });
@@ -152,7 +159,7 @@ impl Tree {
         let folder = entries.find(|entry| {
             entry.file_name().starts_with("openhands_ai-") && entry.file_name().ends_with(".dist-info")
         })?;
-        let text = fs::read_to_string(folder.path().join("METADATA")).ok()?;
+        let text = text_in(&self.root, folder.path().join("METADATA")).ok()?;
         Some(text.lines().find_map(|line| line.strip_prefix("Version: "))?.trim().to_owned())
     }
 
@@ -200,7 +207,8 @@ impl Kind for Tree {
 
     fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
         let folder = self.root.join(SOURCES);
-        let files = copied_files(&folder, interrupt)?;
+        let build_folder = options.build_folder.as_ref().and_then(|folder| below(&self.root, folder));
+        let files = copied_files(&self.root, &TreePath::constant(SOURCES), build_folder.as_ref(), interrupt)?;
         let [manifest, lock_file] = LOCK_FILES.map(|name| self.lock_file(name));
         let lock_files = [manifest?, lock_file?];
         let mut code: Vec<StagedFile> = files
@@ -212,7 +220,7 @@ impl Kind for Tree {
         warn_of_secrets(files.iter().map(|copied| &copied.file), terminal);
         code.extend(lock_files.iter().map(|(file, _)| file.clone()));
         for name in FOLDERS.captures_iter(&self.rules).map(|captures| captures[1].to_owned()) {
-            code.extend(self.copied_folder(&name, terminal, interrupt)?);
+            code.extend(self.copied_folder(&name, build_folder.as_ref(), terminal, interrupt)?);
         }
 
         let base_image = options.base_image.to_string();
@@ -230,7 +238,7 @@ impl Kind for Tree {
             variant: variant(&context, options),
             rules: OriginalRules { keeps_slashes: KEPT_SLASHES.is_match(&self.rules) },
         });
-        let text = fs::read_to_string(self.root.join(TEMPLATE)).context(|| format!("cannot read `{TEMPLATE}`"))?;
+        let text = text_in(&self.root, TEMPLATE)?;
         let template = Template::lenient(TEMPLATE, text, &context);
         Ok(Project {
             kind: ProjectKind::Openhands,
@@ -272,6 +280,13 @@ static KEPT_SLASHES: LazyLock<Regex> = LazyLock::new(|| pattern(r"else:\s+repo =
 static FOLDERS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r#"project_root\s*,\s*['"]([\w-]+)['"]\s*\)\s*,\s*Path\(\s*build_folder\s*,\s*['"]code['"]"#)
 });
+
+/// The text of a file of the tree.
+fn text_in(root: &Utf8Path, path: impl AsRef<Utf8Path>) -> Result<String> {
+    let path = root.join(path.as_ref());
+    refuse_outside(root, &path)?;
+    fs::read_to_string(&path).context(|| format!("cannot read `{path}`"))
+}
 
 fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap_or_else(|_| unreachable!("a constant pattern"))
