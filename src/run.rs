@@ -68,7 +68,13 @@ impl<'a> Run<'a> {
         started: Instant,
     ) -> Result<Self> {
         let options = with_base_digest(Options { kind: Some(found.kind()), ..options }, builder)?;
-        let project = found.read(&options, terminal, interrupt)?;
+        let rust_of_image = || {
+            builder.rust_version(&options.pinned_base_image()).unwrap_or_else(|error| {
+                terminal.warning(format!("this machine's Rust stands for that of the image: {error}"));
+                None
+            })
+        };
+        let project = found.read(&options, &rust_of_image, terminal, interrupt)?;
         let hashes = project.hashes(&options);
         let tags = project.tags(&options, &hashes)?;
         let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };

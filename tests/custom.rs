@@ -211,7 +211,7 @@ fn a_template_says_on_what_it_can_be_built(#[case] template: &str, #[case] expec
     let (terminal, interrupt) = (Terminal::silent(), Interrupt::default());
     let found = Found::find(None, call, &interrupt).unwrap();
     let options = found.options(Settings::default(), Vec::new(), &terminal).unwrap();
-    let tiers = found.read(&options, &terminal, &interrupt).unwrap().tiers;
+    let tiers = found.read(&options, &|| None, &terminal, &interrupt).unwrap().tiers;
     assert_eq!([tiers.lock, tiers.versioned], expected);
 }
 

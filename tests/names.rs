@@ -249,8 +249,21 @@ fn names_need_no_docker_at_all() {
     command.env("PATH", "/nonexistent").env("CARGO", &cargo);
     assert_eq!(Run::from(command.output().unwrap()).code, Some(0));
     let mut command = project.command(&["--force-rebuild", "--dry-run"]);
-    command.env("PATH", "/nonexistent").env("CARGO", cargo);
+    command.env("PATH", "/nonexistent").env("CARGO", &cargo);
     let run = Run::from(command.output().unwrap());
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(project.root.join("target/runtime-image").is_dir());
+
+    std::fs::remove_file(project.root.join("Cargo.lock")).unwrap();
+    let tools = std::env::var("PATH").unwrap();
+    let no_docker = project.root.join("../bin");
+    std::fs::create_dir(&no_docker).unwrap();
+    for tool in ["rustc", "sh", "cat"] {
+        let path = std::env::split_paths(&tools).map(|folder| folder.join(tool)).find(|path| path.is_file()).unwrap();
+        std::os::unix::fs::symlink(path, no_docker.join(tool)).unwrap();
+    }
+    let mut command = project.command(&["tags"]);
+    let run = Run::from(command.env("PATH", &no_docker).env("CARGO", cargo).output().unwrap());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stderr.contains("warning: this machine's Rust stands for that of the image: "), "{}", run.stderr);
 }

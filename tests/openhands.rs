@@ -54,7 +54,7 @@ fn read(project: &Project, settings: Settings) -> (Read, Options) {
     let call = CargoCall { folder: Some(folder.into()), ..CargoCall::default() };
     let found = Found::find(None, call, &Interrupt::default()).unwrap();
     let options = found.options(settings, Vec::new(), &Terminal::silent()).unwrap();
-    (found.read(&options, &Terminal::silent(), &Interrupt::default()).unwrap(), options)
+    (found.read(&options, &|| None, &Terminal::silent(), &Interrupt::default()).unwrap(), options)
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {

@@ -122,7 +122,7 @@ fn another_text_of_a_step_gives_other_names() {
     let found = Found::find(None, call, &interrupt).unwrap();
     let settings = Settings { base_image: Some("rust:1".to_owned()), ..Settings::default() };
     let options = found.options(settings, Vec::new(), &terminal).unwrap();
-    let project = found.read(&options, &terminal, &interrupt).unwrap();
+    let project = found.read(&options, &|| None, &terminal, &interrupt).unwrap();
     let before = project.hashes(&options);
     let moved = |change: fn(&mut runtime_image::staging::steps::Steps)| {
         let mut project = project.clone();

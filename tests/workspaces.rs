@@ -809,12 +809,17 @@ fn a_lock_file_that_lags_behind_a_path_dependency_or_a_patch_is_brought_up_to_da
     project
         .write("patched/itoa/Cargo.toml", package("itoa", "").replace("0.0.0", "1.99.0"))
         .write("patched/itoa/src/lib.rs", "");
-    project.edit("Cargo.toml", "[\"shared\"]", "[\"shared\", \"patched\"]").ok(&["tags"]);
+    project.edit("Cargo.toml", "[\"shared\"]", "[\"shared\", \"patched\"]");
+    cargo(&project.root, &["update", "--workspace", "--quiet"]);
     let lags = |words: &str| {
         project.run(&["tags", "--locked"]).fails_with(1, &["`Cargo.lock` is out of date", "--locked", "hint: "]);
-        project.ok(&["tags"]);
+        let names = project.ok(&["tags"]).stdout;
+        project.ok(&["--dry-run", "--force-rebuild", "--build-folder", "../staged"]);
+        assert!(project.read("../staged/code/Cargo.lock").contains(words));
+        cargo(&project.root, &["update", "--workspace", "--quiet"]);
         let run = project.ok(&["tags", "--locked"]);
         assert!(!run.stderr.contains("out of date") && project.read("Cargo.lock").contains(words), "{}", run.stderr);
+        assert_eq!(run.stdout, names, "another lock file than the one that was made for the image");
     };
     project.edit(
         "shared/inner/Cargo.toml",
@@ -833,6 +838,33 @@ fn a_lock_file_that_lags_behind_a_path_dependency_or_a_patch_is_brought_up_to_da
     lags("version = \"1.99.0\"");
     project.edit("patched/itoa/Cargo.toml", "1.99.0", "2.0.0");
     lags("version = \"2.0.0\"");
+}
+
+/// Since its version 0.5.12 the crate `home` needs Rust 1.88, and the image has an older one.
+#[test]
+fn without_a_lock_file_the_dependencies_are_resolved_for_the_rust_of_the_image_and_the_tree_stays_as_it_is() {
+    let project = Project::empty().on_engine();
+    project
+        .write("Cargo.toml", package("app", "[dependencies]\nhome = \"0.5\"\n"))
+        .write("src/main.rs", "fn main() { println!(\"{}\", home::home_dir().is_some()) }\n")
+        .write(".gitignore", "/target\n")
+        .git_init();
+    let run = project.ok(&["tags"]);
+    for words in ["warning: `Cargo.lock` is missing: ", "Asking `", "Locking the dependencies for Rust 1.85."] {
+        assert!(run.stderr.contains(words), "{words:?} is not in:\n{}", run.stderr);
+    }
+    let built = Built::scratch(&project, &[]);
+    assert!(!built.run.stderr.contains("Asking `"), "the image is asked once\n{}", built.run.stderr);
+    assert!(built.shell("cat Cargo.lock").contains("name = \"home\"\nversion = \"0.5.11\""));
+    assert_eq!(built.shell("app"), "true\n");
+    assert_eq!(project.git(&["status", "--short"]), "", "the tree was written to");
+
+    project.write("Cargo.lock", built.shell("cat Cargo.lock"));
+    assert_eq!(project.ok(&["tags", "--locked"]).stdout, run.stdout, "a committed file with the same content");
+    std::fs::remove_file(project.root.join("Cargo.lock")).unwrap();
+    project.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.90\"\n");
+    let run = project.ok(&["tags"]);
+    assert!(run.stderr.contains("for Rust 1.90.0"), "{}", run.stderr);
 }
 
 #[test]

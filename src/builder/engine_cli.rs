@@ -4,16 +4,18 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::builder::build_log::{FailedStep, excerpt, hints, last_error, on_screen};
 use crate::builder::runtime_builder::BuildRequest;
 use crate::config::options::Options;
 use crate::config::values::Progress;
 use crate::error::{Error, Result};
+use crate::image::name::ImageName;
 use crate::staging::dockerfile::bases;
 use crate::staging::own_files::DOCKERFILE;
 use crate::system::command::{Capture, Command, CommandOutput};
+use crate::system::environment::user_caches;
 use crate::system::interrupt::Interrupt;
 use crate::system::log_file::LogFile;
 use crate::system::tee::Show;
@@ -76,6 +78,36 @@ impl EngineCli {
     pub fn answer(&self, command: &Command) -> Result<CommandOutput> {
         self.terminal.verbose("Running", command.to_string());
         command.run(Capture::Both, &self.interrupt)
+    }
+
+    /// The version of Rust in `image`, if it has one. What an image answered is kept in the user's cache folder, by the
+    /// image's digest.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked, or cannot have the image.
+    pub fn rust_version(&self, image: &ImageName) -> Result<Option<String>> {
+        let name = image.to_string();
+        let inspected = self.answer(&self.command()?.args(["image", "inspect", "--format", "{{.Id}}", &name]))?;
+        let kept = Some(inspected.stdout.trim()).filter(|id| inspected.success && !id.is_empty());
+        let kept = kept.map(|id| user_caches(Utf8Path::new(".")).join("rust").join(id.replace(':', "-")));
+        if let Some(known) = kept.as_ref().and_then(|path| std::fs::read_to_string(path).ok()) {
+            return Ok(Some(known).filter(|known| !known.is_empty()));
+        }
+        self.terminal.status("Asking", format!("`{name}` for its version of Rust"));
+        let run = ["run", "--rm", "--network", "none", "--entrypoint", "rustc", &name, "--version"];
+        let command = self.command()?.args(run);
+        let output = self.answer(&command)?;
+        let version = match output.success {
+            true => output.stdout.split_whitespace().nth(1).map(str::to_owned),
+            false if output.stderr.contains("executable file") => None,
+            false => return Err(command.failure(&output)),
+        };
+        if let Some(path) = kept {
+            // Without it the image is asked again.
+            let _ = path.parent().map(std::fs::create_dir_all);
+            let _ = std::fs::write(path, version.as_deref().unwrap_or_default());
+        }
+        Ok(version)
     }
 
     /// Runs a build. If it fails, keeps its log and gives what is known of the failure.

@@ -256,6 +256,10 @@ impl RuntimeBuilder for PodmanBuilder {
             .hint(format!("name the digest yourself (`--base-image NAME@sha256:...`), or {USE_DOCKER}")))
     }
 
+    fn rust_version(&self, image: &ImageName) -> Result<Option<String>> {
+        self.cli.rust_version(image)
+    }
+
     fn default_platform(&self) -> Result<Platform> {
         if let Some(platform) = self.platform.get() {
             return Ok(platform.clone());

@@ -65,6 +65,10 @@ impl RuntimeBuilder for RecordingBuilder {
         found.map(|image| image.digest).ok_or_else(|| Error::failed(format!("there is no `{image}`")))
     }
 
+    fn rust_version(&self, _: &ImageName) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     fn default_platform(&self) -> Result<Platform> {
         Ok(Platform::new("linux", "amd64", None))
     }

@@ -97,6 +97,12 @@ pub trait RuntimeBuilder: Sync {
     /// When the registry cannot be asked, or has no such image.
     fn digest(&self, image: &ImageName) -> Result<Digest>;
 
+    /// The version of Rust in `image`, such as `1.85.1`, if it has one. An image that the engine lacks is pulled.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked, or cannot have the image.
+    fn rust_version(&self, image: &ImageName) -> Result<Option<String>>;
+
     /// The platform that is built for when none was requested.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::config::settings::{CONFIG_FILE, Settings};
 use crate::config::values::{BuildArg, ProjectKind, Version};
 use crate::error::{Context as _, Error, Result};
 use crate::image::platform::Platform;
-use crate::project::kind::Kind;
+use crate::project::kind::{Kind, RustOfImage};
 use crate::project::read::{Project, cached_build_folders, local_repository, selection};
 use crate::staging::dockerfile::Dockerfile;
 use crate::staging::listing::Selection;
@@ -179,7 +179,13 @@ impl Kind for Folder {
         Ok(())
     }
 
-    fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
+    fn read(
+        &self,
+        options: &Options,
+        _: RustOfImage<'_>,
+        terminal: &Terminal,
+        interrupt: &Interrupt,
+    ) -> Result<Project> {
         let root = &self.root;
         let (all, locked) = self.files(options, terminal, interrupt)?;
         let selected = selected(&all, &options.source, "source")?;

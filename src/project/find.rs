@@ -9,7 +9,7 @@ use crate::config::values::ProjectKind;
 use crate::error::{Context as _, Error, Result};
 use crate::project::cargo::workspace::Workspace;
 use crate::project::custom::Folder;
-use crate::project::kind::Kind;
+use crate::project::kind::{Kind, RustOfImage};
 use crate::project::openhands::tree::Tree;
 use crate::project::read::Project;
 use crate::system::cargo::CargoCall;
@@ -106,8 +106,14 @@ impl Found {
     ///
     /// # Errors
     /// When a file cannot be read or staged, or lacks what it must say.
-    pub fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
-        self.0.read(options, terminal, interrupt)
+    pub fn read(
+        &self,
+        options: &Options,
+        rust_of_image: RustOfImage<'_>,
+        terminal: &Terminal,
+        interrupt: &Interrupt,
+    ) -> Result<Project> {
+        self.0.read(options, rust_of_image, terminal, interrupt)
     }
 }
 

@@ -13,6 +13,10 @@ use crate::project::read::Project;
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
 
+/// Tells the version of Rust that the base image has, such as `1.85.1`, if it has one. It is asked only where that
+/// decides something.
+pub type RustOfImage<'a> = &'a dyn Fn() -> Option<String>;
+
 /// A project that was found and not yet read.
 pub trait Kind: fmt::Debug {
     /// Which kind it is.
@@ -51,5 +55,11 @@ pub trait Kind: fmt::Debug {
     ///
     /// # Errors
     /// When a file cannot be read or staged, or lacks what it must say.
-    fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project>;
+    fn read(
+        &self,
+        options: &Options,
+        rust_of_image: RustOfImage<'_>,
+        terminal: &Terminal,
+        interrupt: &Interrupt,
+    ) -> Result<Project>;
 }

@@ -38,6 +38,11 @@ pub enum SourceKind {
         /// The content itself, kept for the few files that decide about dependencies.
         text: Option<Vec<u8>>,
     },
+    /// A file that this tool makes, because the tree has none or one that does not do.
+    Made {
+        /// Its content.
+        text: Vec<u8>,
+    },
     /// A symbolic link that stays inside the tree.
     Link {
         /// Where it points, as written.
@@ -255,6 +260,7 @@ impl SourceFile {
     pub(crate) fn text(&self) -> Option<&[u8]> {
         match &self.kind {
             SourceKind::File { text, .. } => text.as_deref(),
+            SourceKind::Made { text } => Some(text),
             SourceKind::Link { .. } => None,
         }
     }

@@ -73,28 +73,29 @@ pub(crate) fn staged_source(root: &Utf8Path, file: &SourceFile) -> StagedFile {
         SourceKind::File { executable, size, digest, .. } => {
             (*executable, StagedContent::Copy { from: root.join(&*file.path), digest: *digest, size: *size })
         }
+        SourceKind::Made { text } => (false, StagedContent::Text(text.clone())),
         SourceKind::Link { target } => (false, StagedContent::Link(target.clone())),
     };
     StagedFile { path: file.path.clone(), executable, content }
 }
 
 #[cfg(unix)]
-pub(super) fn make_link(target: &str, path: &Utf8Path) -> std::io::Result<()> {
+pub(crate) fn make_link(target: &str, path: &Utf8Path) -> std::io::Result<()> {
     std::os::unix::fs::symlink(target, path)
 }
 
 #[cfg(not(unix))]
-pub(super) fn make_link(target: &str, path: &Utf8Path) -> std::io::Result<()> {
+pub(crate) fn make_link(target: &str, path: &Utf8Path) -> std::io::Result<()> {
     std::os::windows::fs::symlink_file(target, path)
 }
 
 #[cfg(unix)]
-pub(super) fn set_mode(path: &Utf8Path, mode: u32) -> Result<()> {
+pub(crate) fn set_mode(path: &Utf8Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).context(|| format!("cannot set the mode of `{path}`"))
 }
 
 #[cfg(not(unix))]
-pub(super) fn set_mode(_: &Utf8Path, _: u32) -> Result<()> {
+pub(crate) fn set_mode(_: &Utf8Path, _: u32) -> Result<()> {
     Ok(())
 }

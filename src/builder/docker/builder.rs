@@ -317,6 +317,10 @@ impl RuntimeBuilder for BuildxBuilder {
         })
     }
 
+    fn rust_version(&self, image: &ImageName) -> Result<Option<String>> {
+        self.cli.rust_version(image)
+    }
+
     fn default_platform(&self) -> Result<Platform> {
         if let Some(platform) = self.platform.get() {
             return Ok(platform.clone());

@@ -6,5 +6,6 @@ mod inputs;
 mod lock_file;
 mod manifest;
 mod masked;
+mod resolving;
 mod toolchain;
 pub mod workspace;

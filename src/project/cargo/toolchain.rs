@@ -18,6 +18,16 @@ pub(crate) struct Toolchain {
 }
 
 impl Toolchain {
+    /// The version of Rust, where the channel is one.
+    pub(super) fn version(&self) -> Option<String> {
+        let numbers: Vec<u32> = self.channel.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+        match numbers[..] {
+            [major, minor] => Some(format!("{major}.{minor}.0")),
+            [_, _, _] => Some(self.channel.clone()),
+            _ => None,
+        }
+    }
+
     pub(super) fn of(sources: &[SourceFile]) -> Result<Self> {
         let mut toolchain = Self {
             channel: "stable".to_owned(),

@@ -14,9 +14,10 @@ use crate::error::{Error, Result};
 use crate::project::cargo::inputs::{CARGO_CONFIG_FILES, DependencyInputs, LOCK_FILE, dependency_inputs};
 use crate::project::cargo::lock_file::LockFile;
 use crate::project::cargo::manifest::Manifest;
+use crate::project::cargo::resolving::{LockFileState, resolved};
 use crate::project::cargo::toolchain::{TOOLCHAIN_FILES, Toolchain};
 use crate::project::cargo::{dates, manifest};
-use crate::project::kind::Kind;
+use crate::project::kind::{Kind, RustOfImage};
 use crate::project::read::{Project, below, local_repository, selection};
 use crate::staging::listing::{Selection, why_left_out};
 use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
@@ -112,9 +113,6 @@ impl Workspace {
 
     fn sources(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
         let root = self.root();
-        if !root.join(LOCK_FILE).exists() {
-            self.update_lock_file(&["generate-lockfile"], "is missing", terminal, interrupt)?;
-        }
         let inputs = CARGO_CONFIG_FILES.map(TreePath::constant);
         let manifests = self.metadata.workspace_packages().into_iter().map(|package| &package.manifest_path);
         let selection = Selection {
@@ -129,41 +127,52 @@ impl Workspace {
         source_files(root, &selection, decides_about_dependencies, terminal, interrupt)
     }
 
-    fn update_lock_file(
+    /// Makes the list of files have a lock file that says what the manifests say. The tree keeps what it has.
+    fn lock(
         &self,
-        subcommand: &[&str],
-        state: &str,
+        sources: &mut Vec<SourceFile>,
+        state: LockFileState,
+        rust_of_image: RustOfImage<'_>,
         terminal: &Terminal,
         interrupt: &Interrupt,
     ) -> Result<()> {
-        let command = self.call.command(subcommand);
+        let (text, command) = (state.text(), state.subcommand().join(" "));
         if self.call.locked {
-            return Err(Error::failed(format!("`{LOCK_FILE}` {state} and `--locked` was given"))
-                .hint(format!("run `cargo {}` and commit the file", subcommand.join(" "))));
+            return Err(Error::failed(format!("`{LOCK_FILE}` {text} and `--locked` was given"))
+                .hint(format!("run `cargo {command}` and commit the file")));
         }
-        terminal.status("Locking", format!("the dependencies: `{LOCK_FILE}` {state}"));
-        let output = command.run(Capture::Both, interrupt)?;
-        if output.success { Ok(()) } else { Err(command.failure(&output)) }
+        terminal.warning(format!(
+            "`{LOCK_FILE}` {text}: the dependencies are resolved for this image alone, so that its names change whenever \
+             the registry does (`cargo {command}`, and commit the file)"
+        ));
+        let rust = Toolchain::of(sources)?.version().or_else(rust_of_image);
+        let rust_text = rust.as_ref().map(|version| format!(" for Rust {version}")).unwrap_or_default();
+        terminal.status("Locking", format!("the dependencies{rust_text}"));
+        let made = resolved(&self.call, self.root(), sources, state, rust.as_deref(), interrupt)?;
+        sources.retain(|file| file.path != made.path);
+        let place = sources.partition_point(|file| file.path < made.path);
+        sources.insert(place, made);
+        Ok(())
     }
 
-    /// Whether `Cargo.lock` says of members what their manifests say, and contradicts no other local package's
-    /// manifest. Resolving would tell as well, but needs every dependency's source on this machine.
-    fn lock_file_agrees(
+    /// What is wrong with `Cargo.lock`: it must say of members what their manifests say, and contradict no other local
+    /// package's manifest. Resolving would tell as well, but needs every dependency's source on this machine.
+    fn wrong_with_lock_file(
         &self,
         sources: &[SourceFile],
         manifests: &BTreeMap<Utf8PathBuf, Manifest>,
         whole: &BTreeSet<Utf8PathBuf>,
         cargo_config: Option<&Manifest>,
-    ) -> Result<bool> {
+    ) -> Result<Option<LockFileState>> {
         let Some(text) = sources.iter().find(|file| file.path == *LOCK_FILE).and_then(SourceFile::text) else {
-            return Ok(false);
+            return Ok(Some(LockFileState::Missing));
         };
         let lock = LockFile::parse(text)?;
         let patches =
             manifests.get(Utf8Path::new("")).into_iter().chain(cargo_config).flat_map(Manifest::patched_paths);
         let patches: BTreeSet<Utf8PathBuf> = patches.map(|(_, folder)| folder).collect();
         let others_agree = whole.iter().all(|folder| lock.agrees_with(folder, manifests, patches.contains(folder)));
-        Ok(others_agree
+        let agrees = others_agree
             && self.metadata.workspace_packages().iter().all(|package| {
                 let dependencies: BTreeSet<&str> =
                     package.dependencies.iter().map(|dependency| &*dependency.name).collect();
@@ -171,7 +180,8 @@ impl Workspace {
                     && package.dependencies.iter().filter(|dependency| dependency.path.is_none()).all(|dependency| {
                         lock.versions_of(&dependency.name).any(|version| dependency.req.matches(&version))
                     })
-            }))
+            });
+        Ok((!agrees).then_some(LockFileState::OutOfDate))
     }
 
     fn relative(&self, path: &Utf8Path, package: &Package) -> Result<Utf8PathBuf> {
@@ -353,7 +363,13 @@ impl Kind for Workspace {
         }
     }
 
-    fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
+    fn read(
+        &self,
+        options: &Options,
+        rust_of_image: RustOfImage<'_>,
+        terminal: &Terminal,
+        interrupt: &Interrupt,
+    ) -> Result<Project> {
         let root = self.root();
         let mut sources = self.sources(options, terminal, interrupt)?;
         warn_of_secrets(&sources, terminal);
@@ -372,9 +388,8 @@ impl Kind for Workspace {
             cargo_config_file.zip(cargo_config.as_ref()).map(|(file, config)| config.target_folder(&file.path));
         let target = target.transpose()?.flatten().unwrap_or_else(|| "target".to_owned());
         let whole = self.whole_packages(&members, &manifests, cargo_config.as_ref())?;
-        if !self.lock_file_agrees(&sources, &manifests, &whole, cargo_config.as_ref())? {
-            self.update_lock_file(&["update", "--workspace"], "is out of date", terminal, interrupt)?;
-            sources = self.sources(options, terminal, interrupt)?;
+        if let Some(state) = self.wrong_with_lock_file(&sources, &manifests, &whole, cargo_config.as_ref())? {
+            self.lock(&mut sources, state, rust_of_image, terminal, interrupt)?;
         }
         let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, cargo_config.as_ref())?;
         let skeleton = self.skeleton(&members, &whole, &inputs)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 
-use crate::hash::{FieldHasher, Hash, Md5Digest, hex, md5_hex};
+use crate::hash::{FieldHasher, Hash, Md5Digest, content_digest, hex, md5_hex};
 use crate::staging::source::{CopiedFile, SourceKind};
 
 /// The part of a file that [`tree_hash`] hashes besides its name.
@@ -57,12 +57,13 @@ pub(crate) fn source_hash(files: &[CopiedFile]) -> Hash {
         hasher.field("path", file.path.as_str());
         match &file.kind {
             SourceKind::File { digest, .. } => hasher.field("file", digest),
+            SourceKind::Made { text } => hasher.field("file", content_digest(text)),
             SourceKind::Link { target } => hasher.field("link", target),
         }
     }
     let name = tree_hash(counted.iter().map(|copied| {
         let leaf = match &copied.file.kind {
-            SourceKind::File { .. } => Leaf::Data(&copied.md5),
+            SourceKind::File { .. } | SourceKind::Made { .. } => Leaf::Data(&copied.md5),
             SourceKind::Link { target } => Leaf::Link(target),
         };
         (&*copied.file.path, leaf)

@@ -15,7 +15,7 @@ use crate::config::values::{ProjectKind, TagScheme, Version};
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{FieldHasher, Hash, content_digest, hex};
 use crate::image::naming::OriginalRules;
-use crate::project::kind::Kind;
+use crate::project::kind::{Kind, RustOfImage};
 use crate::project::openhands::hashes::{no_name_ends_with, source_hash};
 use crate::project::read::{OriginalHashes, Project, below, cached_build_folders};
 use crate::staging::source::{copied_files, warn_of_secrets};
@@ -205,7 +205,13 @@ impl Kind for Tree {
         }
     }
 
-    fn read(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Project> {
+    fn read(
+        &self,
+        options: &Options,
+        _: RustOfImage<'_>,
+        terminal: &Terminal,
+        interrupt: &Interrupt,
+    ) -> Result<Project> {
         let folder = self.root.join(SOURCES);
         let build_folder = options.build_folder.as_ref().and_then(|folder| below(&self.root, folder));
         let files = copied_files(&self.root, &TreePath::constant(SOURCES), build_folder.as_ref(), interrupt)?;

@@ -1,0 +1,96 @@
+//! `Cargo.lock` where the tree has none, or one that is out of date. Cargo resolves in a temporary folder, for the
+//! compiler of the image; the tree stays as it is. Part of the step from options to project.
+
+use std::fs;
+
+use camino::Utf8Path;
+
+use crate::error::{Context as _, Error, Result};
+use crate::project::cargo::inputs::LOCK_FILE;
+use crate::staging::source::{SourceFile, SourceKind};
+use crate::staging::staged::{make_link, set_mode};
+use crate::staging::tree_path::TreePath;
+use crate::system::cargo::CargoCall;
+use crate::system::command::Capture;
+use crate::system::interrupt::Interrupt;
+
+/// What is wrong with the tree's `Cargo.lock`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LockFileState {
+    Missing,
+    OutOfDate,
+}
+
+impl LockFileState {
+    /// How a sentence about the lock file ends.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Missing => "is missing",
+            Self::OutOfDate => "is out of date",
+        }
+    }
+
+    /// What Cargo does about it.
+    pub(super) fn subcommand(self) -> &'static [&'static str] {
+        match self {
+            Self::Missing => &["generate-lockfile"],
+            Self::OutOfDate => &["update", "--workspace"],
+        }
+    }
+}
+
+/// The lock file that Cargo makes of `sources`. Of each new dependency it takes a version that the compiler can build:
+/// `rustc`, or this machine's.
+///
+/// # Errors
+/// Cargo's own.
+pub(super) fn resolved(
+    call: &CargoCall,
+    root: &Utf8Path,
+    sources: &[SourceFile],
+    state: LockFileState,
+    rustc: Option<&str>,
+    interrupt: &Interrupt,
+) -> Result<SourceFile> {
+    let cannot = || "cannot prepare a folder for Cargo".to_owned();
+    let folder = tempfile::tempdir().context(cannot)?;
+    let folder = Utf8Path::from_path(folder.path()).ok_or_else(|| Error::failed(cannot()))?;
+    let tree = folder.join("tree");
+    for file in sources {
+        let path = tree.join(&file.path);
+        fs::create_dir_all(path.parent().unwrap_or(&tree)).context(cannot)?;
+        match &file.kind {
+            SourceKind::Link { target } => make_link(target, &path).context(cannot)?,
+            // Cargo writes this one.
+            SourceKind::File { .. } if file.path == *LOCK_FILE => {
+                fs::copy(root.join(&file.path), &path).context(cannot)?;
+            }
+            SourceKind::Made { text } => fs::write(&path, text).context(cannot)?,
+            SourceKind::File { .. } => make_link(root.join(&file.path).as_str(), &path).context(cannot)?,
+        }
+    }
+    let call = CargoCall { folder: Some(tree.clone()), manifest_path: None, locked: false, ..call.clone() };
+    let mut command = call.command(state.subcommand()).env("CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS", "fallback");
+    if let Some(version) = rustc {
+        let program = folder.join("rustc");
+        write_rustc(&program, version).context(cannot)?;
+        command = command.env("RUSTC", program.as_str()).env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
+    }
+    let output = command.run(Capture::Both, interrupt)?;
+    if !output.success {
+        return Err(command.failure(&output));
+    }
+    let text = fs::read(tree.join(LOCK_FILE)).context(|| format!("Cargo has written no `{LOCK_FILE}`"))?;
+    Ok(SourceFile { path: TreePath::constant(LOCK_FILE), kind: SourceKind::Made { text } })
+}
+
+/// A program that says of itself what this version of the compiler does; Cargo asks nothing else of it.
+fn write_rustc(path: &Utf8Path, version: &str) -> std::io::Result<()> {
+    let says = format!(
+        "rustc {version}\nbinary: rustc\ncommit-hash: unknown\ncommit-date: unknown\nhost: {}\nrelease: {version}\n\
+         LLVM version: 1.0.0\n",
+        std::env::consts::ARCH.to_owned() + "-unknown-linux-gnu"
+    );
+    fs::write(path, format!("#!/bin/sh\ncat <<'END'\n{says}END\n"))?;
+    set_mode(path, 0o755).map_err(std::io::Error::other)
+}
