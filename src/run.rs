@@ -245,6 +245,9 @@ impl<'a> Run<'a> {
         if let Some(request) = builds.of_dependencies() {
             let name = request.names.first().and_then(|name| name.name.tag()).unwrap_or_default();
             self.terminal.status("Building", format!("the dependencies, {name}"));
+            let apart = staged.without_code(self.interrupt)?;
+            let (context, dockerfile) = (apart.context.clone(), apart.dockerfile.clone());
+            let request = BuildRequest { context, dockerfile, ..request };
             let made = self.build_confirmed(&request, &cache, &mut seconds)?;
             for confirmed in [made.confirmed, made.loaded].into_iter().flatten() {
                 if deps_image.is_none() && self.builder.can_build_from(confirmed.store)? {

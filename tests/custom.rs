@@ -132,6 +132,45 @@ fn a_template_of_one_stage_gives_one_image_with_all_tags() {
     docker(&["image", "inspect", &project.name(&project.tags(&[])[0])]);
 }
 
+/// The stage `deps` is built where there are no sources, whatever its instructions reach for.
+#[test]
+fn the_lock_image_holds_no_source_however_its_template_asks_for_them() {
+    let mut project = small();
+    project.base_image = format!("{}/debian:bookworm", registry());
+    let config =
+        "version = \"1.0.0\"\nlock-files = [\"deps.lock\"]\nsource = [\"src\"]\ntemplate = \"Dockerfile.j2\"\n";
+    let template = |code: &str| {
+        format!(
+            "FROM {{{{ base_image }}}} AS tools\nCOPY * /a/\n\
+             FROM {{{{ base_image }}}} AS deps\nARG D=.\nCOPY --from=tools /a/ /a/\nCOPY [cd]*/ /b/\nCOPY deps/.. /c/\n\
+             COPY \\ \t\n  $D/ /d/\nADD [\"deps/../*\", \"/e/\"]\nRUN --mount=type=bind,target=/x cp -r /x /f\n\
+             RUN --mount=source=deps/..,target=/x cp -r /x /g\n{code}FROM deps\nCOPY * /a/\n"
+        )
+    };
+    project.write("runtime-image.toml", config).write("deps.lock", salt()).write("src/main", "a source\n");
+    project.write("Dockerfile.j2", template(""));
+    let folder = ["--build-folder", "staged"];
+    let (report, _) = project.json(&folder);
+    let found = |tag: &str, pattern: &str| {
+        let image = project.name(report["tags"][tag].as_str().unwrap());
+        run_image(&image, &["sh", "-c", &format!("grep -rl '{pattern}' /a /b /c /d /e /f /g | sort || true")])
+    };
+    assert_eq!(found("lock", "a source\\|^FROM"), "");
+    assert_eq!(found("lock", "^#").lines().count(), 7, "the lock file is everywhere");
+    assert_eq!(found("source", "a source"), "/a/src/main\n");
+    // What is beside the build folder is gone, and what a killed run left there is no source.
+    let left = project.root.join(".runtime-image-staged.new-abc123/staged.deps");
+    fs::create_dir_all(&left).unwrap();
+    fs::write(left.join("x"), "x").unwrap();
+    assert_eq!(project.json(&folder).0["action"], "reuse");
+    fs::remove_dir_all(left.parent().unwrap()).unwrap();
+    let beside = fs::read_dir(&project.root).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(!beside.into_iter().any(|name| name.contains(".new-")));
+
+    project.write("Dockerfile.j2", template("COPY deps/../code/ /h/\n"));
+    project.run(&folder).fails_with(101, &["the stage `deps` sees no sources"]);
+}
+
 /// Which of source and lock tag a change moves.
 #[rstest]
 #[case("src/main", "other\n", [true, false])]

@@ -51,10 +51,8 @@ fn a_signal_ends_the_build_and_leaves_nothing(#[case] signal: &str, #[case] grou
         assert!(!image_exists(&project.name(&tag)), "{tag} is there");
     }
     let below = fs::read_dir(project.root.join("target/runtime-image")).unwrap();
-    let left: Vec<_> = below
-        .map(|entry| entry.unwrap().file_name())
-        .filter(|name| name.to_string_lossy().starts_with(".runtime-image-"))
-        .collect();
+    let left: Vec<_> =
+        below.map(|entry| entry.unwrap().file_name()).filter(|name| name.to_string_lossy().contains(".new-")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 

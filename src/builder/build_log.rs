@@ -262,6 +262,10 @@ const CAUSES: &[Cause] = &[
         ],
         hint: "the step could not fetch something: check the network, and HTTPS_PROXY where there is a proxy",
     },
+    Cause {
+        words: &[&["\"/code\": not found"], &["\"/code\": no such file"]],
+        hint: "the stage `deps` sees no sources: copy from `deps/` there, and from `code/` in a later stage",
+    },
     Cause { words: &[&[NO_SPACE]], hint: "`{engine} system df` tells what takes the space, and `{prune}` frees some" },
 ];
 
@@ -482,6 +486,7 @@ mod tests {
         "HTTPS_PROXY"
     )]
     #[case("curl: (7) Failed to connect to sh.rustup.rs port 443", "HTTPS_PROXY")]
+    #[case("failed to calculate checksum of ref 1::2: \"/code\": not found", "the stage `deps`")]
     #[case("dd: writing to '/dev/shm/x': No space left on device", "`docker builder prune`")]
     fn what_helps_is_known_by_the_words_of_the_cause(#[case] line: &str, #[case] hint: &str) {
         let hints = hints(&excerpt(&lines(line)), "docker", "docker builder prune");

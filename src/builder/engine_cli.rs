@@ -13,7 +13,6 @@ use crate::config::values::Progress;
 use crate::error::{Error, Result};
 use crate::image::name::ImageName;
 use crate::staging::dockerfile::bases;
-use crate::staging::own_files::DOCKERFILE;
 use crate::system::command::{Capture, Command, CommandOutput};
 use crate::system::environment::user_caches;
 use crate::system::interrupt::Interrupt;
@@ -116,7 +115,7 @@ impl EngineCli {
     /// When the build cannot be started, or a signal ended it.
     pub fn build(&self, command: &Command, request: &BuildRequest) -> Result<Option<FailedBuild>> {
         let name = request.names.first().map(ToString::to_string).unwrap_or_default();
-        let log = LogFile::start(&request.context, &format!("the build of {name}"))?;
+        let log = LogFile::start(&request.folder, &format!("the build of {name}"))?;
         self.terminal.verbose("Running", command.to_string());
         if command.run(Capture::Logged(&log, self.show), &self.interrupt)?.success {
             return Ok(None);
@@ -141,7 +140,8 @@ impl EngineCli {
             hints: hints(&excerpt, self.engine.program, self.engine.prune),
             step,
             text,
-            context: request.context.clone(),
+            folder: request.folder.clone(),
+            bases: std::fs::read_to_string(&request.dockerfile).map(|text| bases(&text)).unwrap_or_default(),
         }))
     }
 }
@@ -155,15 +155,16 @@ pub(super) struct FailedBuild {
     pub step: Option<FailedStep>,
     /// All that was printed.
     pub text: String,
-    context: Utf8PathBuf,
+    folder: Utf8PathBuf,
+    /// The images that the Dockerfile starts from.
+    bases: Vec<String>,
 }
 
 impl FailedBuild {
     /// The image that the build starts from, if that may be missing: no step but `FROM` came as far as printing.
     pub fn base_that_may_be_missing(&self) -> Option<String> {
         let ran = |step: &FailedStep| step.printed && !step.name.starts_with("FROM ");
-        let text = std::fs::read_to_string(self.context.join(DOCKERFILE)).ok()?;
-        bases(&text).into_iter().next().filter(|_| !self.step.as_ref().is_some_and(ran))
+        self.bases.first().cloned().filter(|_| !self.step.as_ref().is_some_and(ran))
     }
 
     /// The error to end with. `too_old` tells of a program that is too old, `missing_base` of the image that the build
@@ -172,7 +173,7 @@ impl FailedBuild {
         let error = too_old.into_iter().fold(self.error, Error::note);
         let hints: Vec<String> = missing_base.into_iter().chain(self.hints).collect();
         if hints.is_empty() {
-            error.hint(format!("the build folder `{}` is still there to look at", self.context))
+            error.hint(format!("the build folder `{}` is still there to look at", self.folder))
         } else {
             hints.into_iter().fold(error, Error::hint)
         }

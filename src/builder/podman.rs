@@ -22,7 +22,6 @@ use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
 use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
 use crate::staging::dockerfile::{DEPS_STAGE, bases, is_short};
-use crate::staging::own_files::DOCKERFILE;
 use crate::staging::steps::CA_BUNDLE_SECRET;
 use crate::staging::template::FileDates;
 use crate::system::command::CommandOutput;
@@ -272,7 +271,7 @@ impl RuntimeBuilder for PodmanBuilder {
         let folder = tempfile::tempdir().context(|| "cannot make a temporary folder".to_owned())?;
         let id_file = Utf8PathBuf::try_from(folder.path().join("id"))
             .context(|| "the temporary folder's name is not UTF-8".to_owned())?;
-        let short_names = self.short_names(&request.context.join(DOCKERFILE))?;
+        let short_names = self.short_names(&request.dockerfile)?;
         let command = self
             .cli
             .command()?
@@ -308,7 +307,9 @@ fn build_arguments(
 ) -> Vec<OsString> {
     // Destructured, so that a new field cannot be forgotten.
     let BuildRequest {
+        folder: _,
         context,
+        dockerfile,
         target,
         deps_image,
         names,
@@ -324,6 +325,7 @@ fn build_arguments(
     let mut arguments: Vec<String> = vec!["build".into()];
     let mut add = |flag: &str, value: &str| arguments.extend([flag.to_owned(), value.to_owned()]);
     add("--platform", &joined(platforms));
+    add("--file", dockerfile.as_str());
     names.iter().for_each(|name| add("--tag", &name.name.canonical()));
     labels.iter().for_each(|(name, value)| add("--label", &format!("{name}={value}")));
     target.stage().iter().for_each(|stage| add("--target", stage));
@@ -410,6 +412,7 @@ mod tests {
     fn request() -> BuildRequest {
         BuildRequest {
             context: "/build/context".into(),
+            dockerfile: "/build/Dockerfile".into(),
             platforms: vec![Platform::new("linux", "amd64", None)],
             ..BuildRequest::default()
         }
@@ -461,7 +464,7 @@ mod tests {
         let request = BuildRequest { target: Target::Dependencies, ..request() };
         assert_eq!(
             line(&request, &settings, &["rust:1"]),
-            "podman build --platform linux/amd64 --target deps --build-context \
+            "podman build --platform linux/amd64 --file /build/Dockerfile --target deps --build-context \
              rust:1=docker-image://docker.io/library/rust:1 --iidfile /tmp/id --timestamp 0 --format oci --layers=false \
              --identity-label=false /build/context"
         );
@@ -469,8 +472,8 @@ mod tests {
             BuildRequest { target: Target::Finished, deps_image: Some("localhost/x:rt_1".parse()?), ..request };
         assert_eq!(
             line(&request, &settings, &[]),
-            "podman build --platform linux/amd64 --build-context deps=docker-image://localhost/x:rt_1 \
-             --iidfile /tmp/id --timestamp 1700000000 --format oci --layers=false --identity-label=false /build/context"
+            "podman build --platform linux/amd64 --file /build/Dockerfile \
+             --build-context deps=docker-image://localhost/x:rt_1 --iidfile /tmp/id --timestamp 1700000000 --format oci --layers=false --identity-label=false /build/context"
         );
         Ok(())
     }
@@ -492,7 +495,8 @@ mod tests {
         };
         assert_eq!(
             line(&request, &settings, &[]),
-            "podman build --platform linux/amd64 --build-arg 'A=b c' --secret id=token --ssh default --iidfile /tmp/id \
+            "podman build --platform linux/amd64 --file /build/Dockerfile --build-arg 'A=b c' --secret id=token \
+             --ssh default --iidfile /tmp/id \
              --format docker --layers=false --identity-label=false --network=host /build/context"
         );
         Ok(())

@@ -35,8 +35,12 @@ impl Target {
 /// One call of `docker buildx build` or `podman build`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BuildRequest {
-    /// The build folder.
+    /// The build folder: the log is beside it, and errors name it.
+    pub folder: Utf8PathBuf,
+    /// What the build sees: the build folder, or what is in it besides the sources.
     pub context: Utf8PathBuf,
+    /// The Dockerfile.
+    pub dockerfile: Utf8PathBuf,
     /// The stage to build.
     pub target: Target,
     /// The image that the stage `deps` is taken from, instead of being built.

@@ -13,6 +13,7 @@ use crate::image::tags::BuildFromImageType;
 use crate::plan::Plan;
 use crate::project::read::Project;
 use crate::staging::build_folder::Staged;
+use crate::staging::own_files::DOCKERFILE;
 
 /// What the requests are made of.
 pub(super) struct Builds<'a> {
@@ -81,7 +82,9 @@ impl Builds<'_> {
 
     fn common(&self) -> BuildRequest {
         BuildRequest {
+            folder: self.staged.path.clone(),
             context: self.staged.path.clone(),
+            dockerfile: self.staged.path.join(DOCKERFILE),
             platforms: self.plan.platforms.clone(),
             dates: self.project.dates,
             no_cache: self.options.force_rebuild,

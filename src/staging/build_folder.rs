@@ -11,6 +11,7 @@ use std::io::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use filetime::FileTime;
+use tempfile::TempDir;
 
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, content_digest};
@@ -61,11 +62,9 @@ impl BuildFolder<'_> {
         let parent =
             destination.parent().ok_or_else(|| Error::usage(format!("`{destination}` cannot be a build folder")))?;
         fs::create_dir_all(parent).context(cannot)?;
-        let prefix = own_name(destination, ".new-");
-        remove_left_over(parent, &prefix).context(cannot)?;
-        let temporary = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).context(cannot)?;
-        let root = Utf8Path::from_path(temporary.path())
-            .ok_or_else(|| Error::failed(format!("the name of `{parent}` is not UTF-8")))?;
+        remove_left_over(destination).context(cannot)?;
+        let temporary = temporary_beside(destination).context(cannot)?;
+        let root = utf8(temporary.path())?;
         let new = root.join("new");
         self.write(&new, interrupt)?;
         for file in &kept {
@@ -178,13 +177,89 @@ impl BuildFolder<'_> {
             }
         }
         fs::create_dir_all(root.join(CODE)).context(|| format!("cannot create `{root}/{CODE}`"))?;
-        for folder in folders.iter().rev() {
-            set_mode(folder, 0o755)?;
-            filetime::set_file_mtime(folder, FileTime::from_unix_time(FOLDER_TIME, 0))
-                .context(|| format!("cannot set the time of `{folder}`"))?;
-        }
-        Ok(())
+        folders.iter().rev().try_for_each(|folder| finish_folder(folder))
     }
+}
+
+/// What the image of the dependencies is built from: what is in a build folder besides the sources, and the Dockerfile
+/// apart from it. Whatever a Dockerfile copies or mounts, it finds no source there. Removed when it is dropped.
+#[derive(Debug)]
+pub struct WithoutCode {
+    /// Holds `deps/` and `steps/`. Its name stays the same from build to build, and is not that of the build folder.
+    pub context: Utf8PathBuf,
+    /// The Dockerfile, alone in its folder: its labels tell of the sources.
+    pub dockerfile: Utf8PathBuf,
+    _folder: TempDir,
+}
+
+impl Staged {
+    /// A folder beside the build folder that holds what a build may see that must not see the sources.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn without_code(&self, interrupt: &Interrupt) -> Result<WithoutCode> {
+        let cannot = || format!("cannot prepare the build of the dependencies beside `{}`", self.path);
+        let folder = temporary_beside(&self.path).context(cannot)?;
+        let root = utf8(folder.path())?;
+        let context = root.join(format!("{}.deps", self.path.file_name().unwrap_or_default()));
+        let alone = root.join("dockerfile");
+        let dockerfile = alone.join(DOCKERFILE);
+        [&context, &alone].into_iter().try_for_each(fs::create_dir).context(cannot)?;
+        same_file(&self.path.join(DOCKERFILE), &dockerfile).context(cannot)?;
+        let mut folders = vec![context.clone()];
+        for below in [DEPS, STEPS].map(|below| self.path.join(below)).iter().filter(|below| below.is_dir()) {
+            for entry in walkdir::WalkDir::new(below).sort_by_file_name() {
+                interrupt.check()?;
+                let entry = entry.map_err(std::io::Error::from).context(cannot)?;
+                let from = utf8(entry.path())?;
+                let to = context.join(from.strip_prefix(&self.path).unwrap_or(from));
+                if entry.file_type().is_dir() {
+                    fs::create_dir(&to).context(cannot)?;
+                    folders.push(to);
+                } else {
+                    same_file(from, &to).context(cannot)?;
+                }
+            }
+        }
+        folders.iter().rev().try_for_each(|folder| finish_folder(folder))?;
+        Ok(WithoutCode { context, dockerfile, _folder: folder })
+    }
+}
+
+/// Makes `to` the same file or link as `from`: another name for it, or a copy where the file system has no such names.
+fn same_file(from: &Utf8Path, to: &Utf8Path) -> std::io::Result<()> {
+    let metadata = fs::symlink_metadata(from)?;
+    let time = FileTime::from_last_modification_time(&metadata);
+    if metadata.is_symlink() {
+        make_link(from.read_link_utf8()?.as_str(), to)?;
+        filetime::set_symlink_file_times(to, time, time)
+    } else if fs::hard_link(from, to).is_ok() {
+        Ok(())
+    } else {
+        fs::copy(from, to)?;
+        filetime::set_file_mtime(to, time)
+    }
+}
+
+/// Gives a staged folder its mode and its time, when all is in it.
+fn finish_folder(folder: &Utf8Path) -> Result<()> {
+    set_mode(folder, 0o755)?;
+    filetime::set_file_mtime(folder, FileTime::from_unix_time(FOLDER_TIME, 0))
+        .context(|| format!("cannot set the time of `{folder}`"))
+}
+
+/// A new folder beside `destination` that is removed when it is dropped.
+fn temporary_beside(destination: &Utf8Path) -> std::io::Result<TempDir> {
+    let parent = destination.parent().unwrap_or(Utf8Path::new("."));
+    tempfile::Builder::new().prefix(&temporary_prefix(destination)).tempdir_in(parent)
+}
+
+fn temporary_prefix(destination: &Utf8Path) -> String {
+    own_name(destination, ".new-")
+}
+
+fn utf8(path: &std::path::Path) -> Result<&Utf8Path> {
+    Utf8Path::from_path(path).ok_or_else(|| Error::failed(format!("the name of `{}` is not UTF-8", path.display())))
 }
 
 /// Writes one entry. A file that is in `deps` and in `code` is written once, with two names: nobody edits it.
@@ -242,10 +317,11 @@ fn content_time(path: &Utf8Path, digest: &ContentDigest) -> FileTime {
 
 /// Removes the temporary folders of runs that were killed. Each of these held the lock of the build folder, and now this
 /// run holds it.
-fn remove_left_over(parent: &Utf8Path, prefix: &str) -> std::io::Result<()> {
-    for entry in parent.read_dir_utf8()? {
+fn remove_left_over(destination: &Utf8Path) -> std::io::Result<()> {
+    let prefix = temporary_prefix(destination);
+    for entry in destination.parent().unwrap_or(Utf8Path::new(".")).read_dir_utf8()? {
         let entry = entry?;
-        if entry.file_name().starts_with(prefix) && entry.file_type()?.is_dir() {
+        if entry.file_name().starts_with(&prefix) && entry.file_type()?.is_dir() {
             fs::remove_dir_all(entry.path())?;
         }
     }

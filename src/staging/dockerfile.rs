@@ -5,6 +5,7 @@ use parse_dockerfile::{Dockerfile as Parsed, Flag, Instruction, Source, Stage};
 
 use crate::error::{Error, Result};
 use crate::image::name::ImageName;
+use crate::staging::own_files::CODE;
 
 /// The name of the stage that later builds start from.
 pub const DEPS_STAGE: &str = "deps";
@@ -54,7 +55,8 @@ impl<'a> Dockerfile<'a> {
         Some(self.text.split_at(end))
     }
 
-    /// Whether an instruction copies or mounts the sources, `code/` of the build folder, or may do so.
+    /// Whether an instruction plainly copies or mounts the sources, `code/` of the build folder. That no source gets into
+    /// the image of the dependencies does not depend on this: its build sees none.
     pub fn copies_code(&self) -> bool {
         self.parsed.instructions.iter().any(|instruction| match instruction {
             Instruction::Copy(copy) => copies(&copy.options, &copy.src),
@@ -81,11 +83,11 @@ fn name_of(stage: &Stage<'_, '_>) -> Option<String> {
 
 fn copies(options: &[Flag<'_>], sources: &[Source<'_>]) -> bool {
     let from_elsewhere = options.iter().any(|option| option.name.value == "from");
-    let is_code = |source: &Source<'_>| match source {
-        Source::Path(path) => may_be_code(&path.value),
+    let copies_code = |source: &Source<'_>| match source {
+        Source::Path(path) => is_code(&path.value) || path_in_context(&path.value).is_empty(),
         _ => false,
     };
-    !from_elsewhere && sources.iter().any(is_code)
+    !from_elsewhere && sources.iter().any(copies_code)
 }
 
 fn mounts_code(option: &Flag<'_>) -> bool {
@@ -95,14 +97,18 @@ fn mounts_code(option: &Flag<'_>) -> bool {
         fields.filter(|(name, _)| names.contains(name)).map(|(_, value)| value).next()
     };
     let is_bind = field(&["type"]).is_none_or(|kind| kind == "bind");
-    is_bind && field(&["from"]).is_none() && field(&["source", "src"]).is_none_or(may_be_code)
+    is_bind && field(&["from"]).is_none() && field(&["source", "src"]).is_some_and(is_code)
 }
 
-/// Whether a path of the build folder is `code/`, holds it, or could turn out to be it.
-fn may_be_code(path: &str) -> bool {
+/// Whether a path is `code/` of the build folder or below it.
+fn is_code(path: &str) -> bool {
+    path_in_context(path).split('/').next() == Some(CODE)
+}
+
+/// The path without what stands for the build folder itself.
+fn path_in_context(path: &str) -> &str {
     let path = path.trim_matches('"').trim_start_matches("./").trim_start_matches('/');
-    let first = path.split('/').next().unwrap_or_default();
-    matches!(first, "code" | "" | ".") || first.contains(['*', '?', '[', '$']) || path.contains("..")
+    if path == "." { "" } else { path }
 }
 
 /// The images that a Dockerfile's stages start from; none where it cannot be read.
@@ -132,18 +138,17 @@ mod tests {
     #[case("ADD --chown=a code/ ./", true)]
     #[case("COPY [\"code/a b\", \"/x\"]", true)]
     #[case("RUN --mount=type=bind,source=code,target=/x make", true)]
-    #[case("RUN --mount=type=bind,target=/x make", true)]
+    #[case("RUN --mount=type=bind,target=/x make", false)]
     #[case("COPY \\\n  code/ ./", true)]
     #[case("COPY deps/ ./", false)]
     #[case("COPY --from=tools code/ ./", false)]
     #[case("RUN --mount=type=bind,source=deps,target=/x make code", false)]
     #[case("RUN --mount=type=cache,target=/x make", false)]
     #[case("COPY deps/code ./", false)]
-    #[case("COPY * /app/", true)]
-    #[case("COPY c*/ /app/", true)]
-    #[case("COPY [\"cod?/\", \"/x\"]", true)]
-    #[case("COPY deps/../code/ /x", true)]
-    #[case("ARG D=code\nCOPY $D /x", true)]
+    #[case("COPY * /app/", false)]
+    #[case("COPY deps/../code/ /x", false)]
+    #[case("ARG D=code\nCOPY $D /x", false)]
+    #[case("COPY ./ /x", true)]
     #[case("COPY \\ \t\n  code/ ./", true)]
     #[case("COPY \\\r\n  code/ ./", true)]
     #[case("copy code/ ./", true)]

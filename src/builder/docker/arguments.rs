@@ -125,7 +125,9 @@ pub fn build_arguments(
 ) -> Vec<OsString> {
     // Destructured, so that a new field cannot be forgotten.
     let BuildRequest {
+        folder: _,
         context,
+        dockerfile,
         target,
         deps_image,
         names,
@@ -159,6 +161,7 @@ pub fn build_arguments(
     let mut add = |flag: &str, value: &str| arguments.extend([flag.to_owned(), value.to_owned()]);
     builder.iter().for_each(|name| add("--builder", name));
     add("--platform", &joined(platforms));
+    add("--file", dockerfile.as_str());
     match exporter {
         Exporter::Load => names.iter().for_each(|name| add("--tag", &name.to_string())),
         Exporter::Push(name) => add("--tag", &name.to_string()),
@@ -219,6 +222,7 @@ mod tests {
     fn request() -> BuildRequest {
         BuildRequest {
             context: "/build/context".into(),
+            dockerfile: "/build/Dockerfile".into(),
             platforms: vec![Platform::new("linux", "amd64", None)],
             ..BuildRequest::default()
         }
@@ -228,8 +232,8 @@ mod tests {
     fn a_plain_build_loads_without_provenance() {
         assert_eq!(
             line(&request(), &Exporter::Load, &settings()),
-            "docker buildx build --platform linux/amd64 --metadata-file /tmp/m.json --load --provenance=false \
-             /build/context"
+            "docker buildx build --platform linux/amd64 --file /build/Dockerfile --metadata-file /tmp/m.json --load \
+             --provenance=false /build/context"
         );
     }
 
@@ -259,8 +263,8 @@ mod tests {
         };
         assert_eq!(
             line(&request, &Exporter::Push("r:1/x:b_linux-amd64".parse()?), &settings),
-            "docker buildx build --builder team --platform linux/amd64,linux/arm64 --tag r:1/x:b_linux-amd64 \
-             --target deps --build-context deps=docker-image://localhost/x:rt_1 --build-arg 'A=b c' \
+            "docker buildx build --builder team --platform linux/amd64,linux/arm64 --file /build/Dockerfile \
+             --tag r:1/x:b_linux-amd64 --target deps --build-context deps=docker-image://localhost/x:rt_1 --build-arg 'A=b c' \
              --build-arg http_proxy --secret id=token --ssh default --cache-from type=local,src=x \
              --cache-from type=gha --cache-to type=gha,mode=max --progress plain --metadata-file /tmp/m.json --push \
              --provenance=false --sbom=true --no-cache --network=host /build/context"
@@ -275,7 +279,7 @@ mod tests {
             BuildxSettings { rewrite: true, attestations: vec!["--provenance=mode=max".into()], ..settings() };
         assert_eq!(
             line(&request, &Exporter::ByDigest("r:1/x".to_owned()), &settings),
-            "docker buildx build --platform linux/amd64 --metadata-file /tmp/m.json --output \
+            "docker buildx build --platform linux/amd64 --file /build/Dockerfile --metadata-file /tmp/m.json --output \
              type=image,name=r:1/x,push-by-digest=true,name-canonical=true,push=true,rewrite-timestamp=true \
              --provenance=mode=max /build/context"
         );
