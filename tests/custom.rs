@@ -137,14 +137,14 @@ fn a_template_of_one_stage_gives_one_image_with_all_tags() {
 fn the_lock_image_holds_no_source_however_its_template_asks_for_them() {
     let mut project = small();
     project.base_image = format!("{}/debian:bookworm", registry());
-    let config =
-        "version = \"1.0.0\"\nlock-files = [\"deps.lock\"]\nsource = [\"src\"]\ntemplate = \"Dockerfile.j2\"\n";
+    let config = "version = \"1.0.0\"\nlock-files = [\"deps.lock\"]\nsource = [\"src\"]\ntemplate = \"Dockerfile.j2\"\n\
+        cmd = \"echo one\\nid -un \\\\\\n\"\n";
     let template = |code: &str| {
         format!(
             "FROM {{{{ base_image }}}} AS tools\nCOPY * /a/\n\
              FROM {{{{ base_image }}}} AS deps\nARG D=.\nCOPY --from=tools /a/ /a/\nCOPY [cd]*/ /b/\nCOPY deps/.. /c/\n\
              COPY \\ \t\n  $D/ /d/\nADD [\"deps/../*\", \"/e/\"]\nRUN --mount=type=bind,target=/x cp -r /x /f\n\
-             RUN --mount=source=deps/..,target=/x cp -r /x /g\n{code}FROM deps\nCOPY * /a/\n"
+             RUN --mount=source=deps/..,target=/x cp -r /x /g\n{code}FROM deps\nCOPY * /a/\nCMD {{{{ cmd }}}}\n"
         )
     };
     project.write("runtime-image.toml", config).write("deps.lock", salt()).write("src/main", "a source\n");
@@ -158,6 +158,7 @@ fn the_lock_image_holds_no_source_however_its_template_asks_for_them() {
     assert_eq!(found("lock", "a source\\|^FROM"), "");
     assert_eq!(found("lock", "^#").lines().count(), 7, "the lock file is everywhere");
     assert_eq!(found("source", "a source"), "/a/src/main\n");
+    assert_eq!(run_image(report["image"].as_str().unwrap(), &[]), "one\nroot\n", "a command of two lines");
     // What is beside the build folder is gone, and what a killed run left there is no source.
     let left = project.root.join(".runtime-image-staged.new-abc123/staged.deps");
     fs::create_dir_all(&left).unwrap();

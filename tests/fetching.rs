@@ -88,17 +88,20 @@ fn a_ca_bundle_reaches_the_steps_that_fetch_and_nothing_else() {
 }
 
 #[test]
-fn secrets_reach_the_steps_that_fetch_and_proxies_are_passed_on() {
+fn secrets_and_keys_reach_the_steps_that_fetch_and_proxies_are_passed_on() {
     let project = Project::hello_on_engine();
     project.write("target/token", "s3cret");
-    let deps = "test \"$(wc -c </run/secrets/token)\" = 6 && echo proxy is $http_proxy >/etc/proxy";
+    let key = project.root.join("target/key");
+    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    assert!(made.unwrap().success());
+    let deps = "test \"$(wc -c </run/secrets/token)\" = 6 && test -S \"$SSH_AUTH_SOCK\" && echo proxy is $http_proxy >/etc/proxy";
     let arguments = ["--extra-deps", deps];
-    let with_secret = [&["--secret", "id=token,src=target/token"], &arguments[..]].concat();
-    let mut command = project.command(&with_secret);
+    let given = ["--secret", "TYPE=file,\"ID=token\",src=target/token", "--ssh", "mykey=target/key"];
+    let mut command = project.command(&[&given, &arguments[..]].concat());
     command.env("http_proxy", "http://127.0.0.1:9").env("NO_PROXY", "*").env("no_proxy", "*");
     let run = support::Run::from(command.output().unwrap());
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    assert_eq!(run.image(), project.name(&project.tags(&arguments)[0]), "a secret or a proxy moved a tag");
+    assert_eq!(run.image(), project.name(&project.tags(&arguments)[0]), "a secret, a key or a proxy moved a tag");
     assert_eq!(run_image(run.image(), &["cat", "/etc/proxy"]), "proxy is http://127.0.0.1:9\n");
     assert!(!run_image(run.image(), &["env"]).contains("proxy"));
     assert!(!docker(&["history", "--no-trunc", run.image()]).contains("s3cret"));

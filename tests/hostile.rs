@@ -116,6 +116,18 @@ fn what_a_file_names_is_not_seen_from_the_current_folder(#[case] config: &str) {
     assert_untouched(&precious);
 }
 
+/// The steps hand these words to rustup and find.
+#[rstest]
+#[case::a_channel("rust-toolchain", "-y\n", "which is no toolchain")]
+#[case::a_component("rust-toolchain.toml", "[toolchain]\ncomponents = [\"--help\"]\n", "which is no toolchain")]
+#[case::a_target_folder(".cargo/config.toml", "[build]\ntarget-dir = \"-delete\"\n", "sets `build.target-dir`")]
+#[case::the_root_as_target_folder(".cargo/config.toml", "[build]\ntarget-dir = \".\"\n", "sets `build.target-dir`")]
+fn no_word_of_a_file_is_an_option_of_what_a_step_runs(#[case] path: &str, #[case] text: &str, #[case] told: &str) {
+    let project = Project::hello();
+    project.write(path, text);
+    project.run(&["tags"]).fails_with(1, &[told]);
+}
+
 #[test]
 fn what_a_project_says_of_itself_is_in_its_own_folder() {
     let project = Project::hello();

@@ -8,6 +8,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use runtime_image::config::settings::Settings;
 use runtime_image::project::find::Found;
@@ -68,6 +69,70 @@ fn no_line_of_the_staged_dockerfile_is_too_wide_and_the_steps_lie_beside_it() {
         count += 1;
     }
     assert_eq!(count, 7, "{dockerfile}");
+}
+
+/// Values are words of an instruction, and none begins one or swallows one.
+#[test]
+fn no_value_of_the_configuration_is_an_instruction_of_the_dockerfile() {
+    let config = "env = { A = 'x \\', B = '\"$A\" <<EOF' }\nextra-deps = \"\"\"\necho 1 \\\\\nUSER nobody\n\"\"\"\n\
+        cmd = \"echo one\\nUSER nobody \\\\\"\nuser = \"app:app\"\napt-packages = [\"g++\"]\n";
+    let cargo = Project::hello();
+    cargo.write("runtime-image.toml", format!("{config}prebuild = [\"build # x\", \"test \\\\\"]\n"));
+    let custom = Project::empty();
+    let version = "version = '1 \"$A\" \\'\n";
+    custom.write("app", "x").write("runtime-image.toml", format!("{version}{config}prebuild = [\"make \\\\\"]\n"));
+    for (project, runs) in [(cargo, 7), (custom, 4)] {
+        let (report, _) = project.json(&["--dry-run", "--force-rebuild"]);
+        let folder = Path::new(report["build_folder"].as_str().unwrap());
+        let dockerfile = fs::read_to_string(folder.join("Dockerfile")).unwrap();
+        let mut instructions: Vec<&str> = dockerfile.lines().filter(|line| !line.starts_with(' ')).collect();
+        instructions.retain(|line| {
+            !line.is_empty() && !line.starts_with("LABEL dev.runtime-image.") && !line.starts_with("LABEL org.")
+        });
+        let count = |word: &str| instructions.iter().filter(|line| line.split(' ').next() == Some(word)).count();
+        let known = ["FROM", "USER", "ENV", "WORKDIR", "RUN", "COPY", "CMD"];
+        assert_eq!(known.map(count).iter().sum::<usize>(), instructions.len(), "{instructions:#?}");
+        assert_eq!((count("FROM"), count("RUN"), count("CMD")), (2, runs, 1), "{dockerfile}");
+        assert!(!dockerfile.contains("\nUSER nobody") && !dockerfile.contains("<<EOF\n"), "{dockerfile}");
+        assert!(
+            dockerfile.contains("\nCMD [\"/bin/sh\",\"-c\",\"echo one\\nUSER nobody \\\\\"]\nLABEL "),
+            "{dockerfile}"
+        );
+    }
+}
+
+/// Runs a step where Cargo writes down how it is called, and nothing else of the step does anything.
+fn calls_of_cargo(step: &str, commands: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("deps")).unwrap();
+    let own = format!(
+        "set -eu; target={0}; executables={0}/x; start() {{ :; }}; copy() {{ :; }}; finish() {{ :; }}",
+        at("t").display()
+    );
+    fs::write(at("cargo.sh"), own).unwrap();
+    fs::write(at("cargo"), "#!/bin/sh\necho \"$*\" >>\"${0%/*}/calls\"\n").unwrap();
+    fs::set_permissions(at("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/templates/steps").join(step)).unwrap();
+    let text = ["/run/steps/cargo.sh", "/run/deps", "/dev/shm/command"]
+        .iter()
+        .fold(text, |text, path| text.replace(path, at(path.rsplit('/').next().unwrap()).to_str().unwrap()));
+    fs::write(at("step"), text).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let run = Command::new("sh").arg(at("step")).args(commands).env("PATH", path).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    fs::read_to_string(at("calls")).unwrap()
+}
+
+#[test]
+fn both_steps_call_cargo_with_the_toolchain_that_a_command_names() {
+    let commands = ["+stable build --release", "build # x", "+nightly\t--version && cargo -V", "-v test 'a b'"];
+    let expected = "+stable build --release\nbuild\n+nightly --version\n-V\n-v test a b\n";
+    assert_eq!(calls_of_cargo("build-dependencies", &commands), expected);
+    let expected =
+        "+stable --locked build --release\n--locked build\n+nightly --locked --version\n-V\n--locked -v test a b\n";
+    assert_eq!(calls_of_cargo("build-sources", &commands), expected);
 }
 
 #[test]

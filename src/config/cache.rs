@@ -57,7 +57,8 @@ pub(super) struct CacheEntry(Vec<String>);
 
 impl CacheEntry {
     pub(super) fn new(text: &str) -> Self {
-        Self(csv_fields(text))
+        // What is no line of CSV is refused by buildx.
+        Self(csv_fields(text).unwrap_or_else(|| vec![text.to_owned()]))
     }
 
     /// The folder that it names.

@@ -8,7 +8,8 @@ use camino::Utf8PathBuf;
 use crate::config::cache::Cache;
 use crate::config::passed_on::{is_about_attestations, is_turned_off};
 use crate::config::values::{
-    BuildArg, BuildTool, Cmd, Output, Progress, ProjectKind, Provenance, Sbom, Secret, Ssh, TagScheme, Version,
+    BuildArg, BuildTool, Cmd, DebianPackage, Output, Progress, ProjectKind, Provenance, Sbom, Secret, Ssh, TagScheme,
+    User, Version, Workdir,
 };
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
@@ -90,17 +91,17 @@ pub struct Options {
     /// How the progress of the build is shown.
     pub progress: Option<Progress>,
     /// Debian packages.
-    pub apt_packages: Vec<String>,
+    pub apt_packages: Vec<DebianPackage>,
     /// Commands that build the project; `None` for the kind's default.
     pub prebuild: Option<Vec<String>>,
     /// Whether binaries go to `/usr/local/bin`.
     pub install_binaries: bool,
-    /// The project's folder in the image, absolute.
-    pub workdir: String,
+    /// The project's folder in the image.
+    pub workdir: Workdir,
     /// Environment variables of the build and of the image.
     pub env: BTreeMap<String, String>,
     /// The user that builds and runs.
-    pub user: Option<String>,
+    pub user: Option<User>,
     /// The default command.
     pub cmd: Option<Cmd>,
     /// Which workspace, and how Cargo is called.

@@ -8,7 +8,9 @@ use crate::config::cache::{Cache, is_inline};
 use crate::config::options::Options;
 use crate::config::passed_on::{is_ours, with_joined_values};
 use crate::config::settings::Settings;
-use crate::config::values::{Output, Provenance, Sbom, TagScheme, Variable};
+use crate::config::values::{
+    CA_BUNDLE_SECRET, Cmd, Output, Provenance, Sbom, TagScheme, Variable, Version, has_control_characters,
+};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::system::cargo::CargoCall;
@@ -33,6 +35,7 @@ impl Settings {
         let options = self.with_defaults(buildx_args)?;
         refuse_arguments(&options.buildx_args)?;
         refuse_what_no_dockerfile_holds(&options)?;
+        refuse_two_of_one_id(&options)?;
         refuse_unfit_outputs(&options)?;
         refuse_what_is_not_the_same_again(&options)?;
         let in_github_actions = std::env::var_os("ACTIONS_RUNTIME_TOKEN").is_some();
@@ -129,12 +132,12 @@ impl Settings {
             engine,
             builder,
             progress,
-            apt_packages: apt_packages.unwrap_or_default(),
-            prebuild,
+            apt_packages: parsed(apt_packages)?,
+            prebuild: prebuild.map(|commands| commands.iter().map(|command| command.trim().to_owned()).collect()),
             install_binaries: install_binaries.unwrap_or(true),
-            workdir: workdir.unwrap_or_else(|| DEFAULT_WORKDIR.to_owned()),
+            workdir: workdir.as_deref().unwrap_or(DEFAULT_WORKDIR).parse()?,
             env: env.into_iter().map(|variable| (variable.name, variable.value)).collect(),
-            user,
+            user: user.as_deref().map(str::parse).transpose()?,
             cmd,
             cargo: CargoCall::default(),
         })
@@ -175,35 +178,44 @@ fn refuse_arguments(arguments: &[String]) -> Result<()> {
 
 /// Refuses values that a line of a Dockerfile or of a step cannot hold.
 fn refuse_what_no_dockerfile_holds(options: &Options) -> Result<()> {
-    for package in &options.apt_packages {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:=~/*_".contains(&byte);
-        if package.starts_with('-') || package.is_empty() || !package.bytes().all(allowed) {
-            return Err(Error::usage(format!("invalid package name {package:?} in `apt-packages`")));
-        }
-    }
     for command in options.prebuild.iter().flatten() {
-        if command.trim().is_empty() || command.contains('\n') {
+        if command.is_empty() || has_control_characters(command) {
             return Err(Error::usage(format!("invalid command {command:?} in `prebuild`"))
                 .hint("a command is one line, for Cargo without the word `cargo`, such as \"build --release\""));
         }
     }
-    let workdir = &options.workdir;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
-    if !workdir.starts_with('/') || workdir.trim_end_matches('/').is_empty() || !workdir.bytes().all(plain) {
-        return Err(Error::usage(format!("invalid `workdir` {workdir:?}"))
-            .hint("it is an absolute path below `/`, of letters, digits and `/ _ - .`"));
+    if let Some(Version::Text(version)) = &options.project_version
+        && (version.is_empty() || has_control_characters(version))
+    {
+        return Err(Error::usage(format!("invalid `version` {version:?}")).hint("it is one line, and not empty"));
     }
-    let is_user = |user: &str| {
-        !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte))
+    let cmd = match &options.cmd {
+        None => &[][..],
+        Some(Cmd::Shell(line)) => std::slice::from_ref(line),
+        Some(Cmd::Exec(words)) => words,
     };
-    if let Some(user) = options.user.as_ref().filter(|user| !is_user(user)) {
-        return Err(
-            Error::usage(format!("invalid `user` {user:?}")).hint("it is a name or number, optionally with `:group`")
-        );
+    let texts = options.extra_deps.iter().map(|text| ("extra-deps", text)).chain(cmd.iter().map(|word| ("cmd", word)));
+    if let Some((key, text)) = texts.into_iter().find(|(_, text)| text.contains('\0')) {
+        return Err(Error::usage(format!("`{key}` holds a zero byte, which no program is given: {text:?}")));
     }
     if let Some(stages) = options.stages.filter(|stages| !(1..=2).contains(stages)) {
         return Err(Error::usage(format!("invalid `stages` {stages}"))
             .hint("2 for a template with a stage `deps` that holds no sources, 1 for any other"));
+    }
+    Ok(())
+}
+
+/// Refuses secrets, or agents and keys, of which steps would see only one.
+fn refuse_two_of_one_id(options: &Options) -> Result<()> {
+    let bundle = options.ca_bundle.iter().map(|_| CA_BUNDLE_SECRET);
+    let secrets: Vec<&str> = options.secrets.iter().map(|secret| &*secret.id).chain(bundle).collect();
+    let ssh: Vec<&str> = options.ssh.iter().map(|ssh| &*ssh.id).collect();
+    for (what, ids) in [("secrets", secrets), ("SSH agents or keys", ssh)] {
+        let mut seen = BTreeSet::new();
+        if let Some(id) = ids.into_iter().find(|id| !seen.insert(*id)) {
+            return Err(Error::usage(format!("two {what} have the id `{id}`"))
+                .hint("give each its own; `ca-bundle` is the id of the file of that key"));
+        }
     }
     Ok(())
 }
@@ -243,7 +255,7 @@ mod tests {
     fn defaults_are_the_documented_ones() {
         let options = Options::default();
         assert_eq!(options.base_image.to_string(), "rust:1-bookworm");
-        assert_eq!((options.workdir.as_str(), options.install_binaries), ("/workspace", true));
+        assert_eq!((&*options.workdir.to_string(), options.install_binaries), ("/workspace", true));
         assert_eq!(options.outputs, [Output::Load]);
     }
 
@@ -308,7 +320,34 @@ mod tests {
     #[case(r#"prebuild = ["build\nrm"]"#)]
     #[case(r#"workdir = "relative""#)]
     #[case(r#"workdir = "/""#)]
+    #[case(r#"workdir = "/..""#)]
+    #[case(r#"workdir = "/a/../..""#)]
+    #[case(r#"workdir = "/.""#)]
     #[case(r#"user = "a b""#)]
+    #[case(r#"user = "-o""#)]
+    #[case(r#"user = "app:-R""#)]
+    #[case(r#"user = "a:b:c""#)]
+    #[case(r#"user = ":group""#)]
+    #[case(r#"user = "app:""#)]
+    #[case(r#"apt-packages = ["-oDebug=1"]"#)]
+    #[case(r#"apt-packages = ["git-"]"#)]
+    #[case(r#"apt-packages = ["./a.deb"]"#)]
+    #[case(r#"apt-packages = [""]"#)]
+    #[case(r#"prebuild = ["build\rrm"]"#)]
+    #[case(r#"prebuild = [" "]"#)]
+    #[case(r#"env = { A = "x\rUSER root" }"#)]
+    #[case(r#"env = { A = "x\nUSER root" }"#)]
+    #[case(r#"cmd = "a\u0000b""#)]
+    #[case(r#"cmd = ["a\u0000b"]"#)]
+    #[case(r#"extra-deps = "a\u0000b""#)]
+    #[case(r#"build-arg = ["A=a\u0000b"]"#)]
+    #[case(r#"build-arg = ["A B=x"]"#)]
+    #[case(r#"version = "1\nUSER root""#)]
+    #[case(r#"base-image = "a\nUSER root""#)]
+    #[case(r#"secret = ["id=a", "id=a,env=B"]"#)]
+    #[case(r#"ssh = ["default", "default=/x"]"#)]
+    #[case(r#"ssh = ["-x"]"#)]
+    #[case(r#"ssh = ["\"id=a\""]"#)]
     #[case(r#"env = { "A B" = "x" }"#)]
     #[case(r#"ca-bundle = "/no/such/file""#)]
     #[case("load = false")]

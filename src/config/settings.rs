@@ -433,7 +433,7 @@ impl Settings {
             named.extend(entries.filter_map(|entry| Some((key, entry.folder()?.to_owned()))));
         }
         for secret in self.secret.iter().flatten().filter_map(|text| text.parse::<Secret>().ok()) {
-            named.extend(secret.files().map(|file| ("secret", file.to_owned())));
+            named.extend(secret.file().map(|file| ("secret", file.to_owned())));
         }
         for ssh in self.ssh.iter().flatten().filter_map(|text| text.parse::<Ssh>().ok()) {
             named.extend(ssh.files().map(|file| ("ssh", file.to_owned())));

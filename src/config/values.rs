@@ -88,7 +88,7 @@ pub enum TagScheme {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(untagged, expecting = "a command is a line of text, or a list of words")]
 pub enum Cmd {
-    /// Run by `/bin/sh -c`.
+    /// Run by `/bin/sh -c`, whatever `SHELL` the base image has.
     Shell(String),
     /// Run as it is.
     Exec(Vec<String>),
@@ -196,8 +196,96 @@ impl fmt::Display for Sbom {
 
 /// Whether `name` can name a variable: letters, digits and `_`, not starting with a digit.
 fn is_variable_name(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
+    is_word(name, b"") && !name.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// Whether a word stands for itself wherever it is written: letters, digits, `_` and `further`, of which none begins it.
+pub fn is_word(word: &str, further: &[u8]) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    word.bytes().next().is_some_and(is_letter) && word.bytes().all(|byte| is_letter(byte) || further.contains(&byte))
+}
+
+/// Whether a text holds anything but what is seen of it, such as a line break; a tab is allowed.
+pub fn has_control_characters(text: &str) -> bool {
+    text.chars().any(|character| character.is_control() && character != '\t')
+}
+
+/// A Debian package as `apt-get install` takes it: `NAME[:ARCHITECTURE][=VERSION|/RELEASE]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DebianPackage(String);
+
+impl FromStr for DebianPackage {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        // To apt, `NAME-` is a package to remove.
+        if is_word(text, b"+-.:=~/*") && !text.ends_with('-') {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Error::usage(format!("invalid package name {text:?} in `apt-packages`"))
+            .hint("each entry is one package, such as \"libssl-dev\" or \"cmake=3.25.1-1\""))
+    }
+}
+
+impl fmt::Display for DebianPackage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A user of the image, by name or number: `USER[:GROUP]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User(String);
+
+impl User {
+    /// The name of a user that the image may lack: without the group, unless it is a number or root.
+    pub fn to_create(&self) -> Option<&str> {
+        let name = self.0.split(':').next().unwrap_or_default();
+        let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+        (!is_number && name != "root").then_some(name)
+    }
+}
+
+impl FromStr for User {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text.split(':').count() <= 2 && text.split(':').all(|name| is_word(name, b"-.")) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Error::usage(format!("invalid `user` {text:?}")).hint("it is a name or number, optionally with `:group`"))
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// The project's folder in the image: an absolute path below `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workdir(String);
+
+impl FromStr for Workdir {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
+        let is_below_the_root = text.starts_with('/') && !text.trim_end_matches('/').is_empty();
+        let leads_elsewhere = text.split('/').any(|name| matches!(name, "." | ".."));
+        if is_below_the_root && !leads_elsewhere && text.bytes().all(is_plain) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Error::usage(format!("invalid `workdir` {text:?}"))
+            .hint("it is an absolute path below `/`, of letters, digits and `/ _ - .`, without `.` and `..`"))
+    }
+}
+
+impl fmt::Display for Workdir {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
 }
 
 /// A variable of the image and of the build.
@@ -220,8 +308,8 @@ impl Variable {
             return Err(Error::usage(format!("invalid variable name {name:?} in `env`"))
                 .hint("a name is letters, digits and `_`, not starting with a digit"));
         }
-        if value.contains('\n') {
-            return Err(Error::usage(format!("`env.{name}` has more than one line: {value:?}")));
+        if has_control_characters(value) {
+            return Err(Error::usage(format!("`env.{name}` has more than one line, or control characters: {value:?}")));
         }
         Ok(())
     }
@@ -256,7 +344,7 @@ impl FromStr for BuildArg {
 
     fn from_str(text: &str) -> Result<Self> {
         match text.split_once('=') {
-            Some((name, value)) if is_variable_name(name) => {
+            Some((name, value)) if is_variable_name(name) && !value.contains('\0') => {
                 Ok(Self { name: name.to_owned(), value: value.to_owned() })
             }
             _ => Err(Error::usage(format!("invalid build argument {text:?}"))
@@ -271,58 +359,101 @@ impl fmt::Display for BuildArg {
     }
 }
 
-/// A secret as buildx and podman take it: `id=NAME[,src=PATH|,env=NAME]`, a line of CSV.
+/// The id of the secret that the steps take for the CA bundle.
+pub const CA_BUNDLE_SECRET: &str = "ca-bundle";
+
+/// A secret, read as buildx reads it and written so that buildx and podman understand it: `id=NAME[,src=PATH|,env=NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
     /// The file below `/run/secrets/` in which steps find the secret.
     pub id: String,
-    fields: Vec<String>,
+    from: SecretSource,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum SecretSource {
+    File(Utf8PathBuf),
+    Variable(String),
+    /// The builder looks for a variable, then for a file, that is called as the secret is.
+    Unsaid,
 }
 
 impl Secret {
     /// A secret that is a file of this machine.
     pub fn of_file(id: &str, file: &Utf8Path) -> Self {
-        Self { id: id.to_owned(), fields: vec![format!("id={id}"), format!("src={file}")] }
+        Self { id: id.to_owned(), from: SecretSource::File(file.to_owned()) }
     }
 
-    /// The files that the secret is read from: one at the most, where all is right.
-    pub fn files(&self) -> impl Iterator<Item = &Utf8Path> {
-        self.fields.iter().filter_map(|field| file_in(field)).map(|(_, file)| Utf8Path::new(file))
+    /// The file that the secret is read from, where it is named.
+    pub fn file(&self) -> Option<&Utf8Path> {
+        match &self.from {
+            SecretSource::File(file) => Some(file),
+            SecretSource::Variable(_) | SecretSource::Unsaid => None,
+        }
     }
 
     /// With the file's path absolute, seen from `folder`.
     #[must_use]
     pub fn seen_from(mut self, folder: &Utf8Path) -> Self {
-        for field in &mut self.fields {
-            if let Some((name, file)) = file_in(field) {
-                *field = format!("{name}={}", folder.join(file));
-            }
+        if let SecretSource::File(file) = &mut self.from {
+            *file = folder.join(&*file);
         }
         self
     }
-}
 
-/// The name of a field, and the file that it names.
-fn file_in(field: &str) -> Option<(&str, &str)> {
-    let is_file = |name: &str| name.eq_ignore_ascii_case("src") || name.eq_ignore_ascii_case("source");
-    field.split_once('=').filter(|(name, _)| is_file(name))
-}
-
-/// The fields of a line of CSV: a field in quotes may hold commas, and two quotes for one.
-pub(super) fn csv_fields(line: &str) -> Vec<String> {
-    let mut fields = vec![String::new()];
-    let mut characters = line.chars().peekable();
-    let mut is_quoted = false;
-    while let Some(character) = characters.next() {
-        let field = fields.len() - 1;
-        match character {
-            '"' if is_quoted && characters.next_if_eq(&'"').is_some() => fields[field].push('"'),
-            '"' => is_quoted = !is_quoted,
-            ',' if !is_quoted => fields.push(String::new()),
-            _ => fields[field].push(character),
+    /// Reads a line of CSV, in which each field is said once, and names of fields may be in capitals.
+    fn read(text: &str) -> Option<Self> {
+        let (mut id, mut file, mut variable, mut kind) = (None, None, None, None);
+        for field in csv_fields(text)? {
+            let (name, value) = field.split_once('=').filter(|(_, value)| !value.is_empty())?;
+            let place = match name.to_ascii_lowercase().as_str() {
+                "id" => &mut id,
+                "src" | "source" => &mut file,
+                "env" => &mut variable,
+                "type" => &mut kind,
+                _ => return None,
+            };
+            if place.replace(value.to_owned()).is_some() {
+                return None;
+            }
         }
+        let from = match (kind.as_deref(), file, variable) {
+            (None | Some("file"), Some(file), None) => SecretSource::File(file.into()),
+            (None | Some("env"), None, Some(variable)) | (Some("env"), Some(variable), None) => {
+                SecretSource::Variable(variable)
+            }
+            (None | Some("file" | "env"), None, None) => SecretSource::Unsaid,
+            _ => return None,
+        };
+        Some(Self { id: id.filter(|id| is_word(id, b"-."))?, from })
     }
-    fields
+}
+
+/// The fields of a line of CSV: a field in quotes may hold commas, and two quotes for one. Nothing where a quote stands
+/// elsewhere.
+pub(super) fn csv_fields(line: &str) -> Option<Vec<String>> {
+    let mut fields = Vec::new();
+    let mut rest = line;
+    loop {
+        let (field, after) = match rest.strip_prefix('"') {
+            None => {
+                let (field, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
+                (Some(field.to_owned()).filter(|field| !field.contains('"'))?, after)
+            }
+            Some(quoted) => {
+                let mut end = quoted.find('"')?;
+                while quoted[end..].starts_with("\"\"") {
+                    end += 2 + quoted[end + 2..].find('"')?;
+                }
+                (quoted[..end].replace("\"\"", "\""), &quoted[end + 1..])
+            }
+        };
+        fields.push(field);
+        if after.is_empty() {
+            return Some(fields);
+        }
+        rest = after.strip_prefix(',')?;
+    }
 }
 
 /// The fields as a line of CSV.
@@ -337,20 +468,22 @@ impl FromStr for Secret {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let fields = csv_fields(text);
-        let id =
-            fields.iter().filter_map(|field| field.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("id"));
-        match id.map(|(_, id)| id.to_owned()).filter(|id| is_plain(id)) {
-            Some(id) => Ok(Self { id, fields }),
-            None => Err(Error::usage(format!("invalid secret {text:?}"))
-                .hint("a secret reads `id=NAME[,src=PATH|,env=NAME]`, `NAME` being letters, digits and `_ - .`")),
-        }
+        Self::read(text).filter(|_| !has_control_characters(text)).ok_or_else(|| {
+            Error::usage(format!("invalid secret {text:?}"))
+                .hint("a secret reads `id=NAME[,src=PATH|,env=NAME]`, `NAME` being letters, digits and `_ - .`")
+        })
     }
 }
 
 impl fmt::Display for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&csv_line(&self.fields))
+        let mut fields = vec![format!("id={}", self.id)];
+        match &self.from {
+            SecretSource::File(file) => fields.push(format!("src={file}")),
+            SecretSource::Variable(name) => fields.push(format!("env={name}")),
+            SecretSource::Unsaid => {}
+        }
+        formatter.write_str(&csv_line(&fields))
     }
 }
 
@@ -381,7 +514,7 @@ impl FromStr for Ssh {
 
     fn from_str(text: &str) -> Result<Self> {
         let (id, files) = text.split_once('=').unwrap_or((text, ""));
-        if !is_plain(id) {
+        if !is_word(id, b"-.") || has_control_characters(text) {
             return Err(Error::usage(format!("invalid SSH agent or key {text:?}"))
                 .hint("it reads `default`, or `ID[=SOCKET|=KEY]`, `ID` being letters, digits and `_ - .`"));
         }
@@ -396,11 +529,6 @@ impl fmt::Display for Ssh {
         let files: Vec<&str> = self.files.iter().map(|file| file.as_str()).collect();
         if files.is_empty() { Ok(()) } else { write!(formatter, "={}", files.join(",")) }
     }
-}
-
-/// Whether a word can stand in a Dockerfile's line without a second meaning.
-fn is_plain(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 /// Where a built image goes.
@@ -440,16 +568,31 @@ mod tests {
     #[case("id=tok touch /PWNED; true ", None)]
     #[case("src=x", None)]
     #[case("id=", None)]
+    #[case("id=..", None)]
+    #[case("id=-x", None)]
+    #[case("id=a,id=b", None)]
+    #[case("id=a,src=b,source=c", None)]
+    #[case("id=a,src=b,env=C", None)]
+    #[case("id=a,src=b,", None)]
+    #[case("id=a,src=b,mode=0400", None)]
+    #[case("id=a,type=vault", None)]
+    #[case("id=a,src=\"b\"", None)]
+    #[case("id=a,\"src=b\"c", None)]
+    #[case("id=a,\"src=b", None)]
+    #[case("id=a,src=b\nc", None)]
     fn a_secret_has_an_id_that_is_a_word(#[case] text: &str, #[case] id: Option<&str>) {
         assert_eq!(text.parse::<Secret>().ok().map(|secret| secret.id).as_deref(), id);
     }
 
     #[rstest]
     #[case("id=a,src=b", "id=a,src=/p/b")]
-    #[case("id=a,Source=/b", "id=a,Source=/b")]
+    #[case("id=a,Source=/b", "id=a,src=/b")]
+    #[case("TYPE=file,\"ID=a\",\"SRC=b\"", "id=a,src=/p/b")]
+    #[case("type=env,id=a,src=B", "id=a,env=B")]
+    #[case("type=file,id=a", "id=a")]
     #[case("id=a,\"src=b,c\"", "id=a,\"src=/p/b,c\"")]
-    #[case("id=a,\"src=b\"\"c\"", "id=a,\"src=/p/b\"\"c\"")]
-    #[case("type=env,id=a,env=B", "type=env,id=a,env=B")]
+    #[case("\"src=b\"\"\"\"c\",id=a", "id=a,\"src=/p/b\"\"\"\"c\"")]
+    #[case("type=env,id=a,env=B", "id=a,env=B")]
     fn a_file_of_a_secret_is_seen_from_a_folder(#[case] text: &str, #[case] expected: &str) -> Result<()> {
         assert_eq!(text.parse::<Secret>()?.seen_from(Utf8Path::new("/p")).to_string(), expected);
         Ok(())
@@ -460,6 +603,30 @@ mod tests {
     #[case("a=b,/c", "a=/p/b,/c")]
     fn keys_for_ssh_are_seen_from_a_folder(#[case] text: &str, #[case] expected: &str) -> Result<()> {
         assert_eq!(text.parse::<Ssh>()?.seen_from(Utf8Path::new("/p")).to_string(), expected);
+        Ok(())
+    }
+
+    #[rstest]
+    #[case("app", Some("app"))]
+    #[case("www-data:www-data", Some("www-data"))]
+    #[case("root:0", None)]
+    #[case("1000:1000", None)]
+    fn a_user_that_the_image_may_lack_is_known_by_name(
+        #[case] text: &str,
+        #[case] expected: Option<&str>,
+    ) -> Result<()> {
+        assert_eq!(text.parse::<User>()?.to_create(), expected);
+        Ok(())
+    }
+
+    #[test]
+    fn packages_and_folders_are_what_debian_and_docker_take() -> Result<()> {
+        for package in ["g++", "libstdc++-12-dev:arm64=12.2.0-14", "cmake/bookworm-backports", "0ad", "linux-image-*"] {
+            assert_eq!(package.parse::<DebianPackage>()?.to_string(), package);
+        }
+        for folder in ["/workspace", "/srv/my.app/", "/a//b", "/..a"] {
+            assert_eq!(folder.parse::<Workdir>()?.to_string(), folder);
+        }
         Ok(())
     }
 

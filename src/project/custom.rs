@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
-use crate::config::values::{BuildArg, ProjectKind, Version};
+use crate::config::values::{BuildArg, DebianPackage, ProjectKind, User, Version, has_control_characters};
 use crate::error::{Context as _, Error, Result};
 use crate::image::platform::Platform;
 use crate::project::kind::{Kind, RustOfImage};
@@ -19,7 +19,7 @@ use crate::staging::dockerfile::Dockerfile;
 use crate::staging::listing::Selection;
 use crate::staging::source::{SourceFile, read_through, source_files, warn_of_secrets};
 use crate::staging::staged::staged_sources;
-use crate::staging::steps::{Steps, cmd_text, mounts, trust, user_to_create};
+use crate::staging::steps::{Steps, cmd_text, mounts, trust};
 use crate::staging::template::{FileDates, Parts, Template};
 use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
@@ -111,12 +111,12 @@ impl Folder {
             extra_deps: options.extra_deps.clone().unwrap_or_default(),
             enable_browser: options.enable_browser,
             env: options.env.clone(),
-            apt_packages: options.apt_packages.clone(),
+            apt_packages: options.apt_packages.iter().map(DebianPackage::to_string).collect(),
             prebuild: options.prebuild.clone().unwrap_or_default(),
             build_arguments: options.build_argument_names(),
-            workdir: options.workdir.clone(),
-            user: options.user.clone(),
-            user_to_create: options.user.as_deref().and_then(user_to_create),
+            workdir: options.workdir.to_string(),
+            user: options.user.as_ref().map(User::to_string),
+            user_to_create: options.user.as_ref().and_then(User::to_create).map(str::to_owned),
             cmd: options.cmd.as_ref().map(cmd_text),
             mounts: mounts(options),
             trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
@@ -153,7 +153,7 @@ impl Folder {
                     .to_owned()
             }
         };
-        if version.is_empty() || version.contains('\n') {
+        if version.is_empty() || has_control_characters(&version) {
             return Err(wrong("it is not one line".to_owned()).hint("name the value's place with `key`"));
         }
         Ok(version)

@@ -363,4 +363,38 @@ mod tests {
         assert_eq!(root.read_dir_utf8().map(Iterator::count).ok(), Some(2), "something was left behind");
         Ok(())
     }
+
+    #[test]
+    fn what_the_dependencies_are_built_from_is_the_same_without_the_sources_and_goes_away() -> Result<()> {
+        let folder = tempfile::tempdir().context(|| "no temporary folder".to_owned())?;
+        let root = Utf8Path::from_path(folder.path()).expect("a temporary folder's name is UTF-8");
+        let text = |path, text: &str| StagedFile::text(TreePath::constant(path), text);
+        let link = StagedFile { content: StagedContent::Link("b".to_owned()), ..text("a/link", "") };
+        let deps = [StagedFile { executable: true, ..text("a/b", "x") }, link];
+        let (steps, code) = ([text("step", "y")], [text("main", "z")]);
+        let folder =
+            BuildFolder { dockerfile: "FROM x\n".to_owned(), steps: &steps, code: &code, deps: &deps, config_sh: None };
+        let (destination, interrupt) = (root.join("context"), Interrupt::default());
+        let staged = folder.stage(&destination, &interrupt)?;
+        let apart = staged.without_code(&interrupt)?;
+        let listed = |root: &Utf8Path| -> Vec<_> {
+            let entries =
+                walkdir::WalkDir::new(root).sort_by_file_name().into_iter().map(|entry| entry.expect("an entry"));
+            let entry = |entry: walkdir::DirEntry| {
+                let metadata = entry.metadata().expect("it is there");
+                let path = entry.path().strip_prefix(root).expect("it is below").to_owned();
+                (path, FileTime::from_last_modification_time(&metadata), metadata.permissions(), metadata.is_symlink())
+            };
+            entries.map(entry).collect()
+        };
+        let mut expected = listed(&destination);
+        expected.retain(|(path, ..)| !path.starts_with(CODE) && !path.starts_with(DOCKERFILE));
+        assert_eq!(listed(&apart.context), expected);
+        assert_eq!((apart.context.file_name(), expected.len()), (Some("context.deps"), 7));
+        assert_eq!(fs::read(&apart.dockerfile).ok().as_deref(), Some(&b"FROM x\n"[..]));
+        assert_eq!(temporary_folders(&destination).len(), 1);
+        drop(apart);
+        assert_eq!(root.read_dir_utf8().map(Iterator::count).ok(), Some(1), "something was left behind");
+        Ok(())
+    }
 }

@@ -2,7 +2,7 @@
 //! given: mounts of secrets, certificates, users, commands. They are staged below `steps/`.
 
 use crate::config::options::Options;
-use crate::config::values::Cmd;
+use crate::config::values::{CA_BUNDLE_SECRET, Cmd};
 use crate::staging::staged::StagedFile;
 use crate::staging::tree_path::TreePath;
 
@@ -60,22 +60,16 @@ impl Steps {
     }
 }
 
-/// The name under which the CA bundle is handed to BuildKit.
-pub const CA_BUNDLE_SECRET: &str = "ca-bundle";
-
-/// The name of a user that the image may lack: `user` without its group, unless it is a number or root.
-pub fn user_to_create(user: &str) -> Option<String> {
-    let name = user.split(':').next().unwrap_or_default();
-    let number = name.bytes().all(|byte| byte.is_ascii_digit());
-    (!number && name != "root").then(|| name.to_owned())
-}
-
-/// The mounts of the steps that fetch: the secrets, readable for every user of the build, and the SSH agent.
+/// The mounts of the steps that fetch: the secrets, readable for every user of the build, and the SSH agents and keys.
 pub fn mounts(options: &Options) -> String {
     let ids = options.secrets.iter().map(|secret| secret.id.as_str());
     let bundle = options.ca_bundle.iter().map(|_| CA_BUNDLE_SECRET);
     let secrets = ids.chain(bundle).map(|id| format!("--mount=type=secret,id={id},mode=0444 "));
-    secrets.chain(options.ssh.first().map(|_| "--mount=type=ssh ".to_owned())).collect()
+    let ssh = options.ssh.iter().map(|ssh| match &*ssh.id {
+        "default" => "--mount=type=ssh ".to_owned(),
+        id => format!("--mount=type=ssh,id={id} "),
+    });
+    secrets.chain(ssh).collect()
 }
 
 /// Shell text for users' templates, after which what fetches trusts the mounted certificates.
@@ -101,10 +95,12 @@ pub fn shell_words(words: &[String]) -> String {
     words.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// A default command as a Dockerfile spells it.
+/// A default command as a Dockerfile spells it: on one line whatever it holds, and for a line of shell with the shell,
+/// because a base image may have another one as its `SHELL`. Empty for an empty line.
 pub fn cmd_text(cmd: &Cmd) -> String {
     match cmd {
-        Cmd::Shell(line) => line.clone(),
+        Cmd::Shell(line) if line.trim().is_empty() => String::new(),
+        Cmd::Shell(line) => serde_json::json!(["/bin/sh", "-c", line]).to_string(),
         Cmd::Exec(words) => serde_json::Value::from(words.as_slice()).to_string(),
     }
 }
@@ -124,6 +120,25 @@ mod tests {
             .map(|entry| entry.expect("a file").file_name().into_string().expect("UTF-8"))
             .collect();
         assert_eq!(staged, files);
+    }
+
+    #[test]
+    fn a_command_is_one_instruction_whatever_it_holds() {
+        let text = |cmd: &str| cmd_text(&Cmd::from(cmd));
+        assert_eq!(text("a 'b' \"$C\" \\\nUSER root\\"), r#"["/bin/sh","-c","a 'b' \"$C\" \\\nUSER root\\"]"#);
+        assert_eq!((text(r#"["a", "b c"]"#), text(" ")), (r#"["a","b c"]"#.to_owned(), String::new()));
+    }
+
+    #[test]
+    fn every_secret_agent_and_key_is_mounted_by_its_id() {
+        let settings = r#"secret = ["TYPE=env,\"ID=tok\",env=T"]
+            ssh = ["default", "mykey=/k"]"#;
+        let settings: crate::config::settings::Settings = toml::from_str(settings).expect("the test's TOML is valid");
+        let options = settings.options(Vec::new()).expect("the options are valid");
+        assert_eq!(
+            mounts(&options),
+            "--mount=type=secret,id=tok,mode=0444 --mount=type=ssh --mount=type=ssh,id=mykey "
+        );
     }
 
     #[test]

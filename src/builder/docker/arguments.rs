@@ -11,11 +11,10 @@ use crate::builder::runtime_builder::BuildRequest;
 use crate::config::cache::is_inline;
 use crate::config::options::Options;
 use crate::config::passed_on::is_about_provenance;
-use crate::config::values::{Output, Progress, Secret, Ssh};
+use crate::config::values::{CA_BUNDLE_SECRET, Output, Progress, Secret, Ssh};
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
 use crate::staging::dockerfile::DEPS_STAGE;
-use crate::staging::steps::CA_BUNDLE_SECRET;
 use crate::staging::template::FileDates;
 
 /// Passed on as build arguments by name. BuildKit predefines these, and keeps them out of cache keys and images.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use toml::{Table, Value};
 
+use crate::config::values::is_word;
 use crate::error::{Error, Result};
 use crate::staging::source::SourceFile;
 
@@ -65,10 +66,10 @@ impl Manifest {
     /// `build.target-dir` of Cargo's configuration in `file`, if it lies inside the project.
     pub(super) fn target_folder(&self, file: &Utf8Path) -> Result<Option<String>> {
         let folder = self.0.get("build").and_then(|build| build.get("target-dir")).and_then(Value::as_str);
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
+        let is_plain = |path: &Utf8Path| is_word(path.as_str().trim_start_matches('.'), b"/-.");
         match folder.map(|folder| (folder, normalised(Utf8Path::new(folder)))) {
             None => Ok(None),
-            Some((_, path)) if path.is_relative() && !path.starts_with("..") && path.as_str().bytes().all(plain) => {
+            Some((_, path)) if path.is_relative() && !path.starts_with("..") && is_plain(&path) => {
                 Ok(Some(path.into_string()))
             }
             Some((folder, _)) => Err(Error::failed(format!("`{file}` sets `build.target-dir` to `{folder}`")).hint(

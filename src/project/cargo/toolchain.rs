@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::config::values::is_word;
 use crate::error::{Error, Result};
 use crate::staging::source::SourceFile;
 
@@ -54,11 +55,12 @@ impl Toolchain {
         } else {
             text.trim().clone_into(&mut toolchain.channel);
         }
-        let plain = |word: &String| {
-            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-        };
         let single = [&toolchain.channel, &toolchain.profile];
-        let wrong = single.into_iter().chain(&toolchain.components).chain(&toolchain.targets).find(|word| !plain(word));
+        let wrong = single
+            .into_iter()
+            .chain(&toolchain.components)
+            .chain(&toolchain.targets)
+            .find(|word| !is_word(word, b".-"));
         if let Some(word) = wrong {
             return Err(Error::failed(format!("`{}` names {word:?}, which is no toolchain", file.path)));
         }

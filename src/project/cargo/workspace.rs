@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
-use crate::config::values::{Cmd, ProjectKind, Version};
+use crate::config::values::{Cmd, DebianPackage, ProjectKind, User, Version};
 use crate::error::{Error, Result};
 use crate::project::cargo::inputs::{CARGO_CONFIG_FILES, DependencyInputs, LOCK_FILE, dependency_inputs};
 use crate::project::cargo::lock_file::LockFile;
@@ -324,11 +324,11 @@ impl Workspace {
             default_run.or(only).filter(|_| options.install_binaries).map(|binary| Cmd::Exec(vec![binary.to_owned()]));
         Ok(TemplateContext {
             env: options.env.clone(),
-            apt_packages: options.apt_packages.clone(),
+            apt_packages: options.apt_packages.iter().map(DebianPackage::to_string).collect(),
             toolchain: Toolchain::of(sources)?,
             extra_deps: options.extra_deps.clone(),
-            user: options.user.clone(),
-            workdir: options.workdir.clone(),
+            user: options.user.as_ref().map(User::to_string),
+            workdir: options.workdir.to_string(),
             target,
             prebuild: options.prebuild.clone().unwrap_or_else(|| vec![DEFAULT_PREBUILD.to_owned()]),
             build_arguments: options.build_argument_names(),
