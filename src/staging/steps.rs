@@ -60,14 +60,14 @@ impl Steps {
     }
 }
 
-/// The mounts of the steps that fetch: the secrets, readable for every user of the build, and the SSH agents and keys.
+/// The mounts of the steps that fetch: the secrets, the SSH agents and keys, for every user of the build.
 pub fn mounts(options: &Options) -> String {
     let ids = options.secrets.iter().map(|secret| secret.id.as_str());
     let bundle = options.ca_bundle.iter().map(|_| CA_BUNDLE_SECRET);
     let secrets = ids.chain(bundle).map(|id| format!("--mount=type=secret,id={id},mode=0444 "));
     let ssh = options.ssh.iter().map(|ssh| match &*ssh.id {
-        "default" => "--mount=type=ssh ".to_owned(),
-        id => format!("--mount=type=ssh,id={id} "),
+        "default" => "--mount=type=ssh,mode=0666 ".to_owned(),
+        id => format!("--mount=type=ssh,id={id},mode=0666 "),
     });
     secrets.chain(ssh).collect()
 }
@@ -137,7 +137,7 @@ mod tests {
         let options = settings.options(Vec::new()).expect("the options are valid");
         assert_eq!(
             mounts(&options),
-            "--mount=type=secret,id=tok,mode=0444 --mount=type=ssh --mount=type=ssh,id=mykey "
+            "--mount=type=secret,id=tok,mode=0444 --mount=type=ssh,mode=0666 --mount=type=ssh,id=mykey,mode=0666 "
         );
     }
 
