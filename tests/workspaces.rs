@@ -887,6 +887,130 @@ fn lints_that_deny_are_about_the_sources_not_about_the_skeleton() {
     assert_eq!(second.tags["lock"], first.tags["lock"], "a lint says nothing about the dependencies");
 }
 
+/// A firmware in folders and files of odd names: programs need a symbol that only the sources have, and flags forbid
+/// what every empty crate with a dependency does.
+fn with_firmware() -> Project {
+    let project = Project::empty();
+    let machine = std::env::consts::ARCH;
+    project
+        .write(
+            ".cargo/config.toml",
+            format!(
+                "[build]\ntarget = \"{machine}-unknown-linux-gnu\"\nrustflags = [\"-Clink-arg=-Wl,--defsym=needed=firmware\", \
+                 \"-Dwarnings\", \"-Fdead_code\", \"-Funused_crate_dependencies\", \"-Fmissing_docs\"]\n"
+            ),
+        )
+        .write(
+            "Cargo.toml",
+            "[workspace]\nmembers = [\"-x\", \"odd/-x\", \"a b\", \"words\"]\ndefault-members = [\"odd/-x\"]\nexclude = [\"near\"]\nresolver = \"2\"\n\
+             [profile.release]\npanic = \"abort\"\nlto = true\n",
+        )
+        .write(
+            "odd/-x/Cargo.toml",
+            package(
+                "firmware",
+                "[[bin]]\nname = \"-fw\"\npath = \"-y.rs\"\n[dependencies]\nitoa = \"1\"\npart = { path = \"../../a b\" }\n",
+            ),
+        )
+        .write(
+            "odd/-x/-y.rs",
+            r#"//! Firmware.
+            #![no_std]
+            #![no_main]
+            #[link(name = "c")]
+            extern "C" {
+                fn puts(text: *const core::ffi::c_char) -> i32;
+            }
+            /// What programs need.
+            #[no_mangle]
+            pub extern "C" fn firmware() {}
+            /// The start.
+            #[no_mangle]
+            pub extern "C" fn main() -> i32 {
+                assert!(itoa::Buffer::new().format(1) == "1");
+                unsafe { puts(part::WORD.as_ptr()) };
+                0
+            }
+            "#,
+        )
+        .write(
+            "a b/Cargo.toml",
+            package(
+                "part",
+                "[lib]\ncrate-type = [\"lib\", \"staticlib\"]\n[dependencies]\nwords = { path = \"../words\" }\n\
+                 near = { path = \"../near\" }\n[build-dependencies]\nryu = \"1\"\n",
+            ),
+        )
+        .write("a b/build.rs", "//! Before.\nuse ryu as _;\nfn main() {}\n")
+        .write(
+            "a b/src/lib.rs",
+            "//! Part.\n#![no_std]\nuse near as _;\n/// A word.\npub const WORD: &core::ffi::CStr = words::word!();\n\
+             #[panic_handler]\nfn panic(_: &core::panic::PanicInfo) -> ! {\n    loop {}\n}\n",
+        )
+        .write("words/Cargo.toml", package("words", "[lib]\nproc-macro = true\n"))
+        .write(
+            "words/src/lib.rs",
+            "//! Words.\nextern crate proc_macro;\n/// A word.\n#[proc_macro]\npub fn word(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \
+             \"c\\\"one\\\"\".parse().unwrap()\n}\n",
+        )
+        .write("near/Cargo.toml", package("near", ""))
+        .write("near/src/lib.rs", "//! Near.\n#![no_std]\n")
+        // rustc takes such a path for options; the steps do not.
+        .write("-x/Cargo.toml", package("options", ""))
+        .write("-x/src/lib.rs", "")
+        .write("near/-z\n315532800 w", "a name of two lines\n");
+    project
+}
+
+#[test]
+fn a_skeleton_of_programs_that_cannot_be_linked_when_empty_compiles_and_dependencies_are_kept() {
+    let project = with_firmware();
+    project.ok(&["--dry-run", "--force-rebuild", "--build-folder", "../staged"]);
+    let staged = project.root.join("../staged");
+    let target = project.root.join("../target");
+    let units = project.root.join("../units");
+    let cargo_in = |folder: &str, arguments: &[&str], skeleton: bool| {
+        let mut command = Command::new("cargo");
+        command.args(arguments).current_dir(staged.join(folder)).env("CARGO_TARGET_DIR", &target);
+        if skeleton {
+            let compiler = staged.join("deps/.runtime-image-compile-skeleton");
+            command.env("RUSTC_WORKSPACE_WRAPPER", compiler).env("SKELETON_UNITS", &units);
+        }
+        Run::from(command.output().unwrap())
+    };
+    let commands: [&[&str]; 5] = [
+        &["build", "--release"],
+        &["build", "--release", "--bin=-fw"],
+        &["test", "--all-targets"],
+        &["check"],
+        &["run", "--bin=-fw"],
+    ];
+    for arguments in commands {
+        let run = cargo_in("deps", arguments, true);
+        assert_eq!(run.code, Some(0), "{arguments:?}: {}", run.stderr);
+    }
+    assert!(fs::read_to_string(&units).unwrap().lines().all(|unit| unit.starts_with('-') && unit.len() > 16));
+    let run = cargo_in("code", &["build", "--release"], false);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let compiled = run.compiled();
+    assert!(compiled.contains(&"firmware".to_owned()), "{}", run.stderr);
+    assert!(!compiled.contains(&"itoa".to_owned()) && !compiled.contains(&"ryu".to_owned()), "{}", run.stderr);
+}
+
+#[test]
+fn a_firmware_in_folders_of_odd_names_is_built_upon_its_dependencies() {
+    let project = with_firmware().on_engine();
+    let first = Built::scratch(&project, &[]);
+    assert_eq!(first.prints(&["/usr/local/bin/-fw"]), "one\n");
+    let lock = project.name(first.tags["lock"].as_str().unwrap());
+    let left = "find target -name '*firmware*' -o -name '*words*' -o -name '*-fw*'; ls -A | grep -v target || true";
+    assert_eq!(run_image(&lock, &["sh", "-c", left]), "");
+    let dates = first.shell("stat -c %Y -- -x/Cargo.toml odd/-x/-y.rs near/Cargo.toml");
+    assert_eq!(dates, "315705601\n315705600\n315619201\n", "the dates of dates.rs");
+    project.edit("words/src/lib.rs", "one", "two");
+    assert_eq!(Built::lock(&project, &[]).prints(&["/usr/local/bin/-fw"]), "two\n");
+}
+
 /// A package that prints its version of a build argument and of an environment variable, in build script and source.
 fn with_environment() -> Project {
     let project = Project::empty().on_engine();

@@ -38,11 +38,14 @@ const INSTALL_PACKAGES: Step = step!("install-packages");
 const INSTALL_EXTRA_DEPS: Step = step!("install-extra-deps");
 const CREATE_USER: Step = step!("create-user");
 
+/// What Cargo runs in place of the compiler for the skeleton's targets. It is executable where it is staged beside them.
+pub const COMPILE_SKELETON: Step = step!("compile-skeleton");
+
 impl Steps {
     /// The steps of the cargo kind.
     pub const CARGO: Self = Self {
         system: &[COMMON, INSTALL_PACKAGES, step!("install-toolchain"), INSTALL_EXTRA_DEPS, CREATE_USER],
-        dependencies: &[step!("cargo.sh"), step!("sort-file-lists.pl"), step!("build-dependencies")],
+        dependencies: &[step!("cargo.sh"), step!("sort-file-lists.pl"), COMPILE_SKELETON, step!("build-dependencies")],
         runtime: &[step!("build-sources"), step!("install-binaries")],
     };
 

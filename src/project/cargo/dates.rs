@@ -67,9 +67,9 @@ impl LocalFiles<'_> {
     }
 }
 
-/// The dates as the steps read them: date and path, a file a line.
+/// The dates as the steps read them: date and path, with a NUL after each file. A path may hold anything else.
 pub(super) fn listed(dates: &Dates) -> String {
-    dates.iter().fold(String::new(), |list, (path, date)| list + &format!("{date} {path}\n"))
+    dates.iter().fold(String::new(), |list, (path, date)| list + &format!("{date} {path}\0"))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::project::read::{Project, below, local_repository, selection};
 use crate::staging::listing::{Selection, why_left_out};
 use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
 use crate::staging::staged::{StagedFile, staged_sources};
-use crate::staging::steps::{Steps, cmd_text, mounts};
+use crate::staging::steps::{COMPILE_SKELETON, Steps, cmd_text, mounts};
 use crate::staging::template::{FileDates, Template};
 use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
@@ -36,7 +36,10 @@ const DEPENDENCY_DATES_FILE: &str = ".runtime-image-dates-deps";
 /// The file beside the skeleton with the dates of files when the sources are built.
 const SOURCE_DATES_FILE: &str = ".runtime-image-dates-code";
 
-/// A target of the skeleton. One file can be a program and a library, and a library without a test harness needs a
+/// The file beside the skeleton that Cargo runs in place of the compiler for the skeleton's targets.
+const SKELETON_COMPILER: &str = ".runtime-image-compile-skeleton";
+
+/// A target of the skeleton, where its own compiler does not make it, such as in documentation. One file can be a program and a library, and a library without a test harness needs a
 /// `main`. Lints that flags or Cargo's configuration deny find nothing in it.
 const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_dependencies)]\nfn main() {}\n";
 
@@ -303,7 +306,13 @@ impl Workspace {
             StagedFile::text(TreePath::constant(DEPENDENCY_DATES_FILE), dates::listed(&local.in_dependencies())),
             StagedFile::text(TreePath::constant(SOURCE_DATES_FILE), dates::listed(&local.in_sources())),
         ];
-        Ok(targets.into_iter().map(|path| StagedFile::text(path, EMPTY_TARGET)).chain(lists).collect())
+        // A member that is compiled as it is would be compiled again with the sources: Cargo's names for members tell
+        // whether they were compiled in place of the compiler.
+        let only_empty = !members.iter().any(|folder| whole.contains(*folder));
+        let compiler = StagedFile::text(TreePath::constant(SKELETON_COMPILER), COMPILE_SKELETON.text);
+        let compiler = only_empty.then_some(StagedFile { executable: true, ..compiler });
+        let empty = targets.into_iter().map(|path| StagedFile::text(path, EMPTY_TARGET));
+        Ok(empty.chain(lists).chain(compiler).collect())
     }
 
     fn template_context(&self, options: &Options, sources: &[SourceFile], target: String) -> Result<TemplateContext> {
