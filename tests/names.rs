@@ -139,6 +139,35 @@ fn versions_that_spell_alike_have_different_names() {
     assert_eq!(different.len(), versioned.len(), "{versioned:?}");
 }
 
+/// A workspace without a root package in the folder `demo`.
+#[rstest]
+#[case::one_that_the_workspace_gives(&["[workspace.package]\nversion = \"7.0.0\""], &["demo 1.0.0 bin", "other 2.0.0"], "7.0.0")]
+#[case::the_member_named_like_the_folder(&[], &["demo 1.0.0", "demo-macros 2.5.0", "tool 3.0.0 bin"], "1.0.0")]
+#[case::the_only_member_with_a_program(&[], &["macros 2.5.0", "tool 1.0.0 bin", "z 0.1.0"], "1.0.0")]
+#[case::the_highest_of_several(&[], &["a 1.0.0 bin", "b 1.2.0 bin", "c 1.10.0"], "1.10.0")]
+fn a_workspace_without_a_root_package_has_the_version(
+    #[case] root: &[&str],
+    #[case] members: &[&str],
+    #[case] expected: &str,
+) {
+    let project = Project::empty();
+    project.write("Cargo.toml", format!("[workspace]\nmembers = [\"members/*\"]\nresolver = \"2\"\n{}", root.concat()));
+    for member in members {
+        let words: Vec<&str> = member.split(' ').collect();
+        let file = if words.contains(&"bin") { "main.rs" } else { "lib.rs" };
+        project
+            .write(&format!("members/{}/src/{file}", words[0]), "")
+            .write(
+                &format!("members/{}/Cargo.toml", words[0]),
+                format!("[package]\nname = \"{}\"\nversion = \"{}\"\nedition = \"2021\"\n", words[0], words[1]),
+            );
+    }
+    let [source, _, versioned] = project.tags(&[]);
+    assert_eq!(versioned, format!("rt_v{expected}_rust_t_1-bookworm"));
+    assert!(source.starts_with(&format!("rt_v{expected}_")), "{source}");
+    assert_eq!(project.tags(&["--project-version", "9.9.9"])[2], "rt_v9.9.9_rust_t_1-bookworm");
+}
+
 fn names(run: Run) -> String {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     run.stdout

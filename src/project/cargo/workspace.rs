@@ -97,7 +97,7 @@ impl Workspace {
     }
 
     /// The project's version: the configured one, else the root package's, else the one that the workspace gives its
-    /// members, else the highest of the members' versions.
+    /// members. Else it is that of the member that stands for the workspace, or the highest of the members' versions.
     fn version(&self, options: &Options, root_manifest: Option<&Manifest>) -> Result<String> {
         match &options.project_version {
             Some(Version::Text(version)) => return Ok(version.clone()),
@@ -106,12 +106,14 @@ impl Workspace {
             }
             None => {}
         }
-        let highest = || self.metadata.workspace_packages().iter().map(|package| package.version.clone()).max();
-        Ok(self
-            .root_package()
-            .map(|package| package.version.to_string())
-            .or_else(|| root_manifest.and_then(Manifest::workspace_version))
-            .unwrap_or_else(|| highest().map_or_else(|| "0.0.0".to_owned(), |version| version.to_string())))
+        let of_root = self.root_package().map(|package| package.version.to_string());
+        if let Some(version) = of_root.or_else(|| root_manifest.and_then(Manifest::workspace_version)) {
+            return Ok(version);
+        }
+        let members = self.metadata.workspace_packages();
+        let main = main_member(&members, self.name()).map(|package| &package.version);
+        let version = main.or_else(|| members.iter().map(|package| &package.version).max());
+        Ok(version.map_or_else(|| "0.0.0".to_owned(), ToString::to_string))
     }
 
     fn sources(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
@@ -427,6 +429,15 @@ impl Kind for Workspace {
             config_sh: None,
         })
     }
+}
+
+/// The member that stands for a workspace without a root package: the one with the workspace's name, else the only one
+/// with a program.
+fn main_member<'a>(members: &[&'a Package], workspace: &str) -> Option<&'a Package> {
+    let is_program = |package: &&&Package| package.targets.iter().any(|target| target.kind.contains(&TargetKind::Bin));
+    let programs: Vec<&&Package> = members.iter().filter(is_program).collect();
+    let named = members.iter().find(|package| *package.name == workspace);
+    named.or_else(|| programs.first().copied().filter(|_| programs.len() == 1)).copied()
 }
 
 /// The variables that the template of the cargo kind sees.
