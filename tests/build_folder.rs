@@ -172,11 +172,30 @@ fn deleted_files_do_not_linger_in_the_folder() {
 }
 
 #[test]
-fn a_file_that_looks_like_a_secret_is_warned_of_by_name() {
+fn files_that_look_like_secrets_are_warned_of_in_one_line_unless_they_are_meant() {
     let project = Project::hello();
-    project.write(".env", "PASSWORD=x");
-    let run = project.ok(&["tags", "-q"]);
-    assert!(run.stderr.contains("warning: `.env` looks like a secret"), "{}", run.stderr);
+    project.write("runtime-image.toml", "version = \"1\"\n").write(".env", "PASSWORD=x");
+    let quiet = |arguments: &[&str]| project.ok(&[&["tags", "-q"], arguments].concat()).stderr;
+    assert_eq!(
+        quiet(&[]),
+        "warning: `.env` looks like a secret and would be in the image; name it in `.runtime-image-ignore`, or in \
+         `allow-secrets` if it is meant\n"
+    );
+    for number in 10..40 {
+        project.write(&format!("tests/{number}.key"), "");
+    }
+    let many = "warning: 31 files look like secrets and would be in the image: `.env`, `tests/10.key`, `tests/11.key` and 28 \
+                more; name them in `.runtime-image-ignore`, or in `allow-secrets` if they are meant\n";
+    for arguments in [&[][..], &["--allow-secret=*.key"], &["--kind=custom"]] {
+        assert_eq!(quiet(arguments), many, "{arguments:?}");
+    }
+    assert!(quiet(&["--allow-secret", "tests"]).starts_with("warning: `.env` "));
+    assert_eq!(quiet(&["--allow-secret", "tests/*.key", "--allow-secret=.env"]), "");
+
+    let before = project.tags(&["--kind=custom"]);
+    assert_eq!(project.tags(&["--kind=custom", "--allow-secret", "**"]), before);
+    project.write("runtime-image.toml", "version = \"1\"\nallow-secrets = [\"**/*.key\"]\n");
+    assert!(quiet(&["--kind=custom"]).starts_with("warning: `.env` "));
     project.write(".runtime-image-ignore", ".env\n");
-    assert_eq!(project.ok(&["tags", "-q"]).stderr, "");
+    assert_eq!(quiet(&[]), "");
 }

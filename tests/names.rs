@@ -54,6 +54,7 @@ type Change = fn(&Project) -> Vec<&'static str>;
 #[case::workdir(|p: &Project| { p.write("runtime-image.toml", "workdir = \"/app\""); vec![] }, LockAndSource)]
 #[case::an_argument_for_buildx(|_: &Project| vec!["--", "--network=host"], LockAndSource)]
 #[case::a_secret(|_: &Project| vec!["--secret", "id=token,src=/dev/null"], Nothing)]
+#[case::a_file_that_may_look_like_a_secret(|_: &Project| vec!["--allow-secret", "**/*.pem"], Nothing)]
 #[case::ssh(|_: &Project| vec!["--ssh", "default"], Nothing)]
 #[case::a_ca_bundle(|p: &Project| { p.write("target/ca.pem", "x"); vec!["--ca-bundle", "target/ca.pem"] }, Nothing)]
 #[case::caches(|_: &Project| vec!["--cache-from", "type=local,src=x", "--cache-to", "type=local,dest=x"], Nothing)]
@@ -155,12 +156,10 @@ fn a_workspace_without_a_root_package_has_the_version(
     for member in members {
         let words: Vec<&str> = member.split(' ').collect();
         let file = if words.contains(&"bin") { "main.rs" } else { "lib.rs" };
-        project
-            .write(&format!("members/{}/src/{file}", words[0]), "")
-            .write(
-                &format!("members/{}/Cargo.toml", words[0]),
-                format!("[package]\nname = \"{}\"\nversion = \"{}\"\nedition = \"2021\"\n", words[0], words[1]),
-            );
+        project.write(&format!("members/{}/src/{file}", words[0]), "").write(
+            &format!("members/{}/Cargo.toml", words[0]),
+            format!("[package]\nname = \"{}\"\nversion = \"{}\"\nedition = \"2021\"\n", words[0], words[1]),
+        );
     }
     let [source, _, versioned] = project.tags(&[]);
     assert_eq!(versioned, format!("rt_v{expected}_rust_t_1-bookworm"));

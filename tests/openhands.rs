@@ -103,6 +103,19 @@ fn names_are_the_originals(#[values(0, 1, 2)] release_number: usize) {
     }
 }
 
+#[test]
+fn a_file_that_looks_like_a_secret_is_warned_of_by_its_path_in_the_tree() {
+    let project = release(RELEASES[2]);
+    project.write("openhands/.env", "").write(".runtime-image-ignore", ".env\n");
+    let warned = ok(&project, &["tags", "-q"]).stderr;
+    assert!(
+        warned.contains("`openhands/.env` looks like a secret") && warned.contains("take it out of the tree"),
+        "{warned}"
+    );
+    let silent = ok(&project, &["tags", "-q", "--allow-secret", "openhands/.env"]).stderr;
+    assert!(!silent.contains("secret"), "{silent}");
+}
+
 #[rstest]
 fn dockerfiles_are_the_originals(#[values(0, 1, 2)] release_number: usize) {
     let release_name = RELEASES[release_number];

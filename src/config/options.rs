@@ -80,6 +80,8 @@ pub struct Options {
     pub cache_to: Vec<String>,
     /// The secrets that the steps that fetch may read.
     pub secrets: Vec<Secret>,
+    /// Globs of files that look like secrets and are meant to be in the image.
+    pub allow_secrets: Vec<String>,
     /// The SSH agents and keys that the steps that fetch may use.
     pub ssh: Vec<Ssh>,
     /// A file of certificates for the steps that fetch.

@@ -239,6 +239,9 @@ keys! {
     /// Secret for the steps that fetch, as `id=NAME[,src=PATH|,env=NAME]`; not part of any name (repeatable)
     secret: Vec<String> = "secret", "secret" "SECRET", Lines, BUILD, ANY, Replace, OftenNotByTags, "";
 
+    /// File that looks like a secret and is meant to be in the image; a path or glob, not part of any name (repeatable)
+    allow_secrets: Vec<String> = "allow-secrets", "allow-secret" "GLOB", Lines, BUILD, ANY, Replace, Seldom, "";
+
     /// SSH agent socket or key for the steps that fetch; not part of any name (repeatable)
     ssh: Vec<String> = "ssh", "ssh" "SSH", Lines, BUILD, ANY, Replace, NotByTags, "";
 

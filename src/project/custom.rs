@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ignore::gitignore::Gitignore;
 use serde::Serialize;
 
 use crate::config::options::Options;
@@ -16,8 +16,9 @@ use crate::image::platform::Platform;
 use crate::project::kind::{Kind, RustOfImage};
 use crate::project::read::{Project, cached_build_folders, local_repository, selection};
 use crate::staging::dockerfile::Dockerfile;
-use crate::staging::listing::Selection;
-use crate::staging::source::{SourceFile, read_through, source_files, warn_of_secrets};
+use crate::staging::listing::{Selection, globs_from_root};
+use crate::staging::secrets::warn_of_secrets;
+use crate::staging::source::{SourceFile, read_through, source_files};
 use crate::staging::staged::staged_sources;
 use crate::staging::steps::{Steps, cmd_text, mounts, trust};
 use crate::staging::template::{FileDates, Parts, Template};
@@ -193,7 +194,7 @@ impl Kind for Folder {
             return Err(Error::failed(format!("the project in `{root}` has no files"))
                 .hint("add some, or see whether an ignore file names them all"));
         }
-        warn_of_secrets(&selected, terminal);
+        warn_of_secrets(selected.iter().map(|file| &*file.path), options, terminal)?;
         let version = self.version(options)?;
         let template = self.template(options, &version, &locked, terminal)?;
         let dockerfile = template.hashed(&options.pinned_base_image().to_string())?;
@@ -265,32 +266,18 @@ fn selected(files: &[SourceFile], patterns: &[String], key: &str) -> Result<Vec<
             return Err(Error::usage(format!("`{key}`: `{pattern}` leads out of the project"))
                 .hint("paths and globs start at the project root, and name what is below it without `..`"));
         }
-        let matcher = matcher(std::slice::from_ref(pattern), key)?;
+        let matcher = globs_from_root(std::slice::from_ref(pattern), key)?;
         if !files.iter().any(|file| matches(&matcher, file)) {
             return Err(Error::usage(format!("`{key}`: `{pattern}` matches no file of the project"))
                 .hint("paths and globs start at the project root; ignored files do not count"));
         }
     }
-    let matcher = matcher(patterns, key)?;
+    let matcher = globs_from_root(patterns, key)?;
     Ok(files.iter().filter(|file| matches(&matcher, file)).cloned().collect())
 }
 
 fn matches(matcher: &Gitignore, file: &SourceFile) -> bool {
     matcher.matched_path_or_any_parents(&file.path, false).is_ignore()
-}
-
-/// The patterns as ignore files spell them, each anchored at the root.
-fn matcher(patterns: &[String], key: &str) -> Result<Gitignore> {
-    let mut builder = GitignoreBuilder::new("");
-    for pattern in patterns {
-        let (not, path) = pattern.strip_prefix('!').map_or(("", pattern.as_str()), |path| ("!", path));
-        let path = path.trim_start_matches("./").trim_start_matches('/');
-        let path = if path.is_empty() || path == "." { "**" } else { path };
-        builder
-            .add_line(None, &format!("{not}/{path}"))
-            .map_err(|error| Error::usage(format!("`{key}`: wrong pattern `{pattern}`")).because(error))?;
-    }
-    builder.build().map_err(|error| Error::usage(format!("wrong patterns in `{key}`")).because(error))
 }
 
 /// The Dockerfile up to the end of its stage `deps` and the rest, or all of it where there is one stage.

@@ -5,6 +5,7 @@
 //! among them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -235,14 +236,36 @@ impl Rules {
 
 fn warn_of_empty_submodules(uninitialised: &[TreePath], terminal: &Terminal) {
     if !uninitialised.is_empty() {
-        let first = uninitialised.iter().take(NAMED_IN_A_WARNING).map(|path| format!("`{path}`"));
-        let names = first.collect::<Vec<_>>().join(", ");
-        let more = uninitialised.len().saturating_sub(NAMED_IN_A_WARNING);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         terminal.warning(format!(
-            "submodules that are not initialised are empty in the image: {names}{more} (`git submodule update --init`)"
+            "submodules that are not initialised are empty in the image: {} (`git submodule update --init`)",
+            some_of(uninitialised)
         ));
     }
+}
+
+/// The first of several paths, and how many more there are, as a warning names them.
+pub(super) fn some_of(paths: &[impl Display]) -> String {
+    let first = paths.iter().take(NAMED_IN_A_WARNING).map(|path| format!("`{path}`"));
+    let names = first.collect::<Vec<_>>().join(", ");
+    let more = paths.len().saturating_sub(NAMED_IN_A_WARNING);
+    if more > 0 { format!("{names} and {more} more") } else { names }
+}
+
+/// The globs of a key of the configuration as ignore files spell them, each anchored at the root.
+///
+/// # Errors
+/// A usage error that names the key and the glob.
+pub(crate) fn globs_from_root(globs: &[String], key: &str) -> Result<Gitignore> {
+    let mut builder = GitignoreBuilder::new("");
+    for glob in globs {
+        let (not, path) = glob.strip_prefix('!').map_or(("", glob.as_str()), |path| ("!", path));
+        let path = path.trim_start_matches("./").trim_start_matches('/');
+        let path = if path.is_empty() || path == "." { "**" } else { path };
+        builder
+            .add_line(None, &format!("{not}/{path}"))
+            .map_err(|error| Error::usage(format!("`{key}`: wrong pattern `{glob}`")).because(error))?;
+    }
+    builder.build().map_err(|error| Error::usage(format!("wrong patterns in `{key}`")).because(error))
 }
 
 fn user_ignores(root: &Utf8Path) -> Result<Gitignore> {

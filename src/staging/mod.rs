@@ -6,6 +6,7 @@ pub mod config_sh;
 pub mod dockerfile;
 pub mod listing;
 pub mod own_files;
+pub mod secrets;
 pub mod source;
 pub mod staged;
 pub mod steps;

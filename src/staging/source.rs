@@ -168,27 +168,6 @@ fn read_followed(root: &Utf8Path, path: TreePath) -> Result<CopiedFile> {
     Ok(CopiedFile { file: SourceFile { path, kind }, md5 })
 }
 
-/// Warns of files that look like secrets which somebody committed by accident.
-pub fn warn_of_secrets<'a>(files: impl IntoIterator<Item = &'a SourceFile>, terminal: &Terminal) {
-    for file in files.into_iter().filter(|file| looks_secret(&file.path)) {
-        terminal.warning(format!(
-            "`{}` looks like a secret and would be in the image; name it in `{IGNORE_FILE}` to keep it out",
-            file.path
-        ));
-    }
-}
-
-fn looks_secret(path: &Utf8Path) -> bool {
-    let name = path.file_name().unwrap_or_default();
-    let in_folder = |folder: &str| path.parent().and_then(Utf8Path::file_name) == Some(folder);
-    let example = [".example", ".sample", ".template", ".dist"].iter().any(|ending| name.ends_with(ending));
-    matches!(name, ".env" | ".netrc" | ".npmrc" | ".pypirc" | "id_rsa" | "id_dsa" | "id_ecdsa" | "id_ed25519")
-        || (name.starts_with(".env.") && !example)
-        || (matches!(name, "credentials" | "credentials.toml") && (in_folder(".cargo") || in_folder(".aws")))
-        || (path.extension() == Some("pem") && (name.contains("key") || name.contains("priv")))
-        || path.extension().is_some_and(|extension| ["key", "p12", "pfx", "keystore"].contains(&extension))
-}
-
 /// Reads one file or link; `None` for a file that git still tracks although it is gone.
 fn read(root: &Utf8Path, path: TreePath, keep_text: KeepText) -> Result<Option<SourceFile>> {
     let full = root.join(&path);
@@ -281,19 +260,5 @@ mod tests {
     #[case("a", "x/../../y", false)]
     fn links_may_not_climb_out(#[case] path: &str, #[case] target: &str, #[case] expected: bool) {
         assert_eq!(stays_inside(Utf8Path::new(path), Utf8Path::new(target)), expected);
-    }
-
-    #[rstest]
-    #[case(".env", true)]
-    #[case("app/.env.production", true)]
-    #[case(".env.example", false)]
-    #[case(".cargo/credentials.toml", true)]
-    #[case("deploy/id_rsa", true)]
-    #[case("deploy/id_rsa.pub", false)]
-    #[case("tls/server-key.pem", true)]
-    #[case("tls/ca.pem", false)]
-    #[case("src/main.rs", false)]
-    fn secrets_are_known_by_name(#[case] path: &str, #[case] expected: bool) {
-        assert_eq!(looks_secret(Utf8Path::new(path)), expected);
     }
 }

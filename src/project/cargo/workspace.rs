@@ -20,7 +20,8 @@ use crate::project::cargo::{dates, manifest};
 use crate::project::kind::{Kind, RustOfImage};
 use crate::project::read::{Project, below, local_repository, selection};
 use crate::staging::listing::{Selection, why_left_out};
-use crate::staging::source::{SourceFile, source_files, warn_of_secrets};
+use crate::staging::secrets::warn_of_secrets;
+use crate::staging::source::{SourceFile, source_files};
 use crate::staging::staged::{StagedFile, staged_sources};
 use crate::staging::steps::{COMPILE_SKELETON, Steps, cmd_text, mounts};
 use crate::staging::template::{FileDates, Template};
@@ -383,7 +384,7 @@ impl Kind for Workspace {
     ) -> Result<Project> {
         let root = self.root();
         let mut sources = self.sources(options, terminal, interrupt)?;
-        warn_of_secrets(&sources, terminal);
+        warn_of_secrets(sources.iter().map(|file| &*file.path), options, terminal)?;
         let manifests = manifest::local_manifests(&sources)?;
         let members: BTreeMap<Utf8PathBuf, &Package> = self
             .metadata

@@ -18,7 +18,8 @@ use crate::image::naming::OriginalRules;
 use crate::project::kind::{Kind, RustOfImage};
 use crate::project::openhands::hashes::{no_name_ends_with, source_hash};
 use crate::project::read::{OriginalHashes, Project, below, cached_build_folders};
-use crate::staging::source::{copied_files, warn_of_secrets};
+use crate::staging::secrets::warn_of_secrets;
+use crate::staging::source::copied_files;
 use crate::staging::staged::{StagedContent, StagedFile, staged_source};
 use crate::staging::steps::Steps;
 use crate::staging::template::{FileDates, Parts, Template};
@@ -223,11 +224,11 @@ impl Kind for Tree {
             .filter(|file| is_copied(&file.path))
             .map(|file| moved_below(&TreePath::constant(SOURCES), staged_source(&folder, file)))
             .collect();
-        warn_of_secrets(files.iter().map(|copied| &copied.file), terminal);
         code.extend(lock_files.iter().map(|(file, _)| file.clone()));
         for name in FOLDERS.captures_iter(&self.rules).map(|captures| captures[1].to_owned()) {
             code.extend(self.copied_folder(&name, build_folder.as_ref(), terminal, interrupt)?);
         }
+        warn_of_secrets(code.iter().map(|file| &*file.path), options, terminal)?;
 
         let base_image = options.base_image.to_string();
         let context = TemplateContext {
