@@ -142,8 +142,8 @@ fn a_compiler_that_is_too_old_is_told() {
     let lines = "  error: rustc VERSION is not supported by the following package:
     app@0.0.0 requires rustc 1.999
 ";
-    let hint = "hint: the compiler is too old for this: name a newer one in `rust-toolchain.toml`, or another \
-        `--base-image`\n";
+    let hint = "hint: the compiler is too old for this: take a newer `--base-image`, or name a newer one in \
+        `rust-toolchain.toml`\n";
     assert_eq!(told(&project.run(&["-q"])), expected(BUILD_DEPENDENCIES, lines, hint));
 }
 

@@ -178,6 +178,84 @@ fn of_a_binary_that_was_built_in_several_profiles_the_last_is_installed_and_a_de
     }
 }
 
+/// What a line of shell prints after the step file `cargo.sh`, with `folder` in the place of `/run`.
+fn after_cargo_sh(folder: &Path, line: &str) -> String {
+    let steps = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/templates/steps");
+    fs::create_dir_all(folder.join("steps")).unwrap();
+    for name in ["common.sh", "cargo.sh"] {
+        let text = fs::read_to_string(steps.join(name)).unwrap().replace("/run/", &format!("{}/", folder.display()));
+        fs::write(folder.join("steps").join(name), text).unwrap();
+    }
+    let script = format!(". {}/steps/cargo.sh; {line}", folder.display());
+    let output = Command::new("sh").args(["-euc", &script]).current_dir(folder).env("PATH", path_with(folder)).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+}
+
+/// The folder's own `bin`, and what is in the system's folders.
+fn path_with(folder: &Path) -> String {
+    format!("{}/bin:/usr/bin:/bin", folder.display())
+}
+
+fn write_program(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn files_of_any_name_are_copied_with_their_dates() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["-x", "a b", "two\n315705600 lines", "-- ", "plain"];
+    let dated = |name: &&str| format!("315619200 {name}\0");
+    fs::create_dir_all(folder.path().join("deps")).unwrap();
+    fs::create_dir_all(folder.path().join("work")).unwrap();
+    fs::write(folder.path().join("deps/.runtime-image-dates-deps"), names.iter().map(dated).collect::<String>())
+        .unwrap();
+    for name in names {
+        fs::write(folder.path().join("deps").join(name), name).unwrap();
+    }
+    after_cargo_sh(folder.path(), "cd work; copy deps");
+    for name in names {
+        let copied = folder.path().join("work").join(name);
+        assert_eq!(fs::read_to_string(&copied).unwrap(), name);
+        let date = fs::metadata(&copied).unwrap().modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(date.as_secs(), 315_619_200, "{name:?}");
+    }
+}
+
+#[test]
+fn a_base_image_with_another_rust_than_the_toolchain_file_wants_is_told_of_unless_it_has_rustup() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |wanted: &str, version: &str| {
+        fs::create_dir_all(folder.path().join("deps")).unwrap();
+        fs::write(folder.path().join("deps/.runtime-image-toolchain"), wanted).unwrap();
+        write_program(&folder.path().join("bin/rustc"), &format!("echo 'rustc {version} (x 2025-01-01)'"));
+        after_cargo_sh(folder.path(), "warn_of_other_rust")
+    };
+    for (wanted, version) in [("1.85", "1.85.0"), ("1.85", "1.85.1"), ("1.85.1", "1.85.1")] {
+        assert_eq!(told(wanted, version), "", "{wanted} and {version}");
+    }
+    let warning = "warning: the toolchain file wants Rust 1.8, and the base image has 1.85.0 and no rustup\n";
+    assert_eq!(told("1.8", "1.85.0"), warning);
+    assert!(told("1.85.0", "1.85.1").starts_with("warning: "));
+    write_program(&folder.path().join("bin/rustup"), "");
+    assert_eq!(told("1.8", "1.85.0"), "");
+}
+
+#[test]
+fn the_version_that_a_toolchain_file_names_is_there_for_the_steps() {
+    for (text, expected) in
+        [("[toolchain]\nchannel = \"1.85\"\n", Some("1.85")), ("1.85.1\n", Some("1.85.1")), ("nightly\n", None)]
+    {
+        let project = Project::hello();
+        project.write("rust-toolchain", text).ok(&["--dry-run", "--force-rebuild", "--build-folder", "../staged"]);
+        let staged = fs::read_to_string(project.root.join("../staged/deps/.runtime-image-toolchain")).ok();
+        assert_eq!(staged.as_deref(), expected);
+    }
+}
+
 /// The text of a step is hashed with the part of the Dockerfile that starts it.
 #[test]
 fn another_text_of_a_step_gives_other_names() {

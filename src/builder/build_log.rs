@@ -204,6 +204,9 @@ fn is_error(line: &str) -> bool {
 
 const NO_SPACE: &str = "No space left on device";
 
+/// What the step file `cargo.sh` says of a base image with another Rust than the toolchain file wants.
+const OTHER_RUST: &str = "warning: the toolchain file wants Rust ";
+
 /// A cause that is known by its words, with what helps.
 struct Cause {
     /// A line tells of this cause if it holds all words of one of these lists.
@@ -220,12 +223,16 @@ impl Cause {
 
 const CAUSES: &[Cause] = &[
     Cause {
+        words: &[&[OTHER_RUST]],
+        hint: "the toolchain file has no effect: take a `--base-image` with the Rust that it wants, or one without Cargo",
+    },
+    Cause {
         words: &[
             &["is not supported by the following package"],
             &["requires rustc "],
             &["feature `edition", "` is required"],
         ],
-        hint: "the compiler is too old for this: name a newer one in `rust-toolchain.toml`, or another `--base-image`",
+        hint: "the compiler is too old for this: take a newer `--base-image`, or name a newer one in `rust-toolchain.toml`",
     },
     Cause {
         words: &[
@@ -269,9 +276,13 @@ const CAUSES: &[Cause] = &[
     Cause { words: &[&[NO_SPACE]], hint: "`{engine} system df` tells what takes the space, and `{prune}` frees some" },
 ];
 
-/// The hints for the causes that `excerpt` tells of. `engine` is the program, `prune` its command that frees space.
-pub fn hints(excerpt: &[String], engine: &str, prune: &str) -> Vec<String> {
-    let told = CAUSES.iter().filter(|cause| excerpt.iter().any(|line| cause.is_told_by(line)));
+/// The hints for the causes that `excerpt` tells of, a part of `output`. `engine` is the program, `prune` its command that
+/// frees space.
+pub fn hints(excerpt: &[String], output: &[String], engine: &str, prune: &str) -> Vec<String> {
+    // A step warns before it does anything, and the excerpt starts with the first error.
+    let warnings: Vec<&String> = output.iter().filter(|line| line.contains(OTHER_RUST)).collect();
+    let excerpt = || warnings.iter().copied().chain(excerpt);
+    let told = CAUSES.iter().filter(|cause| excerpt().any(|line| cause.is_told_by(line)));
     told.map(|cause| cause.hint.replace("{engine}", engine).replace("{prune}", prune)).collect()
 }
 
@@ -399,7 +410,7 @@ mod tests {
         assert_eq!(told[4], "  = note: /usr/bin/ld: cannot find -lno_such_library: No such file or directory");
         assert_eq!(told[8], "error: could not compile `app` (bin \"app\") due to 1 previous error");
         assert!(told.iter().all(|line| line.chars().count() <= LONGEST_LINE));
-        let hints = hints(&told, "docker", "docker builder prune");
+        let hints = hints(&told, &[], "docker", "docker builder prune");
         assert!(hints.len() == 1 && hints[0].contains("apt-packages"), "{hints:?}");
     }
 
@@ -425,7 +436,7 @@ mod tests {
         assert_eq!(told[4], "...");
         assert_eq!(told[6], "    Package openssl was not found in the pkg-config search path.");
         assert_eq!(told.len(), MOST_LINES);
-        assert!(hints(&told, "", "")[0].contains("apt-packages"));
+        assert!(hints(&told, &[], "", "")[0].contains("apt-packages"));
     }
 
     #[test]
@@ -489,12 +500,27 @@ mod tests {
     #[case("failed to calculate checksum of ref 1::2: \"/code\": not found", "the stage `deps`")]
     #[case("dd: writing to '/dev/shm/x': No space left on device", "`docker builder prune`")]
     fn what_helps_is_known_by_the_words_of_the_cause(#[case] line: &str, #[case] hint: &str) {
-        let hints = hints(&excerpt(&lines(line)), "docker", "docker builder prune");
+        let hints = hints(&excerpt(&lines(line)), &[], "docker", "docker builder prune");
         assert!(hints.len() == 1 && hints[0].contains(hint), "{hints:?}");
     }
 
     #[test]
+    fn a_step_that_warned_of_another_rust_is_helped_by_another_base_image() {
+        let mut output = lines(&format!("{OTHER_RUST}1.90, and the base image has 1.85.0 and no rustup"));
+        output.extend((0..50).map(|number| format!("   Compiling crate-{number} v1.0.0")));
+        output.extend(lines("error: rustc 1.85.0 is not supported by the following package:"));
+        let told = excerpt(&output);
+        assert_eq!(told.len(), 1, "{told:?}");
+        let hints = hints(&told, &output, "docker", "");
+        assert!(hints.len() == 2 && hints[0].starts_with("the toolchain file has no effect"), "{hints:?}");
+        assert!(include_str!("../templates/steps/cargo.sh").contains(OTHER_RUST), "a step says it");
+    }
+
+    #[test]
     fn a_compile_error_needs_no_hint() {
-        assert_eq!(hints(&lines("error[E0425]: cannot find value `x` in this scope"), "", ""), Vec::<String>::new());
+        assert_eq!(
+            hints(&lines("error[E0425]: cannot find value `x` in this scope"), &[], "", ""),
+            Vec::<String>::new()
+        );
     }
 }

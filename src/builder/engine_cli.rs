@@ -137,7 +137,12 @@ impl EngineCli {
         let kept = log.keep(&text).map(|path| format!("the whole log is in `{path}`"));
         Ok(Some(FailedBuild {
             error: kept.into_iter().fold(error, Error::note),
-            hints: hints(&excerpt, self.engine.program, self.engine.prune),
+            hints: hints(
+                &excerpt,
+                step.as_ref().map_or(&[], |step| &step.output),
+                self.engine.program,
+                self.engine.prune,
+            ),
             step,
             text,
             folder: request.folder.clone(),

@@ -29,6 +29,11 @@ impl Toolchain {
         }
     }
 
+    /// The channel, where it is a version of Rust.
+    pub(super) fn numbered_channel(&self) -> Option<&str> {
+        self.version().map(|_| &*self.channel)
+    }
+
     pub(super) fn of(sources: &[SourceFile]) -> Result<Self> {
         let mut toolchain = Self {
             channel: "stable".to_owned(),

@@ -37,6 +37,9 @@ const DEPENDENCY_DATES_FILE: &str = ".runtime-image-dates-deps";
 /// The file beside the skeleton with the dates of files when the sources are built.
 const SOURCE_DATES_FILE: &str = ".runtime-image-dates-code";
 
+/// The file beside the skeleton with the version of Rust that the toolchain file wants.
+const TOOLCHAIN_FILE: &str = ".runtime-image-toolchain";
+
 /// The file beside the skeleton that Cargo runs in place of the compiler for the skeleton's targets.
 const SKELETON_COMPILER: &str = ".runtime-image-compile-skeleton";
 
@@ -318,7 +321,7 @@ impl Workspace {
         Ok(empty.chain(lists).chain(compiler).collect())
     }
 
-    fn template_context(&self, options: &Options, sources: &[SourceFile], target: String) -> Result<TemplateContext> {
+    fn template_context(&self, options: &Options, toolchain: Toolchain, target: String) -> TemplateContext {
         let mut binaries: BTreeSet<&str> = BTreeSet::new();
         let mut default_binaries: BTreeSet<&str> = BTreeSet::new();
         let default_members = &self.metadata.workspace_default_members;
@@ -334,10 +337,10 @@ impl Workspace {
         let only = default_binaries.first().copied().filter(|_| default_binaries.len() == 1);
         let default_cmd =
             default_run.or(only).filter(|_| options.install_binaries).map(|binary| Cmd::Exec(vec![binary.to_owned()]));
-        Ok(TemplateContext {
+        TemplateContext {
             env: options.env.clone(),
             apt_packages: options.apt_packages.iter().map(DebianPackage::to_string).collect(),
-            toolchain: Toolchain::of(sources)?,
+            toolchain,
             extra_deps: options.extra_deps.clone(),
             user: options.user.as_ref().map(User::to_string),
             workdir: options.workdir.to_string(),
@@ -347,7 +350,7 @@ impl Workspace {
             binaries: binaries.iter().filter(|_| options.install_binaries).map(|name| (*name).to_owned()).collect(),
             cmd: options.cmd.clone().or(default_cmd).as_ref().map(cmd_text),
             mounts: mounts(options),
-        })
+        }
     }
 }
 
@@ -406,7 +409,10 @@ impl Kind for Workspace {
         let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, cargo_config.as_ref())?;
         let skeleton = self.skeleton(&members, &whole, &inputs)?;
         let DependencyInputs { locked, system, .. } = inputs;
-        let context = self.template_context(options, &sources, target)?;
+        let toolchain = Toolchain::of(&sources)?;
+        let wanted = toolchain.numbered_channel();
+        let wanted = wanted.map(|version| StagedFile::text(TreePath::constant(TOOLCHAIN_FILE), version));
+        let context = self.template_context(options, toolchain, target);
         let template = Template::cargo(&context);
         Ok(Project {
             kind: ProjectKind::Cargo,
@@ -416,7 +422,7 @@ impl Kind for Workspace {
             default_repository: local_repository(self.name()),
             build_folders: self.metadata.target_directory.join("runtime-image"),
             code: staged_sources(root, &sources),
-            deps: locked.iter().cloned().chain(skeleton).collect(),
+            deps: locked.iter().cloned().chain(skeleton).chain(wanted).collect(),
             locked,
             system,
             hashed: template.hashed_blocks(&options.pinned_base_image().to_string())?,

@@ -13,8 +13,21 @@ case $target in /*) ;; *) target=./$target ;; esac
 # shellcheck disable=SC2034 # two steps read it
 executables=$target/.executables
 
+# Tells of a base image with another Rust than the toolchain file wants: without rustup Cargo reads no such file.
+warn_of_other_rust() {
+    if [ -e /run/deps/.runtime-image-toolchain ] && ! command -v rustup >/dev/null; then
+        wanted=$(cat /run/deps/.runtime-image-toolchain)
+        version=$(rustc --version | cut -d " " -f 2)
+        case $version. in
+        . | "$wanted".*) ;;
+        *) echo "warning: the toolchain file wants Rust $wanted, and the base image has $version and no rustup" >&2 ;;
+        esac
+    fi
+}
+
 # Marks the time after which files are new. Only root can date `/tmp`, so temporary files of other users go elsewhere.
 start() {
+    warn_of_other_rust
     touch -d "@$(($(date +%s) - 1))" /dev/shm/started
     if [ "$(id -u)" != 0 ]; then
         export TMPDIR="$PWD/.runtime-image-tmp"
