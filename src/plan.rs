@@ -9,6 +9,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
 use crate::image::stored::{Confirmed, Purpose, StoredImage};
 use crate::image::tags::{BuildFromImageType, Hashes, Tags, Tiers};
+use crate::staging::listing::some_of;
 use crate::staging::template::FileDates;
 
 /// What is to be done, and why.
@@ -71,6 +72,8 @@ pub struct PlanInputs<'a> {
     pub tiers: Tiers,
     /// Who gives the files of the image their dates.
     pub dates: FileDates,
+    /// The members of the workspace that are built with the dependencies.
+    pub members_in_dependencies: &'a [String],
     /// What was asked for.
     pub options: &'a Options,
 }
@@ -132,6 +135,7 @@ pub fn plan(inputs: &PlanInputs<'_>, builder: &dyn RuntimeBuilder) -> Result<Pla
     if reasons.is_empty() {
         reasons.push("no earlier image has these dependencies, or this base image and version".to_owned());
     }
+    reasons.extend(inputs.members_among_the_dependencies());
     Ok(inputs.scratch(reasons.join("; "), platforms))
 }
 
@@ -142,6 +146,20 @@ impl PlanInputs<'_> {
     fn scratch(&self, reason: String, platforms: Vec<Platform>) -> Plan {
         let decision = Decision::Build { from: BuildFromImageType::Scratch, image: self.options.pinned_base_image() };
         Plan { decision, reason, platforms, lacks_versioned: false }
+    }
+
+    /// Which members' sources are dependencies too, so that the tier `lock` is never reached after a change of them.
+    fn members_among_the_dependencies(&self) -> Option<String> {
+        let names = some_of(self.members_in_dependencies);
+        match self.members_in_dependencies {
+            [] => None,
+            [_] => Some(format!(
+                "{names} is a member that is built with the dependencies: a change of it builds them anew"
+            )),
+            _ => Some(format!(
+                "{names} are members that are built with the dependencies: a change of one builds them anew"
+            )),
+        }
     }
 
     fn reuse(&self, source: &StoredImage, platforms: &[Platform]) -> Result<PlanOrReason> {
@@ -210,7 +228,12 @@ impl PlanInputs<'_> {
         }
         Ok(Ok(Plan {
             decision: Decision::Build { from: BuildFromImageType::Versioned, image: versioned.name_for_builds(name) },
-            reason: "the dependencies changed; an image has this base image and version".to_owned(),
+            reason: ["the dependencies changed", "an image has this base image and version"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(self.members_among_the_dependencies())
+                .collect::<Vec<_>>()
+                .join("; "),
             platforms: platforms.to_vec(),
             lacks_versioned: false,
         }))
@@ -284,6 +307,7 @@ mod tests {
         tags: Tags,
         hashes: Hashes,
         tiers: Tiers,
+        members: Vec<String>,
         options: Options,
         builder: RecordingBuilder,
     }
@@ -296,7 +320,14 @@ mod tests {
             let naming = Naming::new("localhost/app-runtime", "rt", "1.0.0").expect("valid");
             let tags = Tags::new(&naming, "rust:1-bookworm", &hashes.lock.name, &hashes.source.name).expect("valid");
             let tiers = Tiers { lock: true, versioned: true, unlabelled: false };
-            Self { tags, hashes, tiers, options: Options::default(), builder: RecordingBuilder::new() }
+            Self {
+                tags,
+                hashes,
+                tiers,
+                members: Vec::new(),
+                options: Options::default(),
+                builder: RecordingBuilder::new(),
+            }
         }
 
         fn with(self, name: impl Fn(&Tags) -> &ImageName, platform: &str, labels: &[(&str, &str)]) -> Self {
@@ -328,9 +359,10 @@ mod tests {
         }
 
         fn plan(&self) -> Result<Plan> {
-            let Self { tags, hashes, tiers, options, builder } = self;
+            let Self { tags, hashes, tiers, members, options, builder } = self;
             let dates = FileDates::Constant;
-            plan(&PlanInputs { tags, hashes, tiers: *tiers, dates, options }, builder)
+            let members_in_dependencies = members;
+            plan(&PlanInputs { tags, hashes, tiers: *tiers, dates, members_in_dependencies, options }, builder)
         }
     }
 
@@ -338,6 +370,25 @@ mod tests {
     fn nothing_there_means_scratch() -> Result<()> {
         let case = Case::new();
         assert_eq!(case.plan()?.build_from(), Some(BuildFromImageType::Scratch));
+        Ok(())
+    }
+
+    #[test]
+    fn members_that_dependencies_use_are_named_where_dependencies_are_built() -> Result<()> {
+        let with = |case: Case, members: &[&str]| {
+            let members = members.iter().map(|name| (*name).to_owned()).collect();
+            Ok::<_, Error>(Case { members, ..case }.plan()?.reason)
+        };
+        let one = "; `serde` is a member that is built with the dependencies: a change of it builds them anew";
+        let system = "aa".repeat(32);
+        assert!(with(Case::new(), &["serde"])?.ends_with(one));
+        assert!(with(Case::new().versioned(&system), &["serde"])?.ends_with(one));
+        assert_eq!(with(Case::new().lock("linux/amd64"), &["serde"])?, "an image has exactly these dependencies");
+        let four = with(Case::new(), &["a", "b", "c", "d"])?;
+        assert!(
+            four.contains("; `a`, `b`, `c` and 1 more are members that are built with the dependencies: "),
+            "{four}"
+        );
         Ok(())
     }
 

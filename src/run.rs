@@ -166,6 +166,7 @@ impl<'a> Run<'a> {
             hashes: &self.hashes,
             tiers: self.project.tiers,
             dates: self.project.dates,
+            members_in_dependencies: &self.project.members_in_dependencies,
             options: &self.options,
         };
         timed(&mut self.seconds.plan, || plan(&inputs, self.builder))

@@ -59,6 +59,37 @@ fn a_dry_run_builds_nothing_and_leaves_the_folder() {
     assert!(!dockerfile.contains("# syntax"), "a syntax line makes BuildKit pull a frontend");
 }
 
+#[test]
+fn a_member_that_patches_a_dependency_is_named_where_the_dependencies_are_built() {
+    let project = Project::empty();
+    let package = |name: &str, version: &str, rest: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2021\"\n{rest}")
+    };
+    project
+        .write(
+            "Cargo.toml",
+            "[workspace]\nmembers = [\"app\", \"itoa\"]\nresolver = \"2\"\n[patch.crates-io]\nitoa = { path = \"itoa\" }\n",
+        )
+        .write("app/Cargo.toml", package("app", "0.0.0", "[dependencies]\nitoa = \"1\"\n"))
+        .write("app/src/main.rs", "fn main() {}\n")
+        .write("itoa/Cargo.toml", package("itoa", "1.99.0", ""))
+        .write("itoa/src/lib.rs", "")
+        .write(
+            "Cargo.lock",
+            "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.0.0\"\ndependencies = [\n \"itoa\",\n]\n\n\
+             [[package]]\nname = \"itoa\"\nversion = \"1.99.0\"\n",
+        );
+    let folder = project.root.parent().unwrap().join("context");
+    let options = Options { dry_run: true, build_folder: Some(folder.to_str().unwrap().into()), ..options(&project) };
+    let report = build_runtime_image("rust:1", &RecordingBuilder::new(), options).unwrap();
+    assert_eq!(
+        report.reason,
+        "no earlier image has these dependencies, or this base image and version; `itoa` is a member that is built with the \
+         dependencies: a change of it builds them anew"
+    );
+    assert!(!folder.join("deps/.runtime-image-compile-skeleton").exists(), "the member would be compiled twice");
+}
+
 /// Answers of the original for its own repository and prefix, `openhands` 0.62.0.
 #[rstest]
 #[case(

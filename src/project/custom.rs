@@ -225,6 +225,7 @@ impl Kind for Folder {
             },
             dates: FileDates::OfTheirMaking,
             has_deps_stage,
+            members_in_dependencies: Vec::new(),
             dependency_args,
             tiers: template.tiers(has_deps_stage, false)?,
             template,

@@ -51,6 +51,8 @@ pub struct Project {
     pub dates: FileDates,
     /// Whether the Dockerfile has a stage `deps`, whose image holds no sources.
     pub has_deps_stage: bool,
+    /// Members of a workspace that are built with the dependencies, because dependencies use them.
+    pub members_in_dependencies: Vec<String>,
     /// The build arguments that the dependencies see.
     pub dependency_args: Vec<BuildArg>,
     /// The earlier images that its images can be built on.

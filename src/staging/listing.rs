@@ -243,8 +243,8 @@ fn warn_of_empty_submodules(uninitialised: &[TreePath], terminal: &Terminal) {
     }
 }
 
-/// The first of several paths, and how many more there are, as a warning names them.
-pub(super) fn some_of(paths: &[impl Display]) -> String {
+/// The first of several names or paths, and how many more there are, as a text for people names them.
+pub(crate) fn some_of(paths: &[impl Display]) -> String {
     let first = paths.iter().take(NAMED_IN_A_WARNING).map(|path| format!("`{path}`"));
     let names = first.collect::<Vec<_>>().join(", ");
     let more = paths.len().saturating_sub(NAMED_IN_A_WARNING);

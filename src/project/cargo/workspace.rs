@@ -409,6 +409,7 @@ impl Kind for Workspace {
         let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, cargo_config.as_ref())?;
         let skeleton = self.skeleton(&members, &whole, &inputs)?;
         let DependencyInputs { locked, system, .. } = inputs;
+        let members_in_dependencies = members.iter().filter(|(folder, _)| whole.contains(*folder));
         let toolchain = Toolchain::of(&sources)?;
         let wanted = toolchain.numbered_channel();
         let wanted = wanted.map(|version| StagedFile::text(TreePath::constant(TOOLCHAIN_FILE), version));
@@ -428,6 +429,7 @@ impl Kind for Workspace {
             hashed: template.hashed_blocks(&options.pinned_base_image().to_string())?,
             dates: FileDates::Constant,
             has_deps_stage: true,
+            members_in_dependencies: members_in_dependencies.map(|(_, package)| package.name.to_string()).collect(),
             dependency_args: Vec::new(),
             tiers: template.tiers(true, false)?,
             template,
