@@ -889,6 +889,7 @@ fn lints_that_deny_are_about_the_sources_not_about_the_skeleton() {
 
 /// A firmware in folders and files of odd names: programs need a symbol that only the sources have, and flags forbid
 /// what every empty crate with a dependency does.
+#[allow(clippy::too_many_lines, reason = "the workspace is written out in it")]
 fn with_firmware() -> Project {
     let project = Project::empty();
     let machine = std::env::consts::ARCH;
@@ -962,21 +963,35 @@ fn with_firmware() -> Project {
     project
 }
 
+/// Runs this machine's Cargo in `deps` or `code` of the build folder `../staged`, as the steps do in an image.
+fn cargo_in_staged(project: &Project, folder: &str, arguments: &[&str], compiles_skeleton: bool) -> Run {
+    let staged = project.root.join("../staged");
+    let mut command = Command::new("cargo");
+    command.args(arguments).current_dir(staged.join(folder)).env("CARGO_TARGET_DIR", project.root.join("../target"));
+    if compiles_skeleton {
+        command.env("RUSTC_WORKSPACE_WRAPPER", staged.join("deps/.runtime-image-compile-skeleton"));
+        command.env("SKELETON_UNITS", project.root.join("../units"));
+    }
+    Run::from(command.output().unwrap())
+}
+
+#[test]
+fn the_skeleton_of_a_program_compiles_for_a_platform_without_std() {
+    let project = Project::empty();
+    project.write("Cargo.toml", package("firmware", "")).write("src/main.rs", "#![no_std]\n#![no_main]\n");
+    project.ok(&["--dry-run", "--force-rebuild", "--build-folder", "../staged"]);
+    let build = ["build", "--release", "--offline", "--target", "thumbv7em-none-eabihf"];
+    let run = cargo_in_staged(&project, "deps", &build, true);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(cargo_in_staged(&project, "deps", &build, false).code, Some(101), "an empty `main` needs `std`");
+}
+
 #[test]
 fn a_skeleton_of_programs_that_cannot_be_linked_when_empty_compiles_and_dependencies_are_kept() {
     let project = with_firmware();
     project.ok(&["--dry-run", "--force-rebuild", "--build-folder", "../staged"]);
-    let staged = project.root.join("../staged");
-    let target = project.root.join("../target");
-    let units = project.root.join("../units");
-    let cargo_in = |folder: &str, arguments: &[&str], skeleton: bool| {
-        let mut command = Command::new("cargo");
-        command.args(arguments).current_dir(staged.join(folder)).env("CARGO_TARGET_DIR", &target);
-        if skeleton {
-            let compiler = staged.join("deps/.runtime-image-compile-skeleton");
-            command.env("RUSTC_WORKSPACE_WRAPPER", compiler).env("SKELETON_UNITS", &units);
-        }
-        Run::from(command.output().unwrap())
+    let cargo_in = |folder: &str, arguments: &[&str], compiles_skeleton: bool| {
+        cargo_in_staged(&project, folder, arguments, compiles_skeleton)
     };
     let commands: [&[&str]; 5] = [
         &["build", "--release"],
@@ -989,7 +1004,8 @@ fn a_skeleton_of_programs_that_cannot_be_linked_when_empty_compiles_and_dependen
         let run = cargo_in("deps", arguments, true);
         assert_eq!(run.code, Some(0), "{arguments:?}: {}", run.stderr);
     }
-    assert!(fs::read_to_string(&units).unwrap().lines().all(|unit| unit.starts_with('-') && unit.len() > 16));
+    let units = fs::read_to_string(project.root.join("../units")).unwrap();
+    assert!(units.lines().all(|unit| unit.starts_with('-') && unit.len() > 16));
     let run = cargo_in("code", &["build", "--release"], false);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let compiled = run.compiled();
