@@ -36,6 +36,10 @@ pub struct Selection {
     pub generated: Vec<TreePath>,
     /// Files that are among the sources even where an ignore file names them, as far as they exist.
     pub always: Vec<TreePath>,
+    /// Where only a part of what lies below the root belongs to the project, the folders that do, and single files.
+    pub only: Option<BTreeSet<TreePath>>,
+    /// The folder that the project was found in, relative to the root, where it is another: it may have an ignore file.
+    pub folder: Option<TreePath>,
     /// Files that the project is read from. A folder above one that is a link stands for the folder that it points to.
     pub inputs: Vec<TreePath>,
 }
@@ -53,7 +57,7 @@ pub(super) fn listing(
     terminal: &Terminal,
     interrupt: &Interrupt,
 ) -> Result<BTreeSet<TreePath>> {
-    let rules = Rules { root: root.to_owned(), selection: selection.clone(), ignored: user_ignores(root)? };
+    let rules = Rules { root: root.to_owned(), selection: selection.clone(), ignored: Ignored::new(root, selection)? };
     let mut paths = rules.listed(terminal, interrupt)?;
     rules.leave_out(&mut paths);
     let mut paths: BTreeSet<TreePath> = paths.into_keys().collect();
@@ -65,11 +69,11 @@ pub(super) fn listing(
 }
 
 /// Why the file at `path`, which a project needs, is not among its files: the rule that leaves it out.
-pub fn why_left_out(root: &Utf8Path, path: &Utf8Path, interrupt: &Interrupt) -> String {
+pub fn why_left_out(root: &Utf8Path, selection: &Selection, path: &Utf8Path, interrupt: &Interrupt) -> String {
     if !root.join(path).exists() {
         return "there is no such file".to_owned();
     }
-    if user_ignores(root).is_ok_and(|ignored| ignored.matched_path_or_any_parents(path, false).is_ignore()) {
+    if Ignored::new(root, selection).is_ok_and(|ignored| ignored.leaves_out(path, false)) {
         return format!("`{IGNORE_FILE}` names it");
     }
     if lies_behind_a_link(root, path, &mut BTreeMap::new()) {
@@ -92,7 +96,29 @@ pub fn why_left_out(root: &Utf8Path, path: &Utf8Path, interrupt: &Interrupt) -> 
 struct Rules {
     root: Utf8PathBuf,
     selection: Selection,
-    ignored: Gitignore,
+    ignored: Ignored,
+}
+
+/// The user's own ignore files, with the folders that they lie in.
+#[derive(Clone)]
+struct Ignored(Vec<(Utf8PathBuf, Gitignore)>);
+
+impl Ignored {
+    fn new(root: &Utf8Path, selection: &Selection) -> Result<Self> {
+        let folders = [Some(Utf8Path::new("")), selection.folder.as_deref()];
+        let read = |folder: &Utf8Path| Ok((folder.to_owned(), user_ignores(root, folder)?));
+        folders.into_iter().flatten().map(read).collect::<Result<_>>().map(Self)
+    }
+
+    fn leaves_out(&self, path: &Utf8Path, is_folder: bool) -> bool {
+        let mut below = self.0.iter().filter_map(|(folder, ignored)| Some((path.strip_prefix(folder).ok()?, ignored)));
+        below.any(|(path, ignored)| ignored.matched_path_or_any_parents(path, is_folder).is_ignore())
+    }
+
+    /// Whether no pattern takes back what another one names, so that nothing in an ignored folder can be meant.
+    fn is_plain(&self) -> bool {
+        self.0.iter().all(|(_, ignored)| ignored.num_whitelists() == 0)
+    }
 }
 
 impl Rules {
@@ -194,10 +220,16 @@ impl Rules {
 
     /// Whether nothing in this folder can be among the files, so that nobody has to look into it.
     fn leaves_out_folder(&self, folder: &TreePath, tracked: bool) -> bool {
-        // With a pattern that takes back what another one names, a file in the folder may be meant after all.
-        let is_ignored =
-            || self.ignored.num_whitelists() == 0 && self.ignored.matched_path_or_any_parents(folder, true).is_ignore();
-        self.is_build_folder(folder) || (!tracked && self.is_generated(folder)) || is_ignored()
+        self.is_build_folder(folder)
+            || (!tracked && self.is_generated(folder))
+            || !self.is_meant(folder)
+            || (self.ignored.is_plain() && self.ignored.leaves_out(folder, true))
+    }
+
+    /// Whether a path is in the part of the tree that belongs to the project, or a folder around that.
+    fn is_meant(&self, path: &TreePath) -> bool {
+        let meant = |only: &BTreeSet<TreePath>| only.iter().any(|part| path.starts_with(part) || part.starts_with(path));
+        self.selection.only.as_ref().is_none_or(meant)
     }
 
     fn leave_out(&self, paths: &mut Listed) {
@@ -211,7 +243,8 @@ impl Rules {
             path.components().all(|part| part.as_str() != ".git")
                 && !self.is_build_folder(path)
                 && (*tracked || !is_own())
-                && !self.ignored.matched_path_or_any_parents(&**path, false).is_ignore()
+                && self.is_meant(path)
+                && !self.ignored.leaves_out(path, false)
         });
     }
 
@@ -268,9 +301,10 @@ pub(crate) fn globs_from_root(globs: &[String], key: &str) -> Result<Gitignore> 
     builder.build().map_err(|error| Error::usage(format!("wrong patterns in `{key}`")).because(error))
 }
 
-fn user_ignores(root: &Utf8Path) -> Result<Gitignore> {
-    let file = root.join(IGNORE_FILE);
-    let mut builder = GitignoreBuilder::new(root);
+/// The ignore file in a folder of the tree.
+fn user_ignores(root: &Utf8Path, folder: &Utf8Path) -> Result<Gitignore> {
+    let file = root.join(folder).join(IGNORE_FILE);
+    let mut builder = GitignoreBuilder::new("");
     if file.is_file() {
         refuse_outside(root, &file)?;
         if let Some(error) = builder.add(&file) {

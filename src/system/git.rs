@@ -34,14 +34,15 @@ pub fn git(folder: &Utf8Path) -> Command {
     let command = Command::new("git").in_folder(folder).args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath="]);
     let command = ELSEWHERE.into_iter().fold(command, Command::without_env);
     // Without this, `core.worktree` of the repository may say that its files lie elsewhere.
-    match folder.ancestors().find(|folder| is_work_tree(folder)) {
+    match work_tree_of(folder) {
         Some(work_tree) => command.env("GIT_WORK_TREE", work_tree.as_str()),
         None => command,
     }
 }
 
-fn is_work_tree(folder: &Utf8Path) -> bool {
-    folder.join(".git").is_file() || folder.join(".git/HEAD").exists()
+/// The top of the git work tree that `folder` lies in.
+pub fn work_tree_of(folder: &Utf8Path) -> Option<&Utf8Path> {
+    folder.ancestors().find(|folder| folder.join(".git").is_file() || folder.join(".git/HEAD").exists())
 }
 
 /// Whether `folder` is a further work tree of a repository, as `git worktree add` makes it: another state of a project

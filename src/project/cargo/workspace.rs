@@ -221,7 +221,7 @@ impl Workspace {
         }
         let Some((path, name)) = needed.iter().find(|(path, _)| !is_listed(path)) else { return Ok(()) };
         Err(Error::failed(format!("`{path}`, which `{name}` needs, is not among the source files"))
-            .because(why_left_out(self.root(), path, interrupt))
+            .because(why_left_out(self.root(), &Selection::default(), path, interrupt))
             .hint("the image would be incomplete: have the file tracked, or take it out of the ignore file"))
     }
 
