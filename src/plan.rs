@@ -226,14 +226,11 @@ impl PlanInputs<'_> {
         if let Some(why) = why_not {
             return Ok(Err(format!("`{name}` {why}")));
         }
+        let mut reasons = vec!["the dependencies changed; an image has this base image and version".to_owned()];
+        reasons.extend(self.members_among_the_dependencies());
         Ok(Ok(Plan {
             decision: Decision::Build { from: BuildFromImageType::Versioned, image: versioned.name_for_builds(name) },
-            reason: ["the dependencies changed", "an image has this base image and version"]
-                .map(str::to_owned)
-                .into_iter()
-                .chain(self.members_among_the_dependencies())
-                .collect::<Vec<_>>()
-                .join("; "),
+            reason: reasons.join("; "),
             platforms: platforms.to_vec(),
             lacks_versioned: false,
         }))

@@ -43,8 +43,9 @@ const TOOLCHAIN_FILE: &str = ".runtime-image-toolchain";
 /// The file beside the skeleton that Cargo runs in place of the compiler for the skeleton's targets.
 const SKELETON_COMPILER: &str = ".runtime-image-compile-skeleton";
 
-/// A target of the skeleton, where its own compiler does not make it, such as in documentation. One file can be a program and a library, and a library without a test harness needs a
-/// `main`. Lints that flags or Cargo's configuration deny find nothing in it.
+/// A target of the skeleton, where the real compiler or rustdoc reads it: see [`SKELETON_COMPILER`]. One file can be a
+/// program and a library, and a library without a test harness needs a `main`. Lints that flags or Cargo's configuration
+/// deny find nothing in it.
 const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_dependencies)]\nfn main() {}\n";
 
 const MANIFEST: &str = "Cargo.toml";
@@ -312,8 +313,8 @@ impl Workspace {
             StagedFile::text(TreePath::constant(DEPENDENCY_DATES_FILE), dates::listed(&local.in_dependencies())),
             StagedFile::text(TreePath::constant(SOURCE_DATES_FILE), dates::listed(&local.in_sources())),
         ];
-        // A member that is compiled as it is would be compiled again with the sources: Cargo's names for members tell
-        // whether they were compiled in place of the compiler.
+        // Cargo names what it makes of members by whether their compiler was replaced. So a whole member would be
+        // compiled again with the sources, and all dependencies that use it.
         let only_empty = !members.iter().any(|folder| whole.contains(*folder));
         let compiler = StagedFile::text(TreePath::constant(SKELETON_COMPILER), COMPILE_SKELETON.text);
         let compiler = only_empty.then_some(StagedFile { executable: true, ..compiler });
