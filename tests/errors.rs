@@ -74,6 +74,81 @@ fn a_lock_file_that_would_change_is_an_error_with_locked_only() {
     assert_eq!(project.read("Cargo.lock"), lock);
 }
 
+/// What git gives has the version that it has, also one before a release; where it comes from must be what the manifest
+/// says.
+#[test]
+fn a_lock_file_is_compared_with_what_dependencies_ask_for() {
+    let project = Project::empty();
+    let manifest = |dependencies: &str| {
+        format!("[package]\nname = \"demo\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\n{dependencies}\n")
+    };
+    let lock = "version = 4\n\n[[package]]\nname = \"demo\"\nversion = \"0.1.0\"\ndependencies = [\n \"x\",\n]\n\n\
+                [[package]]\nname = \"x\"\nversion = \"2.0.0-rc.1\"\nsource = \"SOURCE\"\n\n\
+                [[patch.unused]]\nname = \"demo\"\nversion = \"0.1.0\"\n";
+    let git = "git+https://localhost/x.git?branch=a%2Fb#0123456789012345678901234567890123456789";
+    let registry = "registry+https://github.com/rust-lang/crates.io-index";
+    project.write("src/main.rs", "fn main() {}\n");
+    for (dependency, source, agrees) in [
+        ("x = { git = \"https://localhost/x.git\", branch = \"a/b\" }", git, true),
+        ("x = { git = \"https://localhost/x.git\", branch = \"a/b\", version = \"2.0.0-rc\" }", git, true),
+        ("x = { git = \"https://localhost/x.git\", branch = \"a/c\" }", git, false),
+        ("x = { git = \"https://localhost/y.git\", branch = \"a/b\" }", git, false),
+        ("x = { git = \"https://localhost/x.git\", branch = \"a/b\", version = \"3\" }", git, false),
+        ("x = \"2\"", registry, false),
+        ("x = \"2.0.0-rc.1\"", registry, true),
+        ("x = \"1\"\n[patch.crates-io]\nx = { git = \"https://localhost/x.git\" }", git, false),
+        ("x = \"*\"\n[patch.crates-io]\nx = { git = \"https://localhost/x.git\" }", git, true),
+    ] {
+        project.write("Cargo.toml", manifest(dependency)).write("Cargo.lock", lock.replace("SOURCE", source));
+        let run = project.run(&["tags", "--locked"]);
+        assert_eq!(run.code == Some(0), agrees, "{dependency}\n{}", run.stderr);
+        assert_eq!(run.stderr.contains("`Cargo.lock` is out of date"), !agrees, "{dependency}\n{}", run.stderr);
+    }
+}
+
+#[rstest]
+#[case::the_root(".")]
+#[case::the_root_by_a_detour("x/..")]
+#[case::the_sources("src")]
+#[case::a_member("app")]
+#[case::outside("../x")]
+#[case::anywhere("/var/x")]
+fn a_target_folder_that_is_none_of_its_own_is_an_error_that_names_the_key(#[case] folder: &str) {
+    let project = Project::empty();
+    project
+        .write("Cargo.toml", "[package]\nname = \"demo\"\nversion = \"0.1.0\"\n[workspace]\nmembers = [\"app\"]\n")
+        .write("src/main.rs", "fn main() {}\n")
+        .write("app/Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\n")
+        .write("app/src/lib.rs", "")
+        .write(".cargo/config.toml", format!("[build]\ntarget-dir = \"{folder}\"\n"));
+    let error = format!("`.cargo/config.toml` sets `build.target-dir` to `{folder}`");
+    project.run(&["tags"]).fails_with(1, &[&error, "hint: "]);
+    if !folder.starts_with(['.', '/']) {
+        std::fs::remove_file(project.root.join(".cargo/config.toml")).unwrap();
+        let mut command = project.command(&["tags"]);
+        command.env("CARGO_TARGET_DIR", folder);
+        Run::from(command.output().unwrap())
+            .fails_with(1, &["Cargo's target folder `", "holds sources", "CARGO_TARGET_DIR"]);
+    }
+}
+
+#[rstest]
+#[case::that_leads_out("../../x.toml", "`.cargo/config.toml` includes `../../x.toml`, which is not in the project")]
+#[case::that_is_ignored("x.toml", "`.cargo/x.toml`, which `.cargo/config.toml` needs, is not among the source files")]
+fn included_configuration_that_the_image_would_lack_is_an_error_unless_it_is_optional(
+    #[case] path: &str,
+    #[case] error: &str,
+) {
+    let project = Project::hello();
+    project
+        .write(".cargo/config.toml", format!("include = [\"{path}\"]\n"))
+        .write(".runtime-image-ignore", ".cargo/x.toml\n")
+        .write(&format!(".cargo/{path}"), "");
+    project.run(&["tags"]).fails_with(1, &[error, "hint: ", "optional = true"]);
+    project.write(".cargo/config.toml", format!("include = [{{ path = \"{path}\", optional = true }}]\n"));
+    project.ok(&["tags"]);
+}
+
 #[test]
 fn without_docker_the_error_says_what_to_install() {
     let project = Project::hello();

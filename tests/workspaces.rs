@@ -568,8 +568,9 @@ fn a_vendored_crate_or_cargos_configuration_that_changes_leaves_nothing_compiled
         .write(".cargo/config.toml", config)
         .write(
             "tools/wrap",
-            "#!/bin/sh\ncase \" $* \" in *\" itoa \"*) exec \"$@\" --cfg 'word=\"wrapped\"' ;; esac\nexec \"$@\"\n",
+            "#!/bin/sh\ncase \" $* \" in *\" itoa \"*) exec \"$@\" --cfg \"word=\\\"$(cat \"${0%/*}/word\")\\\"\" ;; esac\nexec \"$@\"\n",
         )
+        .write("tools/word", "wrapped")
         .write("vendor/itoa/.cargo-checksum.json", "{\"files\":{}}")
         .write("vendor/itoa/Cargo.toml", package("itoa", "").replace("0.0.0", "1.0.0"))
         .write(
@@ -582,7 +583,7 @@ fn a_vendored_crate_or_cargos_configuration_that_changes_leaves_nothing_compiled
     assert_eq!(Built::scratch(&project, &[]).prints(&[]), "written set wrapped\n");
     for (path, word, expected) in [
         ("vendor/itoa/src/lib.rs", "written", "WRITTEN set wrapped\n"),
-        ("tools/wrap", "\"wrapped", "WRITTEN set WRAPPED\n"),
+        ("tools/word", "wrapped", "WRITTEN set WRAPPED\n"),
         (".cargo/config.toml", "\"set\"", "WRITTEN SET WRAPPED\n"),
     ] {
         project.edit(path, word, &word.to_uppercase());
@@ -596,7 +597,7 @@ fn a_vendored_crate_or_cargos_configuration_that_changes_leaves_nothing_compiled
         );
         assert!(plan["reason"].as_str().unwrap().contains("Cargo configuration, vendored crates"), "{plan}");
     }
-    project.write("tools/unnamed", "").edit("Cargo.toml", "\"1\"", "\"1.0\"");
+    project.write("scripts/unnamed", "").edit("Cargo.toml", "\"1\"", "\"1.0\"");
     assert_eq!(Built::versioned(&project, &[]).prints(&[]), "WRITTEN SET WRAPPED\n");
 }
 
@@ -641,7 +642,7 @@ fn a_git_dependency_is_fetched_once_and_kept_at_its_revision() {
     let far = folder.path().join("far");
     let write = |word: &str| {
         fs::create_dir_all(far.join("src")).unwrap();
-        fs::write(far.join("Cargo.toml"), package("far", "")).unwrap();
+        fs::write(far.join("Cargo.toml"), package("far", "").replace("0.0.0", "0.1.0-beta")).unwrap();
         fs::write(far.join("src/lib.rs"), format!("pub const WORD: &str = \"{word}\";\n")).unwrap();
         git(&far, &["init", "-q"]);
         git(&far, &["add", "-A"]);
@@ -653,12 +654,13 @@ fn a_git_dependency_is_fetched_once_and_kept_at_its_revision() {
     project
         .write("Cargo.toml", package("demo", &format!("[dependencies]\nfar = {{ git = \"{}/far\" }}\n", server.url)))
         .write("src/main.rs", "fn main() { println!(\"{} a\", far::WORD) }\n");
-    assert_eq!(Built::scratch(&project, &["--", "--network=host"]).prints(&[]), "first a\n");
+    cargo(&project.root, &["generate-lockfile"]);
+    assert_eq!(Built::scratch(&project, &["--locked", "--", "--network=host"]).prints(&[]), "first a\n");
 
     write("second");
     drop(server);
     project.edit("src/main.rs", " a", " b");
-    assert_eq!(Built::lock(&project, &["--", "--network=host"]).prints(&[]), "first b\n");
+    assert_eq!(Built::lock(&project, &["--locked", "--", "--network=host"]).prints(&[]), "first b\n");
 }
 
 #[test]

@@ -6,17 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Package;
 
-use crate::error::Result;
-use crate::project::cargo::manifest;
-use crate::project::cargo::manifest::Manifest;
-use crate::project::cargo::masked::Masked;
+use crate::config::options::Options;
+use crate::error::{Error, Result};
+use crate::project::cargo::configuration::{Configuration, Tree};
+use crate::project::cargo::manifest::{self, MANIFEST, Manifest, parse_table};
+use crate::project::cargo::masked::{Masked, profiles_of};
+use crate::project::cargo::named::{Packages, named_files};
 use crate::project::cargo::toolchain::TOOLCHAIN_FILES;
 use crate::staging::source::{SourceFile, SourceKind};
 use crate::staging::staged::{StagedFile, staged_source};
+use crate::staging::tree_path::TreePath;
 
 pub(crate) const LOCK_FILE: &str = "Cargo.lock";
 
-pub(crate) const CARGO_CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
+/// What is built where `prebuild` does not say it.
+pub(crate) const DEFAULT_PREBUILD: &str = "build --release";
 
 /// See [`dependency_inputs`].
 pub(crate) struct DependencyInputs {
@@ -32,22 +36,17 @@ pub(crate) struct DependencyInputs {
 
 /// The files that the lock hash is made of and the dependency stage is built from: manifests and lock file, masked;
 /// whole local dependencies and the manifests that they inherit from; vendored crates; Cargo's configuration and the
-/// files that it names; the toolchain file.
+/// files that it includes or names; the toolchain file.
 pub(crate) fn dependency_inputs(
     root: &Utf8Path,
     sources: &[SourceFile],
     manifests: &BTreeMap<Utf8PathBuf, Manifest>,
     members: &BTreeMap<Utf8PathBuf, &Package>,
     whole: &BTreeSet<Utf8PathBuf>,
-    cargo_config: Option<&Manifest>,
+    configuration: &Configuration,
+    options: &Options,
 ) -> Result<DependencyInputs> {
-    let masked = Masked::new(
-        members
-            .iter()
-            .filter(|(folder, _)| !whole.contains(*folder))
-            .map(|(_, package)| (package.name.to_string(), package.version.to_string())),
-        members.keys().all(|folder| !whole.contains(folder)),
-    );
+    let masked = masked(manifests, members, whole, configuration, options);
     let vendored = manifest::vendored_folders(sources);
     let is_whole = |path: &Utf8Path| {
         // The nearest package decides: a member inside a whole package is still a member.
@@ -60,35 +59,94 @@ pub(crate) fn dependency_inputs(
     let inherited: BTreeSet<&Utf8Path> =
         whole.iter().filter_map(|folder| manifest::workspace_of(folder, manifests)).collect();
     let is_inherited = |path: &Utf8Path| {
-        path.file_name() == Some("Cargo.toml")
+        path.file_name() == Some(MANIFEST)
             && path.parent().is_some_and(|folder| !folder.as_str().is_empty() && inherited.contains(folder))
     };
-    let named = cargo_config.map(Manifest::named_paths).unwrap_or_default();
+    let packages = packages(root, manifests, members, whole);
+    let named = named_files(configuration, options, Tree { files: sources }, &packages);
     let (mut inputs, mut system) = (Vec::new(), Vec::new());
     let mut whole_files = BTreeSet::new();
     for file in sources {
         let path: &Utf8Path = &file.path;
+        let is_of_whole = !is_vendored(path) && is_whole(path);
+        if is_of_whole && matches!(file.kind, SourceKind::File { .. }) {
+            whole_files.insert(path.to_owned());
+        }
         if path == LOCK_FILE {
-            inputs.push(StagedFile::text(file.path.clone(), masked.lock_file(file.text().unwrap_or_default())));
-        } else if is_vendored(path)
-            || named.holds(path)
-            || TOOLCHAIN_FILES.contains(&path.as_str())
-            || CARGO_CONFIG_FILES.contains(&path.as_str())
-        {
+            inputs.push(StagedFile::text(file.path.clone(), masked.lock_file(file.text().unwrap_or_default())?));
+        } else if let Some(staged) = system_file(file, configuration)? {
+            system.push(staged);
+        } else if is_vendored(path) || named.contains(path) || configuration.links.contains(path) {
             system.push(staged_source(root, file));
+        } else if is_of_whole || is_inherited(path) {
             inputs.push(staged_source(root, file));
-        } else if is_whole(path) || is_inherited(path) {
-            inputs.push(staged_source(root, file));
-            if is_whole(path) && matches!(file.kind, SourceKind::File { .. }) {
-                whole_files.insert(path.to_owned());
-            }
-        } else if path.file_name() == Some("Cargo.toml")
+        } else if path.file_name() == Some(MANIFEST)
             && let Some(folder) = path.parent()
             && (folder.as_str().is_empty() || members.contains_key(folder))
             && let Some(manifest) = manifests.get(folder)
         {
-            inputs.push(StagedFile::text(file.path.clone(), masked.manifest(manifest)?));
+            inputs.push(StagedFile::text(file.path.clone(), masked.manifest(manifest, folder.as_str().is_empty())?));
         }
     }
+    inputs.extend(system.iter().cloned());
+    inputs.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(DependencyInputs { locked: inputs, system, whole: whole_files })
+}
+
+/// What of manifests and lock file does not count.
+fn masked(
+    manifests: &BTreeMap<Utf8PathBuf, Manifest>,
+    members: &BTreeMap<Utf8PathBuf, &Package>,
+    whole: &BTreeSet<Utf8PathBuf>,
+    configuration: &Configuration,
+    options: &Options,
+) -> Masked {
+    let inherits = |profile: &str| {
+        let of_workspace = manifests.get(Utf8Path::new("")).and_then(|manifest| manifest.inherited_profile(profile));
+        configuration.inherited_profile(profile).chain(of_workspace).map(str::to_owned).collect()
+    };
+    let prebuild = match &options.prebuild {
+        Some(commands) => commands.iter().map(String::as_str).collect(),
+        None => vec![DEFAULT_PREBUILD],
+    };
+    let versions = members.iter().filter(|(folder, _)| !whole.contains(*folder));
+    Masked {
+        versions: versions.map(|(_, package)| (package.name.to_string(), package.version.to_string())).collect(),
+        inherited: members.keys().all(|folder| !whole.contains(folder)),
+        profiles: profiles_of(prebuild, inherits),
+    }
+}
+
+/// The members whose sources the dependency stage lacks.
+fn packages<'a>(
+    root: &Utf8Path,
+    manifests: &'a BTreeMap<Utf8PathBuf, Manifest>,
+    members: &'a BTreeMap<Utf8PathBuf, &Package>,
+    whole: &BTreeSet<Utf8PathBuf>,
+) -> Packages<'a> {
+    let mut packages = Packages { manifests, members: BTreeSet::new(), targets: BTreeSet::new() };
+    for (folder, package) in members.iter().filter(|(folder, _)| !whole.contains(*folder)) {
+        packages.members.insert(folder);
+        let targets = package.targets.iter().filter_map(|target| TreePath::below(root, &target.src_path));
+        packages.targets.extend(targets.map(|target| target.to_path_buf()));
+    }
+    packages
+}
+
+/// The toolchain file, or a file of Cargo's configuration, without what cannot change what it says.
+fn system_file(file: &SourceFile, configuration: &Configuration) -> Result<Option<StagedFile>> {
+    if let Some(configured) = configuration.file(&file.path) {
+        return Ok(Some(StagedFile::text(file.path.clone(), configured.normalised()?)));
+    }
+    let text = match file.text() {
+        Some(text) if TOOLCHAIN_FILES.contains(&file.path.as_str()) => text,
+        _ => return Ok(None),
+    };
+    let text = match parse_table(&file.path, text) {
+        Ok(table) => toml::to_string(&table)
+            .map_err(|error| Error::failed(format!("cannot write `{}`", file.path)).because(error))?,
+        // The older form is the name of a toolchain alone.
+        Err(_) => String::from_utf8_lossy(text).trim().to_owned() + "\n",
+    };
+    Ok(Some(StagedFile::text(file.path.clone(), text)))
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_metadata::semver::Version;
+use cargo_metadata::Dependency;
+use cargo_metadata::semver::{Version, VersionReq};
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
@@ -17,9 +18,7 @@ pub(super) struct LockFile {
 
 impl LockFile {
     pub(super) fn parse(text: &[u8]) -> Result<Self> {
-        let table: Table = toml::from_str(&String::from_utf8_lossy(text)).map_err(|error| {
-            Error::failed("cannot parse `Cargo.lock`").because(error).hint("`cargo generate-lockfile` writes it anew")
-        })?;
+        let table = parse_lock_file(text)?;
         let list = |packages: Option<&Value>| packages.and_then(Value::as_array).cloned().unwrap_or_default();
         let unused = table.get("patch").and_then(|patch| patch.get("unused"));
         Ok(Self { packages: list(table.get("package")), unused: list(unused) })
@@ -63,13 +62,48 @@ impl LockFile {
         self.local_packages(name).find(is_version).map(dependencies_of)
     }
 
-    /// All versions of a package.
-    pub(super) fn versions_of(&self, name: &str) -> impl Iterator<Item = Version> {
-        self.packages
-            .iter()
-            .filter(move |package| package.get("name").and_then(Value::as_str) == Some(name))
-            .filter_map(|package| Version::parse(package.get("version")?.as_str()?).ok())
+    /// Whether a package of the lock file is what a dependency of a member asks for. Patches may have put another source
+    /// in the place of the one that it says.
+    pub(super) fn has(&self, dependency: &Dependency, is_patched: bool) -> bool {
+        let from = dependency.source.as_ref().map(|source| decoded(&source.repr));
+        let from_git = from.filter(|source| source.starts_with("git+") && !is_patched);
+        let is_meant = |package: &Value| {
+            let field = |key: &str| package.get(key).and_then(Value::as_str);
+            let is_allowed = dependency.path.is_some()
+                // Said of a dependency without a requirement, which any version will do for, even one before a release.
+                || dependency.req == VersionReq::STAR
+                || field("version").is_some_and(|text| Version::parse(text).is_ok_and(|it| dependency.req.matches(&it)));
+            let source = field("source").map(|source| decoded(source.split('#').next().unwrap_or(source)));
+            field("name") == Some(&*dependency.name) && is_allowed && (from_git.is_none() || source == from_git)
+        };
+        self.packages.iter().any(is_meant)
     }
+}
+
+/// A source without `%2F` and the like, which some versions of `Cargo.lock` write.
+fn decoded(source: &str) -> String {
+    let mut parts = source.split('%');
+    let mut decoded = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                decoded.push(byte);
+                decoded.extend(&part.as_bytes()[2..]);
+            }
+            None => decoded.extend([b"%", part.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// `Cargo.lock` as TOML.
+///
+/// # Errors
+/// When it is not valid TOML.
+pub(super) fn parse_lock_file(text: &[u8]) -> Result<Table> {
+    toml::from_str(&String::from_utf8_lossy(text)).map_err(|error| {
+        Error::failed("cannot parse `Cargo.lock`").because(error).hint("`cargo generate-lockfile` writes it anew")
+    })
 }
 
 /// The names of the dependencies in an entry of `Cargo.lock`.

@@ -1,32 +1,23 @@
-//! Manifests and Cargo's configuration as parsed, and which local packages and files they name. Part of the step from
-//! options to project.
+//! Manifests as parsed, and which local packages they name. Part of the step from options to project.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use toml::{Table, Value};
 
-use crate::config::values::is_word;
 use crate::error::{Error, Result};
 use crate::staging::source::SourceFile;
+
+pub(super) const MANIFEST: &str = "Cargo.toml";
 
 pub(crate) const DEPENDENCY_TABLES: [&str; 5] =
     ["dependencies", "dev-dependencies", "dev_dependencies", "build-dependencies", "build_dependencies"];
 
-/// A parsed `Cargo.toml`, or Cargo's configuration, whose `[patch]` reads the same.
+/// A parsed `Cargo.toml`.
 #[derive(Debug, Clone)]
 pub(super) struct Manifest(pub(super) Table);
 
 impl Manifest {
-    /// # Errors
-    /// When the file is not valid TOML.
-    pub(super) fn parse(file: &SourceFile) -> Result<Self> {
-        let text = String::from_utf8_lossy(file.text().unwrap_or_default());
-        toml::from_str(&text)
-            .map(Self)
-            .map_err(|error| Error::failed(format!("cannot parse `{}`", file.path)).because(error))
-    }
-
     /// `workspace.package.version`.
     pub(super) fn workspace_version(&self) -> Option<String> {
         self.0.get("workspace")?.get("package")?.get("version")?.as_str().map(str::to_owned)
@@ -35,47 +26,19 @@ impl Manifest {
     /// Names and folders, relative to the root, of the local packages that `[patch]` and `[replace]` put in the place
     /// of others.
     pub(super) fn patched_paths(&self) -> Vec<(String, Utf8PathBuf)> {
-        let patches =
-            self.0.get("patch").and_then(Value::as_table).into_iter().flatten().filter_map(|(_, of)| of.as_table());
         let replaced = self.0.get("replace").and_then(Value::as_table);
-        patches.chain(replaced).flat_map(|table| paths_in(table, Utf8Path::new(""))).collect()
+        let replaced = replaced.into_iter().flat_map(|table| paths_in(table, Utf8Path::new("")));
+        paths_of_patches(&self.0, Utf8Path::new("")).into_iter().chain(replaced).collect()
     }
 
-    /// The paths that Cargo's configuration names in the tree: a linker, a wrapper of rustc, the description of a
-    /// target, a folder of crates. Every string is taken for a path; one that is no path matches no file.
-    pub(super) fn named_paths(&self) -> NamedPaths {
-        let mut named = NamedPaths::default();
-        let mut waiting: Vec<&Value> = self.0.values().collect();
-        while let Some(value) = waiting.pop() {
-            match value {
-                Value::String(text) => drop(named.strings.insert(normalised(Utf8Path::new(text)))),
-                Value::Array(values) => waiting.extend(values),
-                Value::Table(table) => waiting.extend(table.values()),
-                _ => {}
-            }
-        }
-        let sources = self.0.get("source").and_then(Value::as_table).into_iter().flatten();
-        named.folders = sources
-            .flat_map(|(_, source)| ["directory", "local-registry"].map(|key| source.get(key)))
-            .filter_map(|folder| folder?.as_str().map(|folder| normalised(Utf8Path::new(folder))))
-            .filter(|folder| !folder.as_str().is_empty())
-            .collect();
-        named
+    /// Whether packages, local or not, stand in the place of others.
+    pub(super) fn has_patches(&self) -> bool {
+        self.0.contains_key("patch") || self.0.contains_key("replace")
     }
 
-    /// `build.target-dir` of Cargo's configuration in `file`, if it lies inside the project.
-    pub(super) fn target_folder(&self, file: &Utf8Path) -> Result<Option<String>> {
-        let folder = self.0.get("build").and_then(|build| build.get("target-dir")).and_then(Value::as_str);
-        let is_plain = |path: &Utf8Path| is_word(path.as_str().trim_start_matches('.'), b"/-.");
-        match folder.map(|folder| (folder, normalised(Utf8Path::new(folder)))) {
-            None => Ok(None),
-            Some((_, path)) if path.is_relative() && !path.starts_with("..") && is_plain(&path) => {
-                Ok(Some(path.into_string()))
-            }
-            Some((folder, _)) => Err(Error::failed(format!("`{file}` sets `build.target-dir` to `{folder}`")).hint(
-                "inside an image it must lie in the workspace; set your own in the environment: CARGO_TARGET_DIR",
-            )),
-        }
+    /// The profile that a profile says it inherits from.
+    pub(super) fn inherited_profile(&self, name: &str) -> Option<&str> {
+        self.0.get("profile")?.get(name)?.get("inherits")?.as_str()
     }
 
     pub(super) fn name(&self) -> Option<&str> {
@@ -128,18 +91,20 @@ impl Manifest {
     }
 }
 
-/// The paths that Cargo's configuration names in the tree.
-#[derive(Debug, Default)]
-pub(super) struct NamedPaths {
-    strings: BTreeSet<Utf8PathBuf>,
-    folders: Vec<Utf8PathBuf>,
+/// A file as TOML.
+///
+/// # Errors
+/// When the file is not valid TOML.
+pub(super) fn parse_table(path: &Utf8Path, text: &[u8]) -> Result<Table> {
+    toml::from_str(&String::from_utf8_lossy(text))
+        .map_err(|error| Error::failed(format!("cannot parse `{path}`")).because(error))
 }
 
-impl NamedPaths {
-    /// Whether the configuration names `path`, a file relative to the root, or a folder of crates that holds it.
-    pub(super) fn holds(&self, path: &Utf8Path) -> bool {
-        self.strings.contains(path) || self.folders.iter().any(|folder| path.starts_with(folder))
-    }
+/// Names and folders of the local packages that `[patch]`, of a manifest or of Cargo's configuration, puts in the place
+/// of others. Its paths start at `base`.
+pub(super) fn paths_of_patches(table: &Table, base: &Utf8Path) -> Vec<(String, Utf8PathBuf)> {
+    let patches = table.get("patch").and_then(Value::as_table).into_iter().flatten();
+    patches.filter_map(|(_, of)| of.as_table()).flat_map(|table| paths_in(table, base)).collect()
 }
 
 /// The folder of the workspace that the package in `folder` belongs to and may inherit from, if it is in the tree.
@@ -161,12 +126,12 @@ pub(super) fn local_manifests(sources: &[SourceFile]) -> Result<BTreeMap<Utf8Pat
     let vendored = vendored_folders(sources);
     sources
         .iter()
-        .filter(|file| file.path.file_name() == Some("Cargo.toml") && file.text().is_some())
-        .filter_map(|file| Some((file.path.parent()?, file)))
+        .filter(|file| file.path.file_name() == Some(MANIFEST))
+        .filter_map(|file| Some((file.path.parent()?, file.text()?)))
         .filter(|(folder, _)| !folder.ancestors().any(|folder| vendored.contains(folder)))
         // A tree may hold broken manifests as test data. If a broken one matters, its lack is an error later.
-        .map(|(folder, file)| match Manifest::parse(file) {
-            Ok(manifest) => Ok(Some((folder.to_owned(), manifest))),
+        .map(|(folder, text)| match parse_table(&folder.join(MANIFEST), text) {
+            Ok(table) => Ok(Some((folder.to_owned(), Manifest(table)))),
             Err(error) if folder.as_str().is_empty() => Err(error),
             Err(_) => Ok(None),
         })
@@ -212,4 +177,9 @@ pub(super) fn normalised(path: &Utf8Path) -> Utf8PathBuf {
         }
         done
     })
+}
+
+/// Whether a normalised path, seen from the root, lies inside.
+pub(super) fn is_inside(path: &Utf8Path) -> bool {
+    path.is_relative() && !path.starts_with("..")
 }

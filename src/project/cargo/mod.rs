@@ -1,11 +1,13 @@
 //! The cargo kind: a workspace, its dependencies as a skeleton of manifests and empty targets, its Dockerfile. One of
 //! the kinds in the step from options to project.
 
+mod configuration;
 mod dates;
 mod inputs;
 mod lock_file;
 mod manifest;
 mod masked;
+mod named;
 mod resolving;
 mod toolchain;
 pub mod workspace;

@@ -11,9 +11,10 @@ use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
 use crate::config::values::{Cmd, DebianPackage, ProjectKind, User, Version};
 use crate::error::{Error, Result};
-use crate::project::cargo::inputs::{CARGO_CONFIG_FILES, DependencyInputs, LOCK_FILE, dependency_inputs};
+use crate::project::cargo::configuration::{CARGO_CONFIG_FILES, Configuration};
+use crate::project::cargo::inputs::{DEFAULT_PREBUILD, DependencyInputs, LOCK_FILE, dependency_inputs};
 use crate::project::cargo::lock_file::LockFile;
-use crate::project::cargo::manifest::Manifest;
+use crate::project::cargo::manifest::{MANIFEST, Manifest};
 use crate::project::cargo::resolving::{LockFileState, resolved};
 use crate::project::cargo::toolchain::{TOOLCHAIN_FILES, Toolchain};
 use crate::project::cargo::{dates, manifest};
@@ -47,9 +48,6 @@ const SKELETON_COMPILER: &str = ".runtime-image-compile-skeleton";
 /// program and a library, and a library without a test harness needs a `main`. Lints that flags or Cargo's configuration
 /// deny find nothing in it.
 const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_dependencies)]\nfn main() {}\n";
-
-const MANIFEST: &str = "Cargo.toml";
-const DEFAULT_PREBUILD: &str = "build --release";
 
 /// A workspace that Cargo found.
 #[derive(Debug, Clone)]
@@ -172,24 +170,23 @@ impl Workspace {
         sources: &[SourceFile],
         manifests: &BTreeMap<Utf8PathBuf, Manifest>,
         whole: &BTreeSet<Utf8PathBuf>,
-        cargo_config: Option<&Manifest>,
+        configuration: &Configuration,
     ) -> Result<Option<LockFileState>> {
         let Some(text) = sources.iter().find(|file| file.path == *LOCK_FILE).and_then(SourceFile::text) else {
             return Ok(Some(LockFileState::Missing));
         };
         let lock = LockFile::parse(text)?;
-        let patches =
-            manifests.get(Utf8Path::new("")).into_iter().chain(cargo_config).flat_map(Manifest::patched_paths);
+        let root_manifest = manifests.get(Utf8Path::new(""));
+        let patches = root_manifest.into_iter().flat_map(Manifest::patched_paths).chain(configuration.patched_paths());
         let patches: BTreeSet<Utf8PathBuf> = patches.map(|(_, folder)| folder).collect();
+        let is_patched = root_manifest.is_some_and(Manifest::has_patches) || configuration.has_patches();
         let others_agree = whole.iter().all(|folder| lock.agrees_with(folder, manifests, patches.contains(folder)));
         let agrees = others_agree
             && self.metadata.workspace_packages().iter().all(|package| {
                 let dependencies: BTreeSet<&str> =
                     package.dependencies.iter().map(|dependency| &*dependency.name).collect();
                 lock.member_dependencies(&package.name, &package.version.to_string()) == Some(dependencies)
-                    && package.dependencies.iter().filter(|dependency| dependency.path.is_none()).all(|dependency| {
-                        lock.versions_of(&dependency.name).any(|version| dependency.req.matches(&version))
-                    })
+                    && package.dependencies.iter().all(|dependency| lock.has(dependency, is_patched))
             });
         Ok((!agrees).then_some(LockFileState::OutOfDate))
     }
@@ -202,6 +199,26 @@ impl Workspace {
             Error::failed(format!("package `{}` lies outside the workspace, at `{path}`", package.name))
                 .hint(format!("only `{}` and what is below it can be in the image: move it there", self.root()))
         })
+    }
+
+    /// The target folder in the image, relative to the root. There and here, it must be no folder of sources.
+    fn target_folder(&self, configuration: &Configuration) -> Result<String> {
+        let mut sources = BTreeSet::new();
+        for package in self.metadata.workspace_packages() {
+            let targets = package.targets.iter().map(|target| &target.src_path);
+            let files = targets.chain([&package.manifest_path]).filter_map(|path| TreePath::below(self.root(), path));
+            sources.extend(files.map(|path| path.to_path_buf()));
+        }
+        let in_image = configuration.target_folder(&sources)?;
+        let here = &self.metadata.target_directory;
+        let folder = manifest::normalised(here);
+        let is_there = |source: &Utf8PathBuf| self.root().join(source).starts_with(&folder);
+        if folder.starts_with(self.root()) && sources.iter().any(is_there) {
+            return Err(Error::failed(format!("Cargo's target folder `{here}` holds sources")).hint(
+                "give it a folder of its own: `CARGO_TARGET_DIR`, or `build.target-dir` of Cargo's configuration",
+            ));
+        }
+        Ok(in_image.unwrap_or_else(|| "target".to_owned()))
     }
 
     /// Refuses a list of files that lacks a manifest or the file of a target: Cargo could not build it in the image.
@@ -238,13 +255,13 @@ impl Workspace {
     }
 
     /// The local packages that must be in the dependency stage as they are, with all local packages that they need.
-    /// These are the members' path dependencies that are no members, and the packages that `[patch]` gives to
-    /// dependencies (in the manifest or in Cargo's configuration).
+    /// These are the members' path dependencies that are no members, and the packages that `[patch]` (in the manifest or
+    /// in Cargo's configuration) and the configuration's `paths` give to dependencies.
     fn whole_packages(
         &self,
         members: &BTreeMap<Utf8PathBuf, &Package>,
         manifests: &BTreeMap<Utf8PathBuf, Manifest>,
-        cargo_config: Option<&Manifest>,
+        configuration: &Configuration,
     ) -> Result<BTreeSet<Utf8PathBuf>> {
         let by = |wanted_by: &str| {
             let wanted_by = wanted_by.to_owned();
@@ -254,8 +271,18 @@ impl Workspace {
         if let Some(root_manifest) = manifests.get(Utf8Path::new("")) {
             waiting.extend(root_manifest.patched_paths().into_iter().map(by("[patch]")));
         }
-        if let Some(cargo_config) = cargo_config {
-            waiting.extend(cargo_config.patched_paths().into_iter().map(by(CARGO_CONFIG_FILES[0])));
+        waiting.extend(configuration.patched_paths().into_iter().map(by(CARGO_CONFIG_FILES[0])));
+        for folder in configuration.overriding_folders() {
+            if !manifest::is_inside(&folder) {
+                return Err(self.outside(
+                    "paths",
+                    &manifest::normalised(&self.root().join(&folder)),
+                    CARGO_CONFIG_FILES[0],
+                ));
+            }
+            let packages = manifests.iter().filter(|(package, _)| package.starts_with(&folder));
+            let named = packages.filter_map(|(package, manifest)| Some((manifest.name()?.to_owned(), package.clone())));
+            waiting.extend(named.map(by(CARGO_CONFIG_FILES[0])));
         }
         for package in members.values() {
             for dependency in &package.dependencies {
@@ -269,7 +296,7 @@ impl Workspace {
         }
         let mut whole = BTreeSet::new();
         while let Some((name, folder, wanted_by)) = waiting.pop() {
-            if folder.as_str().starts_with("..") || folder.is_absolute() {
+            if !manifest::is_inside(&folder) {
                 return Err(self.outside(&name, &manifest::normalised(&self.root().join(&folder)), &wanted_by));
             }
             if !whole.insert(folder.clone()) {
@@ -396,18 +423,14 @@ impl Kind for Workspace {
             .into_iter()
             .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
             .collect::<Result<_>>()?;
+        let configuration = Configuration::read(root, &sources, interrupt)?;
+        let target = self.target_folder(&configuration)?;
         self.refuse_incomplete_sources(&sources, &members, interrupt)?;
-        let cargo_config_file =
-            CARGO_CONFIG_FILES.iter().find_map(|path| sources.iter().find(|file| file.path == **path));
-        let cargo_config = cargo_config_file.map(Manifest::parse).transpose()?;
-        let target =
-            cargo_config_file.zip(cargo_config.as_ref()).map(|(file, config)| config.target_folder(&file.path));
-        let target = target.transpose()?.flatten().unwrap_or_else(|| "target".to_owned());
-        let whole = self.whole_packages(&members, &manifests, cargo_config.as_ref())?;
-        if let Some(state) = self.wrong_with_lock_file(&sources, &manifests, &whole, cargo_config.as_ref())? {
+        let whole = self.whole_packages(&members, &manifests, &configuration)?;
+        if let Some(state) = self.wrong_with_lock_file(&sources, &manifests, &whole, &configuration)? {
             self.lock(&mut sources, state, rust_of_image, terminal, interrupt)?;
         }
-        let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, cargo_config.as_ref())?;
+        let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, &configuration, options)?;
         let skeleton = self.skeleton(&members, &whole, &inputs)?;
         let DependencyInputs { locked, system, .. } = inputs;
         let members_in_dependencies = members.iter().filter(|(folder, _)| whole.contains(*folder));
