@@ -33,7 +33,10 @@ pub struct ProjectArguments {
     pub no_enable_browser: bool,
 
     /// Folder of the project [default: the one around the current folder]
-    #[arg(long, value_name = "DIR", conflicts_with = "manifest_path", help_heading = "This run")]
+    ///
+    /// Together with `--manifest-path` the folder around a workspace that is staged: one that holds the local packages
+    /// outside of the workspace too.
+    #[arg(long, value_name = "DIR", help_heading = "This run")]
     pub project_root: Option<Utf8PathBuf>,
 
     /// Path to `Cargo.toml`

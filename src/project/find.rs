@@ -48,6 +48,11 @@ impl Found {
                 .because(error)
                 .hint("`--project-root` names a folder that is there")
         })?;
+        let call = CargoCall {
+            folder: call.folder.as_ref().map(|_| start.clone()),
+            manifest_path: call.manifest_path.map(|path| Ok::<_, Error>(here()?.join(path))).transpose()?,
+            ..call
+        };
         let open = |kind: ProjectKind, start: &Utf8Path, call: CargoCall| {
             let row = KINDS.iter().find(|row| row.kind == kind);
             let row = row.ok_or_else(|| Error::failed(format!("there is no kind `{kind}`")))?;
@@ -86,9 +91,7 @@ impl Found {
     /// When a configuration cannot be parsed, has a key that means nothing for the kind, or has a wrong value.
     pub fn options(&self, given: Settings, buildx_args: Vec<String>, terminal: &Terminal) -> Result<Options> {
         let Self(found) = self;
-        let here =
-            Utf8PathBuf::try_from(std::env::current_dir().context(|| "cannot tell the current folder".to_owned())?)
-                .context(|| "the current folder's name is not UTF-8".to_owned())?;
+        let here = here()?;
         let file = Settings::from_file(found.root(), terminal)?;
         let configured = found.configured(terminal)?.over(file).seen_from(found.root());
         configured.refuse_files_outside(found.root())?;
@@ -115,6 +118,11 @@ impl Found {
     ) -> Result<Project> {
         self.0.read(options, rust_of_image, terminal, interrupt)
     }
+}
+
+fn here() -> Result<Utf8PathBuf> {
+    let here = std::env::current_dir().context(|| "cannot tell the current folder".to_owned())?;
+    Utf8PathBuf::try_from(here).context(|| "the current folder's name is not UTF-8".to_owned())
 }
 
 fn at(root: &Utf8Path) -> CargoCall {

@@ -228,7 +228,8 @@ impl Rules {
 
     /// Whether a path is in the part of the tree that belongs to the project, or a folder around that.
     fn is_meant(&self, path: &TreePath) -> bool {
-        let meant = |only: &BTreeSet<TreePath>| only.iter().any(|part| path.starts_with(part) || part.starts_with(path));
+        let meant =
+            |only: &BTreeSet<TreePath>| only.iter().any(|part| path.starts_with(part) || part.starts_with(path));
         self.selection.only.as_ref().is_none_or(meant)
     }
 

@@ -10,12 +10,10 @@ use toml::{Table, Value};
 use crate::config::values::is_word;
 use crate::error::{Context as _, Error, Result};
 use crate::project::cargo::manifest::{is_inside, normalised, parse_table, paths_of_patches};
-use crate::staging::listing::why_left_out;
+use crate::project::cargo::root::{CARGO_CONFIG_FILES, Root};
+use crate::staging::listing::{Selection, why_left_out};
 use crate::staging::source::{SourceFile, SourceKind};
 use crate::system::interrupt::Interrupt;
-
-/// Where Cargo looks for configuration. Where both files are there, it takes the second alone.
-pub(crate) const CARGO_CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
 
 /// Links that follow each other, after which a path leads nowhere: what Linux allows.
 const LINKS_IN_A_PATH: usize = 40;
@@ -90,6 +88,15 @@ impl ConfigurationFile {
     }
 }
 
+/// Where configuration is looked for.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    root: &'a Utf8Path,
+    tree: Tree<'a>,
+    selection: &'a Selection,
+    interrupt: &'a Interrupt,
+}
+
 /// Cargo's configuration of the workspace.
 #[derive(Debug, Default)]
 pub(super) struct Configuration {
@@ -102,17 +109,28 @@ pub(super) struct Configuration {
 impl Configuration {
     /// # Errors
     /// When a file is not valid TOML, or includes a file that the image would lack.
-    pub(super) fn read(root: &Utf8Path, sources: &[SourceFile], interrupt: &Interrupt) -> Result<Self> {
+    pub(super) fn read(
+        root: &Root,
+        sources: &[SourceFile],
+        selection: &Selection,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let mut configuration = Self::default();
         let tree = Tree { files: sources };
-        if let Some(path) = CARGO_CONFIG_FILES.iter().rev().find(|path| tree.file(Utf8Path::new(path)).is_some()) {
-            configuration.add(root, tree, Utf8Path::new(path), interrupt)?;
+        let place = Place { root: &root.path, tree, selection, interrupt };
+        let folders: Vec<&Utf8Path> = root.folders().collect();
+        for folder in folders.into_iter().rev() {
+            let mut paths = CARGO_CONFIG_FILES.iter().rev().map(|path| folder.join(path));
+            if let Some(path) = paths.find(|path| tree.file(path).is_some()) {
+                configuration.add(place, &path)?;
+            }
         }
         Ok(configuration)
     }
 
     /// Adds the file that is found at `spelled`, after the files that it includes.
-    fn add(&mut self, root: &Utf8Path, tree: Tree<'_>, spelled: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
+    fn add(&mut self, place: Place<'_>, spelled: &Utf8Path) -> Result<()> {
+        let Place { root, tree, selection, interrupt } = place;
         let Some(path) = tree.follow(spelled, &mut self.links) else { return Ok(()) };
         let Some(file) = tree.file(&path).filter(|_| !self.holds(&path)) else { return Ok(()) };
         let text = match file.text() {
@@ -127,14 +145,14 @@ impl Configuration {
             let spelled = folder.join(&included);
             let inside = if spelled.is_absolute() { None } else { tree.follow(&spelled, &mut BTreeSet::new()) };
             match inside {
-                Some(inside) if tree.file(&inside).is_some() => self.add(root, tree, &spelled, interrupt)?,
+                Some(inside) if tree.file(&inside).is_some() => self.add(place, &spelled)?,
                 // The image lacks it, as a machine may that has no such file.
                 _ if optional => {}
                 Some(inside) => {
                     return Err(Error::failed(format!(
                         "`{inside}`, which `{path}` needs, is not among the source files"
                     ))
-                    .because(why_left_out(root, &inside, interrupt))
+                    .because(why_left_out(root, selection, &inside, interrupt))
                     .hint("have the file tracked, take it out of the ignore file, or say `optional = true`"));
                 }
                 None => {

@@ -12,7 +12,7 @@ use crate::project::cargo::configuration::{Configuration, Tree};
 use crate::project::cargo::manifest::{self, MANIFEST, Manifest, parse_table};
 use crate::project::cargo::masked::{Masked, profiles_of};
 use crate::project::cargo::named::{Packages, named_files};
-use crate::project::cargo::toolchain::TOOLCHAIN_FILES;
+use crate::project::cargo::root::{Root, TOOLCHAIN_FILES};
 use crate::staging::source::{SourceFile, SourceKind};
 use crate::staging::staged::{StagedFile, staged_source};
 use crate::staging::tree_path::TreePath;
@@ -38,7 +38,7 @@ pub(crate) struct DependencyInputs {
 /// whole local dependencies and the manifests that they inherit from; vendored crates; Cargo's configuration and the
 /// files that it includes or names; the toolchain file.
 pub(crate) fn dependency_inputs(
-    root: &Utf8Path,
+    root: &Root,
     sources: &[SourceFile],
     manifests: &BTreeMap<Utf8PathBuf, Manifest>,
     members: &BTreeMap<Utf8PathBuf, &Package>,
@@ -46,7 +46,7 @@ pub(crate) fn dependency_inputs(
     configuration: &Configuration,
     options: &Options,
 ) -> Result<DependencyInputs> {
-    let masked = masked(manifests, members, whole, configuration, options);
+    let masked = masked(root, manifests, members, whole, configuration, options);
     let vendored = manifest::vendored_folders(sources);
     let is_whole = |path: &Utf8Path| {
         // The nearest package decides: a member inside a whole package is still a member.
@@ -60,9 +60,10 @@ pub(crate) fn dependency_inputs(
         whole.iter().filter_map(|folder| manifest::workspace_of(folder, manifests)).collect();
     let is_inherited = |path: &Utf8Path| {
         path.file_name() == Some(MANIFEST)
-            && path.parent().is_some_and(|folder| !folder.as_str().is_empty() && inherited.contains(folder))
+            && path.parent().is_some_and(|folder| *folder != root.workspace && inherited.contains(folder))
     };
     let packages = packages(root, manifests, members, whole);
+    let lock_file = root.workspace.join(LOCK_FILE);
     let named = named_files(configuration, options, Tree { files: sources }, &packages);
     let (mut inputs, mut system) = (Vec::new(), Vec::new());
     let mut whole_files = BTreeSet::new();
@@ -72,20 +73,20 @@ pub(crate) fn dependency_inputs(
         if is_of_whole && matches!(file.kind, SourceKind::File { .. }) {
             whole_files.insert(path.to_owned());
         }
-        if path == LOCK_FILE {
+        if *path == lock_file {
             inputs.push(StagedFile::text(file.path.clone(), masked.lock_file(file.text().unwrap_or_default())?));
-        } else if let Some(staged) = system_file(file, configuration)? {
+        } else if let Some(staged) = system_file(file, root, configuration)? {
             system.push(staged);
         } else if is_vendored(path) || named.contains(path) || configuration.links.contains(path) {
-            system.push(staged_source(root, file));
+            system.push(staged_source(&root.path, file));
         } else if is_of_whole || is_inherited(path) {
-            inputs.push(staged_source(root, file));
+            inputs.push(staged_source(&root.path, file));
         } else if path.file_name() == Some(MANIFEST)
             && let Some(folder) = path.parent()
-            && (folder.as_str().is_empty() || members.contains_key(folder))
+            && (*folder == root.workspace || members.contains_key(folder))
             && let Some(manifest) = manifests.get(folder)
         {
-            inputs.push(StagedFile::text(file.path.clone(), masked.manifest(manifest, folder.as_str().is_empty())?));
+            inputs.push(StagedFile::text(file.path.clone(), masked.manifest(manifest, *folder == root.workspace)?));
         }
     }
     inputs.extend(system.iter().cloned());
@@ -95,6 +96,7 @@ pub(crate) fn dependency_inputs(
 
 /// What of manifests and lock file does not count.
 fn masked(
+    root: &Root,
     manifests: &BTreeMap<Utf8PathBuf, Manifest>,
     members: &BTreeMap<Utf8PathBuf, &Package>,
     whole: &BTreeSet<Utf8PathBuf>,
@@ -102,7 +104,7 @@ fn masked(
     options: &Options,
 ) -> Masked {
     let inherits = |profile: &str| {
-        let of_workspace = manifests.get(Utf8Path::new("")).and_then(|manifest| manifest.inherited_profile(profile));
+        let of_workspace = manifests.get(&root.workspace).and_then(|manifest| manifest.inherited_profile(profile));
         configuration.inherited_profile(profile).chain(of_workspace).map(str::to_owned).collect()
     };
     let prebuild = match &options.prebuild {
@@ -119,27 +121,28 @@ fn masked(
 
 /// The members whose sources the dependency stage lacks.
 fn packages<'a>(
-    root: &Utf8Path,
+    root: &'a Root,
     manifests: &'a BTreeMap<Utf8PathBuf, Manifest>,
     members: &'a BTreeMap<Utf8PathBuf, &Package>,
     whole: &BTreeSet<Utf8PathBuf>,
 ) -> Packages<'a> {
-    let mut packages = Packages { manifests, members: BTreeSet::new(), targets: BTreeSet::new() };
+    let mut packages =
+        Packages { workspace: &root.workspace, manifests, members: BTreeSet::new(), targets: BTreeSet::new() };
     for (folder, package) in members.iter().filter(|(folder, _)| !whole.contains(*folder)) {
         packages.members.insert(folder);
-        let targets = package.targets.iter().filter_map(|target| TreePath::below(root, &target.src_path));
+        let targets = package.targets.iter().filter_map(|target| TreePath::below(&root.path, &target.src_path));
         packages.targets.extend(targets.map(|target| target.to_path_buf()));
     }
     packages
 }
 
 /// The toolchain file, or a file of Cargo's configuration, without what cannot change what it says.
-fn system_file(file: &SourceFile, configuration: &Configuration) -> Result<Option<StagedFile>> {
+fn system_file(file: &SourceFile, root: &Root, configuration: &Configuration) -> Result<Option<StagedFile>> {
     if let Some(configured) = configuration.file(&file.path) {
         return Ok(Some(StagedFile::text(file.path.clone(), configured.normalised()?)));
     }
     let text = match file.text() {
-        Some(text) if TOOLCHAIN_FILES.contains(&file.path.as_str()) => text,
+        Some(text) if root.files_above(&TOOLCHAIN_FILES).any(|path| path == file.path) => text,
         _ => return Ok(None),
     };
     let text = match parse_table(&file.path, text) {

@@ -23,12 +23,12 @@ impl Manifest {
         self.0.get("workspace")?.get("package")?.get("version")?.as_str().map(str::to_owned)
     }
 
-    /// Names and folders, relative to the root, of the local packages that `[patch]` and `[replace]` put in the place
-    /// of others.
-    pub(super) fn patched_paths(&self) -> Vec<(String, Utf8PathBuf)> {
+    /// Names and folders of the local packages that `[patch]` and `[replace]` of the manifest in `folder` put in the
+    /// place of others.
+    pub(super) fn patched_paths(&self, folder: &Utf8Path) -> Vec<(String, Utf8PathBuf)> {
         let replaced = self.0.get("replace").and_then(Value::as_table);
-        let replaced = replaced.into_iter().flat_map(|table| paths_in(table, Utf8Path::new("")));
-        paths_of_patches(&self.0, Utf8Path::new("")).into_iter().chain(replaced).collect()
+        let replaced = replaced.into_iter().flat_map(|table| paths_in(table, folder));
+        paths_of_patches(&self.0, folder).into_iter().chain(replaced).collect()
     }
 
     /// Whether packages, local or not, stand in the place of others.

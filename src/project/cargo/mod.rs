@@ -9,5 +9,6 @@ mod manifest;
 mod masked;
 mod named;
 mod resolving;
+mod root;
 mod toolchain;
 pub mod workspace;

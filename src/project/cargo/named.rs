@@ -35,6 +35,8 @@ const WRITTEN_TO: [&str; 3] = ["build-dir", "dep-info-basedir", "target-dir"];
 
 /// Which files belong to which package.
 pub(super) struct Packages<'a> {
+    /// The workspace's folder.
+    pub(super) workspace: &'a Utf8Path,
     /// All manifests in the tree, by folder.
     pub(super) manifests: &'a BTreeMap<Utf8PathBuf, Manifest>,
     /// The folders of the members whose sources the dependency stage lacks.
@@ -52,7 +54,7 @@ impl Packages<'_> {
 
     fn is_source(&self, path: &Utf8Path) -> bool {
         if path.file_name() == Some(MANIFEST) {
-            return path.parent().is_some_and(|folder| folder.as_str().is_empty() || self.members.contains(folder));
+            return path.parent().is_some_and(|folder| folder == self.workspace || self.members.contains(folder));
         }
         self.targets.contains(path) || (path.extension() == Some("rs") && self.member_of(path).is_some())
     }
@@ -103,7 +105,7 @@ pub(super) fn named_files(
     for file in &configuration.files {
         names.add_configuration(file);
     }
-    let root = [Utf8PathBuf::new()];
+    let root = [packages.workspace.to_owned()];
     for (name, value) in &options.env {
         if READ_BY_CARGO.iter().any(|start| name.starts_with(start)) && !name.ends_with("_DIR") {
             names.add_text(&root, value);
@@ -118,7 +120,8 @@ pub(super) fn named_files(
 impl Names<'_> {
     fn add_configuration(&mut self, file: &ConfigurationFile) {
         // Cargo takes a path from `base`. A program that is told one takes it from where it runs.
-        let bases = [file.base().to_owned(), file.folder.clone(), Utf8PathBuf::new(), Utf8PathBuf::from(".cargo")];
+        let workspace = self.packages.workspace;
+        let bases = [file.base().to_owned(), file.folder.clone(), workspace.to_owned(), workspace.join(".cargo")];
         for (key, value) in file.table.iter().filter(|(key, _)| !WITHOUT_NAMES.contains(&key.as_str())) {
             let table = value.as_table().into_iter().flatten();
             match key.as_str() {

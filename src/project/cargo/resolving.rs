@@ -7,6 +7,7 @@ use camino::Utf8Path;
 
 use crate::error::{Context as _, Error, Result};
 use crate::project::cargo::inputs::LOCK_FILE;
+use crate::project::cargo::root::Root;
 use crate::staging::source::{SourceFile, SourceKind};
 use crate::staging::staged::{make_link, set_mode};
 use crate::staging::tree_path::TreePath;
@@ -46,7 +47,7 @@ impl LockFileState {
 /// Cargo's own.
 pub(super) fn resolved(
     call: &CargoCall,
-    root: &Utf8Path,
+    root: &Root,
     sources: &[SourceFile],
     state: LockFileState,
     rustc: Option<&str>,
@@ -56,20 +57,22 @@ pub(super) fn resolved(
     let folder = tempfile::tempdir().context(cannot)?;
     let folder = Utf8Path::from_path(folder.path()).ok_or_else(|| Error::failed(cannot()))?;
     let tree = folder.join("tree");
+    let lock_file = root.workspace.join(LOCK_FILE);
     for file in sources {
         let path = tree.join(&file.path);
         fs::create_dir_all(path.parent().unwrap_or(&tree)).context(cannot)?;
         match &file.kind {
             SourceKind::Link { target } => make_link(target, &path).context(cannot)?,
             // Cargo writes this one.
-            SourceKind::File { .. } if file.path == *LOCK_FILE => {
-                fs::copy(root.join(&file.path), &path).context(cannot)?;
+            SourceKind::File { .. } if *file.path == *lock_file => {
+                fs::copy(root.path.join(&file.path), &path).context(cannot)?;
             }
             SourceKind::Made { text } => fs::write(&path, text).context(cannot)?,
-            SourceKind::File { .. } => make_link(root.join(&file.path).as_str(), &path).context(cannot)?,
+            SourceKind::File { .. } => make_link(root.path.join(&file.path).as_str(), &path).context(cannot)?,
         }
     }
-    let call = CargoCall { folder: Some(tree.clone()), manifest_path: None, locked: false, ..call.clone() };
+    let call =
+        CargoCall { folder: Some(tree.join(&root.workspace)), manifest_path: None, locked: false, ..call.clone() };
     let mut command = call.command(state.subcommand()).env("CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS", "fallback");
     if let Some(version) = rustc {
         let program = folder.join("rustc");
@@ -80,8 +83,9 @@ pub(super) fn resolved(
     if !output.success {
         return Err(command.failure(&output));
     }
-    let text = fs::read(tree.join(LOCK_FILE)).context(|| format!("Cargo has written no `{LOCK_FILE}`"))?;
-    Ok(SourceFile { path: TreePath::constant(LOCK_FILE), kind: SourceKind::Made { text } })
+    let text = fs::read(tree.join(&lock_file)).context(|| format!("Cargo has written no `{LOCK_FILE}`"))?;
+    let path = root.file(LOCK_FILE).unwrap_or_else(|| TreePath::constant(LOCK_FILE));
+    Ok(SourceFile { path, kind: SourceKind::Made { text } })
 }
 
 /// A program that says of itself what this version of the compiler does; Cargo asks nothing else of it.

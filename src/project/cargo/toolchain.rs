@@ -5,9 +5,8 @@ use serde::Serialize;
 
 use crate::config::values::is_word;
 use crate::error::{Error, Result};
+use crate::project::cargo::root::{Root, TOOLCHAIN_FILES};
 use crate::staging::source::SourceFile;
-
-pub(crate) const TOOLCHAIN_FILES: [&str; 2] = ["rust-toolchain.toml", "rust-toolchain"];
 
 /// A toolchain, as a toolchain file describes it, or stable Rust.
 #[derive(Debug, Clone, Serialize)]
@@ -34,15 +33,16 @@ impl Toolchain {
         self.version().map(|_| &*self.channel)
     }
 
-    pub(super) fn of(sources: &[SourceFile]) -> Result<Self> {
+    pub(super) fn of(sources: &[SourceFile], root: &Root) -> Result<Self> {
         let mut toolchain = Self {
             channel: "stable".to_owned(),
             profile: "minimal".to_owned(),
             components: Vec::new(),
             targets: Vec::new(),
         };
-        // Where both files are there, the older name wins, as it does for rustup.
-        let file = TOOLCHAIN_FILES.iter().rev().find_map(|name| sources.iter().find(|file| file.path == **name));
+        // As for rustup, the nearest folder wins, and of two files in it the one with the older name.
+        let names = root.folders().flat_map(|folder| TOOLCHAIN_FILES.iter().rev().map(|name| folder.join(name)));
+        let file = names.into_iter().find_map(|name| sources.iter().find(|file| *file.path == *name));
         let Some((file, text)) = file.and_then(|file| Some((file, file.text()?))) else { return Ok(toolchain) };
         let text = String::from_utf8_lossy(text);
         if let Ok(table) = toml::from_str::<toml::Table>(&text) {

@@ -11,12 +11,13 @@ use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
 use crate::config::values::{Cmd, DebianPackage, ProjectKind, User, Version};
 use crate::error::{Error, Result};
-use crate::project::cargo::configuration::{CARGO_CONFIG_FILES, Configuration};
+use crate::project::cargo::configuration::Configuration;
 use crate::project::cargo::inputs::{DEFAULT_PREBUILD, DependencyInputs, LOCK_FILE, dependency_inputs};
 use crate::project::cargo::lock_file::LockFile;
 use crate::project::cargo::manifest::{MANIFEST, Manifest};
 use crate::project::cargo::resolving::{LockFileState, resolved};
-use crate::project::cargo::toolchain::{TOOLCHAIN_FILES, Toolchain};
+use crate::project::cargo::root::{CARGO_CONFIG_FILES, Root, TOOLCHAIN_FILES};
+use crate::project::cargo::toolchain::Toolchain;
 use crate::project::cargo::{dates, manifest};
 use crate::project::kind::{Kind, RustOfImage};
 use crate::project::read::{Project, below, local_repository, selection};
@@ -54,6 +55,7 @@ const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_depende
 pub struct Workspace {
     call: CargoCall,
     metadata: Metadata,
+    root: Root,
 }
 
 impl Workspace {
@@ -74,7 +76,9 @@ impl Workspace {
         }
         let metadata = MetadataCommand::parse(&output.stdout)
             .map_err(|error| Error::failed("cannot understand the output of `cargo metadata`").because(error))?;
-        Ok(Self { call, metadata })
+        let asked = call.folder.as_deref().filter(|_| call.manifest_path.is_some());
+        let root = Root::new(&metadata, asked)?;
+        Ok(Self { call, metadata, root })
     }
 
     /// Whether `folder` holds a manifest.
@@ -119,20 +123,20 @@ impl Workspace {
         Ok(version.map_or_else(|| "0.0.0".to_owned(), ToString::to_string))
     }
 
-    fn sources(&self, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
-        let root = self.root();
-        let inputs = CARGO_CONFIG_FILES.map(TreePath::constant);
+    fn selection(&self, options: &Options) -> Selection {
+        let root = &self.root.path;
         let manifests = self.metadata.workspace_packages().into_iter().map(|package| &package.manifest_path);
-        let selection = Selection {
-            generated: below(root, &self.metadata.target_directory)
-                .into_iter()
-                .chain(TreePath::new("target"))
-                .collect(),
-            always: vec![TreePath::constant(LOCK_FILE)],
-            inputs: inputs.into_iter().chain(manifests.filter_map(|path| TreePath::below(root, path))).collect(),
+        let manifests = manifests.filter_map(|path| TreePath::below(root, path));
+        let targets = self.root.packages.iter().map(|folder| folder.join("target"));
+        let targets = targets.chain([self.root.workspace.join("target")]).filter_map(TreePath::new);
+        Selection {
+            generated: targets.chain(below(root, &self.metadata.target_directory)).collect(),
+            always: self.root.file(LOCK_FILE).into_iter().collect(),
+            only: self.root.parts(),
+            folder: TreePath::new(&self.root.workspace),
+            inputs: self.root.files_above(&CARGO_CONFIG_FILES).chain(manifests).collect(),
             ..selection(root, options)
-        };
-        source_files(root, &selection, decides_about_dependencies, terminal, interrupt)
+        }
     }
 
     /// Makes the list of files have a lock file that says what the manifests say. The tree keeps what it has.
@@ -153,10 +157,10 @@ impl Workspace {
             "`{LOCK_FILE}` {text}: the dependencies are resolved for this image alone, so that its names change whenever \
              the registry does (`cargo {command}`, and commit the file)"
         ));
-        let rust = Toolchain::of(sources)?.version().or_else(rust_of_image);
+        let rust = Toolchain::of(sources, &self.root)?.version().or_else(rust_of_image);
         let rust_text = rust.as_ref().map(|version| format!(" for Rust {version}")).unwrap_or_default();
         terminal.status("Locking", format!("the dependencies{rust_text}"));
-        let made = resolved(&self.call, self.root(), sources, state, rust.as_deref(), interrupt)?;
+        let made = resolved(&self.call, &self.root, sources, state, rust.as_deref(), interrupt)?;
         sources.retain(|file| file.path != made.path);
         let place = sources.partition_point(|file| file.path < made.path);
         sources.insert(place, made);
@@ -172,12 +176,14 @@ impl Workspace {
         whole: &BTreeSet<Utf8PathBuf>,
         configuration: &Configuration,
     ) -> Result<Option<LockFileState>> {
-        let Some(text) = sources.iter().find(|file| file.path == *LOCK_FILE).and_then(SourceFile::text) else {
+        let lock_file = self.root.workspace.join(LOCK_FILE);
+        let Some(text) = sources.iter().find(|file| *file.path == *lock_file).and_then(SourceFile::text) else {
             return Ok(Some(LockFileState::Missing));
         };
         let lock = LockFile::parse(text)?;
-        let root_manifest = manifests.get(Utf8Path::new(""));
-        let patches = root_manifest.into_iter().flat_map(Manifest::patched_paths).chain(configuration.patched_paths());
+        let root_manifest = manifests.get(&self.root.workspace);
+        let patches = root_manifest.into_iter().flat_map(|manifest| manifest.patched_paths(&self.root.workspace));
+        let patches = patches.chain(configuration.patched_paths());
         let patches: BTreeSet<Utf8PathBuf> = patches.map(|(_, folder)| folder).collect();
         let is_patched = root_manifest.is_some_and(Manifest::has_patches) || configuration.has_patches();
         let others_agree = whole.iter().all(|folder| lock.agrees_with(folder, manifests, patches.contains(folder)));
@@ -192,33 +198,34 @@ impl Workspace {
     }
 
     fn relative(&self, path: &Utf8Path, package: &Package) -> Result<Utf8PathBuf> {
-        if path == self.root() {
+        if path == self.root.path {
             return Ok(Utf8PathBuf::new());
         }
-        TreePath::below(self.root(), path).map(|path| path.to_path_buf()).ok_or_else(|| {
+        TreePath::below(&self.root.path, path).map(|path| path.to_path_buf()).ok_or_else(|| {
             Error::failed(format!("package `{}` lies outside the workspace, at `{path}`", package.name))
-                .hint(format!("only `{}` and what is below it can be in the image: move it there", self.root()))
+                .hint(self.way_to_a_root())
         })
     }
 
-    /// The target folder in the image, relative to the root. There and here, it must be no folder of sources.
+    /// The target folder in the image, seen from the workspace's folder. There and here, it must be no folder of sources.
     fn target_folder(&self, configuration: &Configuration) -> Result<String> {
         let mut sources = BTreeSet::new();
         for package in self.metadata.workspace_packages() {
             let targets = package.targets.iter().map(|target| &target.src_path);
-            let files = targets.chain([&package.manifest_path]).filter_map(|path| TreePath::below(self.root(), path));
+            let files = targets.chain([&package.manifest_path]);
+            let files = files.filter_map(|path| TreePath::below(&self.root.path, path));
             sources.extend(files.map(|path| path.to_path_buf()));
         }
         let in_image = configuration.target_folder(&sources)?;
         let here = &self.metadata.target_directory;
         let folder = manifest::normalised(here);
-        let is_there = |source: &Utf8PathBuf| self.root().join(source).starts_with(&folder);
-        if folder.starts_with(self.root()) && sources.iter().any(is_there) {
+        let is_there = |source: &Utf8PathBuf| self.root.path.join(source).starts_with(&folder);
+        if folder.starts_with(&self.root.path) && sources.iter().any(is_there) {
             return Err(Error::failed(format!("Cargo's target folder `{here}` holds sources")).hint(
                 "give it a folder of its own: `CARGO_TARGET_DIR`, or `build.target-dir` of Cargo's configuration",
             ));
         }
-        Ok(in_image.unwrap_or_else(|| "target".to_owned()))
+        Ok(in_image.map_or_else(|| "target".to_owned(), |folder| self.root.seen_from_workspace(&folder)))
     }
 
     /// Refuses a list of files that lacks a manifest or the file of a target: Cargo could not build it in the image.
@@ -226,11 +233,12 @@ impl Workspace {
         &self,
         sources: &[SourceFile],
         members: &BTreeMap<Utf8PathBuf, &Package>,
+        options: &Options,
         interrupt: &Interrupt,
     ) -> Result<()> {
         // The list is sorted by path.
         let is_listed = |path: &Utf8Path| sources.binary_search_by(|file| (*file.path).cmp(path)).is_ok();
-        let mut needed = vec![(Utf8PathBuf::from(MANIFEST), self.name())];
+        let mut needed = vec![(self.root.workspace.join(MANIFEST), self.name())];
         for (folder, package) in members {
             needed.push((folder.join(MANIFEST), &package.name));
             for target in &package.targets {
@@ -239,18 +247,18 @@ impl Workspace {
         }
         let Some((path, name)) = needed.iter().find(|(path, _)| !is_listed(path)) else { return Ok(()) };
         Err(Error::failed(format!("`{path}`, which `{name}` needs, is not among the source files"))
-            .because(why_left_out(self.root(), &Selection::default(), path, interrupt))
+            .because(why_left_out(&self.root.path, &self.selection(options), path, interrupt))
             .hint("the image would be incomplete: have the file tracked, or take it out of the ignore file"))
     }
 
     /// The file of a target, which Cargo tells as the manifest spells it.
     fn target_path(&self, target: &Target, package: &Package) -> Result<TreePath> {
-        TreePath::below(self.root(), &target.src_path).ok_or_else(|| {
+        TreePath::below(&self.root.path, &target.src_path).ok_or_else(|| {
             Error::failed(format!(
                 "the target `{}` of `{}` lies outside the workspace, at `{}`",
                 target.name, package.name, target.src_path
             ))
-            .hint(format!("only `{}` and what is below it can be in the image: move the file there", self.root()))
+            .hint(self.way_to_a_root())
         })
     }
 
@@ -268,15 +276,15 @@ impl Workspace {
             move |(name, folder): (String, Utf8PathBuf)| (name, folder, wanted_by.clone())
         };
         let mut waiting: Vec<(String, Utf8PathBuf, String)> = Vec::new();
-        if let Some(root_manifest) = manifests.get(Utf8Path::new("")) {
-            waiting.extend(root_manifest.patched_paths().into_iter().map(by("[patch]")));
+        if let Some(root_manifest) = manifests.get(&self.root.workspace) {
+            waiting.extend(root_manifest.patched_paths(&self.root.workspace).into_iter().map(by("[patch]")));
         }
         waiting.extend(configuration.patched_paths().into_iter().map(by(CARGO_CONFIG_FILES[0])));
         for folder in configuration.overriding_folders() {
             if !manifest::is_inside(&folder) {
                 return Err(self.outside(
                     "paths",
-                    &manifest::normalised(&self.root().join(&folder)),
+                    &manifest::normalised(&self.root.path.join(&folder)),
                     CARGO_CONFIG_FILES[0],
                 ));
             }
@@ -287,8 +295,8 @@ impl Workspace {
         for package in members.values() {
             for dependency in &package.dependencies {
                 let Some(path) = &dependency.path else { continue };
-                let path =
-                    path.strip_prefix(self.root()).map_err(|_| self.outside(&dependency.name, path, &package.name))?;
+                let outside = |_| self.outside(&dependency.name, path, &package.name);
+                let path = path.strip_prefix(&self.root.path).map_err(outside)?;
                 if !members.contains_key(path) {
                     waiting.push((dependency.name.clone(), path.to_owned(), package.name.to_string()));
                 }
@@ -297,7 +305,7 @@ impl Workspace {
         let mut whole = BTreeSet::new();
         while let Some((name, folder, wanted_by)) = waiting.pop() {
             if !manifest::is_inside(&folder) {
-                return Err(self.outside(&name, &manifest::normalised(&self.root().join(&folder)), &wanted_by));
+                return Err(self.outside(&name, &manifest::normalised(&self.root.path.join(&folder)), &wanted_by));
             }
             if !whole.insert(folder.clone()) {
                 continue;
@@ -316,7 +324,16 @@ impl Workspace {
         Error::failed(format!(
             "the path dependency `{dependency}` of `{wanted_by}` lies outside the workspace, at `{path}`"
         ))
-        .hint(format!("only `{}` and what is below it can be in the image: move or vendor the dependency", self.root()))
+        .hint(self.way_to_a_root())
+    }
+
+    /// What to do about files that the image would lack.
+    fn way_to_a_root(&self) -> String {
+        format!(
+            "only `{}` and what is below it can be in the image: name a folder around both with `--project-root DIR \
+             --manifest-path Cargo.toml`, or move or vendor what lies outside",
+            self.root.path
+        )
     }
 
     /// Empty targets for the members, so that Cargo accepts their manifests, and the lists of dates.
@@ -373,6 +390,8 @@ impl Workspace {
             user: options.user.as_ref().map(User::to_string),
             workdir: options.workdir.to_string(),
             target,
+            folder: self.root.workspace.to_string(),
+            top: "../".repeat(self.root.workspace.components().count()),
             prebuild: options.prebuild.clone().unwrap_or_else(|| vec![DEFAULT_PREBUILD.to_owned()]),
             build_arguments: options.build_argument_names(),
             binaries: binaries.iter().filter(|_| options.install_binaries).map(|name| (*name).to_owned()).collect(),
@@ -413,8 +432,9 @@ impl Kind for Workspace {
         terminal: &Terminal,
         interrupt: &Interrupt,
     ) -> Result<Project> {
-        let root = self.root();
-        let mut sources = self.sources(options, terminal, interrupt)?;
+        let root = &self.root.path;
+        let mut sources =
+            source_files(root, &self.selection(options), decides_about_dependencies, terminal, interrupt)?;
         warn_of_secrets(sources.iter().map(|file| &*file.path), options, terminal)?;
         let manifests = manifest::local_manifests(&sources)?;
         let members: BTreeMap<Utf8PathBuf, &Package> = self
@@ -423,18 +443,18 @@ impl Kind for Workspace {
             .into_iter()
             .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
             .collect::<Result<_>>()?;
-        let configuration = Configuration::read(root, &sources, interrupt)?;
+        let configuration = Configuration::read(&self.root, &sources, &self.selection(options), interrupt)?;
         let target = self.target_folder(&configuration)?;
-        self.refuse_incomplete_sources(&sources, &members, interrupt)?;
+        self.refuse_incomplete_sources(&sources, &members, options, interrupt)?;
         let whole = self.whole_packages(&members, &manifests, &configuration)?;
         if let Some(state) = self.wrong_with_lock_file(&sources, &manifests, &whole, &configuration)? {
             self.lock(&mut sources, state, rust_of_image, terminal, interrupt)?;
         }
-        let inputs = dependency_inputs(root, &sources, &manifests, &members, &whole, &configuration, options)?;
+        let inputs = dependency_inputs(&self.root, &sources, &manifests, &members, &whole, &configuration, options)?;
         let skeleton = self.skeleton(&members, &whole, &inputs)?;
         let DependencyInputs { locked, system, .. } = inputs;
         let members_in_dependencies = members.iter().filter(|(folder, _)| whole.contains(*folder));
-        let toolchain = Toolchain::of(&sources)?;
+        let toolchain = Toolchain::of(&sources, &self.root)?;
         let wanted = toolchain.numbered_channel();
         let wanted = wanted.map(|version| StagedFile::text(TreePath::constant(TOOLCHAIN_FILE), version));
         let context = self.template_context(options, toolchain, target);
@@ -443,7 +463,7 @@ impl Kind for Workspace {
             kind: ProjectKind::Cargo,
             root: root.to_owned(),
             name: self.name().to_owned(),
-            version: self.version(options, manifests.get(Utf8Path::new("")))?,
+            version: self.version(options, manifests.get(&self.root.workspace))?,
             default_repository: local_repository(self.name()),
             build_folders: self.metadata.target_directory.join("runtime-image"),
             code: staged_sources(root, &sources),
@@ -483,6 +503,10 @@ struct TemplateContext {
     user: Option<String>,
     workdir: String,
     target: String,
+    /// The workspace's folder below `workdir`.
+    folder: String,
+    /// `workdir`, seen from the workspace's folder.
+    top: String,
     prebuild: Vec<String>,
     build_arguments: Vec<String>,
     binaries: Vec<String>,
@@ -491,7 +515,8 @@ struct TemplateContext {
 }
 
 fn decides_about_dependencies(path: &Utf8Path) -> bool {
-    matches!(path.file_name(), Some("Cargo.toml" | LOCK_FILE))
-        || TOOLCHAIN_FILES.contains(&path.as_str())
-        || CARGO_CONFIG_FILES.contains(&path.as_str())
+    let name = path.file_name().unwrap_or_default();
+    matches!(name, MANIFEST | LOCK_FILE)
+        || TOOLCHAIN_FILES.contains(&name)
+        || CARGO_CONFIG_FILES.iter().any(|file| path.ends_with(file))
 }

@@ -9,6 +9,9 @@
 target=${CARGO_TARGET_DIR:-${RUNTIME_IMAGE_TARGET:-target}}
 case $target in /*) ;; *) target=./$target ;; esac
 
+# Where `deps` and `code` are copied to: here, or to a folder around this one.
+top=${RUNTIME_IMAGE_TOP:-.}
+
 # What was built to be run, a path a line, in the order of the commands that built it.
 # shellcheck disable=SC2034 # two steps read it
 executables=$target/.executables
@@ -35,14 +38,14 @@ start() {
     fi
 }
 
-# Copies the folder `deps` or `code` here, with the dates that `dates.rs` has for its files, a date and a path before each
+# Copies the folder `deps` or `code` to the top, with the dates that `dates.rs` has for its files, a date and a path before each
 # NUL. Folders get a constant date, because BuildKit does not keep the dates of folders when it is sent a change.
 copy() {
-    cp -R --preserve=mode,timestamps "/run/$1/." .
-    (cd "/run/$1" && find . -type d -print0) | xargs -0 touch -d @1
+    cp -R --preserve=mode,timestamps "/run/$1/." "$top"
+    (cd "/run/$1" && find . -type d -print0) | (cd "$top" && xargs -0 touch -d @1)
     dates=/run/deps/.runtime-image-dates-$1
     sed -z 's/ .*//' "$dates" | tr '\0' '\n' | sort -u | while read -r date; do
-        sed -nz "s/^$date //p" "$dates" | xargs -0 touch -c -d "@$date" --
+        sed -nz "s/^$date //p" "$dates" | (cd "$top" && xargs -0 touch -c -d "@$date" --)
     done
 }
 
