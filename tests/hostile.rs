@@ -386,6 +386,15 @@ fn what_git_tracks_counts_wherever_it_lies() {
 }
 
 #[test]
+fn what_cargo_builds_is_no_source_wherever_its_configuration_has_it_built() {
+    let project = Project::hello();
+    project.write(".cargo/config.toml", "[build]\ntarget-dir = \"made\"\nbuild-dir = \"parts\"\n");
+    let before = project.tags(&[]);
+    project.write("made/x", "x").write("parts/x", "x");
+    assert_eq!(project.tags(&[]), before);
+}
+
+#[test]
 fn a_repository_cannot_say_that_its_files_lie_elsewhere() {
     let project = Project::hello();
     project.git_init();

@@ -129,8 +129,9 @@ impl Workspace {
         let manifests = manifests.filter_map(|path| TreePath::below(root, path));
         let targets = self.root.packages.iter().map(|folder| folder.join("target"));
         let targets = targets.chain([self.root.workspace.join("target")]).filter_map(TreePath::new);
+        let built = [&self.metadata.target_directory].into_iter().chain(&self.metadata.build_directory);
         Selection {
-            generated: targets.chain(below(root, &self.metadata.target_directory)).collect(),
+            generated: targets.chain(built.filter_map(|folder| below(root, folder))).collect(),
             always: self.root.file(LOCK_FILE).into_iter().collect(),
             only: self.root.parts(),
             folder: TreePath::new(&self.root.workspace),
