@@ -85,6 +85,17 @@ fn what_belongs_to_the_workspace_counts(#[case] path: &str, #[case] more: &str, 
 }
 
 #[test]
+fn what_cargo_reads_above_what_is_staged_is_told_of() {
+    let project = in_git(monorepo());
+    let alone = project.read("Cargo.toml").replace("words =", "# words =");
+    project.write("Cargo.toml", alone).write("src/main.rs", "fn main() {}\n");
+    let run = project.ok(&["tags", "--offline"]);
+    assert!(run.stderr.contains("/.cargo/config.toml` counts here and not in the image"), "{}", run.stderr);
+    let flags = ["tags", "--offline", "--project-root", "../..", "--manifest-path", "Cargo.toml"];
+    assert!(!project.ok(&flags).stderr.contains("counts here"));
+}
+
+#[test]
 fn without_a_work_tree_the_folder_is_named_by_the_user() {
     let project = monorepo();
     let run = project.run(&["tags"]);

@@ -84,6 +84,18 @@ impl Root {
         })
     }
 
+    /// A file above the root, in the same work tree, that Cargo or rustup reads here and the image lacks.
+    pub(super) fn file_above(&self) -> Option<Utf8PathBuf> {
+        let work_tree = work_tree_of(&self.path)?;
+        let home = std::env::home_dir();
+        let above = self.path.ancestors().skip(1).take_while(|folder| folder.starts_with(work_tree));
+        // The user's own configuration lies in the home folder, which may be a work tree.
+        let above = above.filter(|folder| home.as_deref() != Some(folder.as_std_path()));
+        let mut files =
+            above.flat_map(|folder| CARGO_CONFIG_FILES.iter().chain(&TOOLCHAIN_FILES).map(|name| folder.join(name)));
+        files.find(|file| file.is_file())
+    }
+
     /// A folder below the root, seen from the workspace's folder.
     pub(super) fn seen_from_workspace(&self, folder: &str) -> String {
         match Utf8Path::new(folder).strip_prefix(&self.workspace) {

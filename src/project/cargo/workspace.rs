@@ -437,6 +437,12 @@ impl Kind for Workspace {
         let mut sources =
             source_files(root, &self.selection(options), decides_about_dependencies, terminal, interrupt)?;
         warn_of_secrets(sources.iter().map(|file| &*file.path), options, terminal)?;
+        if let Some(file) = self.root.file_above() {
+            terminal.warning(format!(
+                "`{file}` counts here and not in the image; `--project-root DIR --manifest-path Cargo.toml` stages from a \
+                 folder around it"
+            ));
+        }
         let manifests = manifest::local_manifests(&sources)?;
         let members: BTreeMap<Utf8PathBuf, &Package> = self
             .metadata
