@@ -286,7 +286,7 @@ fn a_versioned_name_that_could_not_be_pushed_comes_with_the_next_run() {
     let (finished, run) = project.json(&["--push"]);
     assert_eq!((&finished["action"], &finished["build_from"]), (&"build".into(), &"lock".into()));
     assert!(run.compiled().iter().all(|name| name != "itoa"), "{}", run.stderr);
-    project.edit("Cargo.lock", "version = 4", "version = 4\n# changed");
+    project.edit("Cargo.toml", "[workspace]", "[profile.release]\nlto = true\n\n[workspace]");
     let (plan, _) = project.json(&["plan", "--push"]);
     assert_eq!(plan["build_from"], "versioned", "{plan}");
 }

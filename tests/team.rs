@@ -93,7 +93,7 @@ const BOTH: [&str; 3] = ["--push", "--platform", "linux/amd64,linux/arm64"];
 fn one_machines_scratch_build_is_the_others_reuse_and_lock_build_for_both_platforms() {
     let proxy = Proxy::new(&registry(), |_, _| Answer::Forward);
     let mut project = Project::hello_on_engine();
-    project.write(".cargo/config.toml", salt());
+    project.write(".cargo/config.toml", format!("[env]\nSALT = {:?}\n", salt()));
     project.repository = format!("{}/{}", proxy.address, project.repository.trim_start_matches("localhost/"));
     let (first, run) = project.json(&BOTH);
     assert_eq!(first["build_from"], "scratch", "{}", run.stderr);

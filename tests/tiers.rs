@@ -94,7 +94,7 @@ fn a_changed_line_builds_from_the_lock_image_and_is_seen_in_release_and_dev_prof
 #[test]
 fn an_added_dependency_builds_from_the_versioned_image_and_keeps_what_was_compiled() {
     let project = Project::hello_on_engine();
-    project.write(".cargo/config.toml", salt());
+    project.write(".cargo/config.toml", format!("[env]\nSALT = {:?}\n", salt()));
     project.ok(&[]);
     project.edit("hello/Cargo.toml", "itoa.workspace = true", "itoa.workspace = true\ncfg-if = \"1\"");
     let (report, run) = project.json(&[]);
