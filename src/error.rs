@@ -94,6 +94,13 @@ impl Error {
         self
     }
 
+    /// Says which key of the configuration holds what is wrong.
+    #[must_use]
+    pub fn in_key(mut self, key: &str) -> Self {
+        self.message = format!("`{key}`: {}", self.message);
+        self
+    }
+
     /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         self.kind

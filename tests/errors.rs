@@ -12,7 +12,7 @@ use support::{Project, Run, image_exists, stand_in_docker};
 #[rstest]
 #[case::an_unknown_flag(&["--no-such-flag"], "--no-such-flag")]
 #[case::an_unknown_action(&["destroy"], "destroy")]
-#[case::a_newline_in_the_base(&["--base-image", "rust\n:1"], "invalid image reference")]
+#[case::a_newline_in_the_base(&["--base-image", "rust\n:1"], "`base-image`: invalid image reference")]
 #[case::a_space_in_the_base(&["--base-image", "rust :1"], "invalid image reference")]
 #[case::upper_case_in_the_base(&["--base-image", "Rust:1"], "lower case")]
 #[case::a_flag_for_a_base(&["--base-image=--privileged"], "invalid image reference")]

@@ -8,7 +8,10 @@ use crate::image::stored::{Confirmed, StoredImage};
 
 /// The confirmed image of a request. `found` holds the store's answer for each of its names, in order; `who_tells_more`
 /// is the command that a hint names if an image is absent.
-pub(super) fn confirmed(
+///
+/// # Errors
+/// When a name is absent, is another image than the promised one, or lacks a platform.
+pub fn confirmed(
     request: &BuildRequest,
     promised: &BuildxMetadata,
     found: Vec<Option<StoredImage>>,

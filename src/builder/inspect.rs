@@ -31,8 +31,11 @@ struct InspectedConfig {
 }
 
 /// Which of `images` are there, in their order, from what `image inspect A B C` of docker or podman prints on stdout.
-/// Both complain of absent images on stderr; see [`complains`].
-pub(super) fn inspected_images(images: &[&ImageName], stdout: &str) -> Result<Vec<Option<StoredImage>>> {
+/// Both complain of absent images on stderr.
+///
+/// # Errors
+/// When `stdout` is not what they print.
+pub fn inspected_images(images: &[&ImageName], stdout: &str) -> Result<Vec<Option<StoredImage>>> {
     let inspected: Vec<InspectedImage> = serde_json::from_str(stdout.trim())
         .map_err(|error| Error::failed("cannot understand the engine's `image inspect`").because(error))?;
     let found = |image: &ImageName| {

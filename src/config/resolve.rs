@@ -94,11 +94,12 @@ impl Settings {
         } = self;
         let reproducible = reproducible.unwrap_or(false);
         let platforms: BTreeSet<Platform> = parsed(platform)?.into_iter().collect();
+        let base_image = base_image.as_deref().unwrap_or(DEFAULT_BASE_IMAGE).parse();
         let env = env.unwrap_or_default();
         env.iter().try_for_each(Variable::refuse_what_cannot_be_set)?;
         Ok(Options {
             kind,
-            base_image: base_image.as_deref().unwrap_or(DEFAULT_BASE_IMAGE).parse()?,
+            base_image: base_image.map_err(|error: Error| error.in_key("base-image"))?,
             base_digest: None,
             // A reproducible image starts from the same base image each time.
             pin_base: pin_base.unwrap_or(false) || reproducible,

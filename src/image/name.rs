@@ -146,9 +146,6 @@ impl FromStr for ImageName {
         if !path.split('/').all(valid_path_component) {
             return Err(invalid(text, "its repository is not made of parts like `my-app_1.x` joined by `/`"));
         }
-        if name.len() > MAX_NAME_LENGTH {
-            return Err(invalid(text, "its repository is longer than 255 characters"));
-        }
         if registry.is_some_and(|registry| !valid_registry(registry)) {
             return Err(invalid(text, "its registry is not `host` or `host:port`"));
         }
@@ -160,7 +157,13 @@ impl FromStr for ImageName {
         }
         let digest = digest.map(Digest::from_str).transpose();
         let digest = digest.map_err(|_| invalid(text, "a digest is `sha256:` and 64 hexadecimal digits"))?;
-        Ok(Self { registry: registry.map(str::to_owned), path: path.to_owned(), tag: tag.map(str::to_owned), digest })
+        let name =
+            Self { registry: registry.map(str::to_owned), path: path.to_owned(), tag: tag.map(str::to_owned), digest };
+        // Engines count the registry that a short name stands for.
+        if name.canonical_repository().len() > MAX_NAME_LENGTH {
+            return Err(invalid(text, "its repository is longer than 255 characters"));
+        }
+        Ok(name)
     }
 }
 
@@ -277,6 +280,18 @@ mod tests {
         let error = text.parse::<ImageName>().expect_err(text);
         assert_eq!(error.exit_code(), 2, "{text:?}");
         assert!(error.hint_text().is_some());
+    }
+
+    #[test]
+    fn a_repository_is_as_long_as_its_full_form() -> Result<()> {
+        let full_form = "docker.io/library/".len();
+        for (before, most) in [("", 255 - full_form), ("team/", 255 - "docker.io/team/".len()), ("r.example/", 245)] {
+            let name: ImageName = format!("{before}{}:t", "a".repeat(most)).parse()?;
+            assert_eq!(name.canonical().len(), 255 + ":t".len());
+            assert_eq!(name.canonical().parse::<ImageName>()?, name);
+            assert!(format!("{before}{}", "a".repeat(most + 1)).parse::<ImageName>().is_err());
+        }
+        Ok(())
     }
 
     #[rstest]

@@ -6,3 +6,5 @@ pub mod capabilities;
 mod engine;
 mod failure;
 mod registry;
+
+pub use registry::registry_image;

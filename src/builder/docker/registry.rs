@@ -187,7 +187,10 @@ impl Registry<'_> {
 }
 
 /// The image, from `docker buildx imagetools inspect --format '{{json .}}'`.
-fn registry_image(json: &str) -> Result<StoredImage> {
+///
+/// # Errors
+/// When `json` is not what buildx prints, or tells of no digest or platform.
+pub fn registry_image(json: &str) -> Result<StoredImage> {
     let wrong = |why: &str| Error::failed("cannot understand the registry's answer").because(why.to_owned());
     let value: Value = serde_json::from_str(json).map_err(|error| wrong(&error.to_string()))?;
     let manifest = value.get("manifest").ok_or_else(|| wrong("it has no manifest"))?;
