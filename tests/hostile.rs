@@ -473,3 +473,19 @@ fn what_this_tool_writes_into_the_project_is_never_a_source(#[case] folder: &str
     assert!(!project.root.join(left).exists(), "what a killed run left is still there");
     assert!(project.root.join(of_another_run).exists(), "another run may be at work there");
 }
+
+/// As a package manager's store or an archive may give to all files.
+#[test]
+fn a_folder_is_no_build_folder_because_its_files_have_the_date_of_one() {
+    let project = Project::empty();
+    project
+        .write("runtime-image.toml", "version = \"1\"\n")
+        .write("app/Dockerfile", "FROM x\n")
+        .write("app/code/main", "x");
+    project.ok(&[&STAGE[..], &["--build-folder", "../staged"]].concat());
+    for path in ["app/code/main", "app/code", "app/Dockerfile", "app"] {
+        filetime::set_file_mtime(project.root.join(path), filetime::FileTime::from_unix_time(1, 0)).unwrap();
+    }
+    project.ok(&[&STAGE[..], &["--build-folder", "../staged"]].concat());
+    assert_eq!(project.read("../staged/code/app/code/main"), "x");
+}

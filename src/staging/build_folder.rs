@@ -16,13 +16,13 @@ use tempfile::TempDir;
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, content_digest};
 use crate::staging::config_sh::{ConfigSh, write_config_sh};
-use crate::staging::own_files::{CODE, DEPS, DOCKERFILE, FOLDER_TIME, STEPS, has_folder_time};
+use crate::staging::own_files::{
+    CODE, DEPS, DOCKERFILE, FOLDER_TIME, STEPS, content_time, has_folder_time, is_own_dockerfile,
+};
 use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
 use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
 use crate::system::paths::own_name;
-
-const FILE_TIME_SECONDS: u128 = 1 << 20;
 
 /// What a build folder is to hold.
 #[derive(Debug, Clone)]
@@ -305,16 +305,6 @@ fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest) -> R
     fs::File::create_new(to).and_then(|mut file| file.write_all(&bytes)).context(|| format!("cannot write `{to}`"))
 }
 
-/// The mtime of a staged file: up to twelve days after the epoch and all nine digits of nanoseconds, from the hash of
-/// its path and content.
-fn content_time(path: &Utf8Path, digest: &ContentDigest) -> FileTime {
-    let hash = content_digest(&[path.as_str().as_bytes(), &[0], digest].concat());
-    let number = u128::from_le_bytes(hash.first_chunk().copied().unwrap_or_default());
-    let nanoseconds = u32::try_from(number % 1_000_000_000).unwrap_or_default();
-    let seconds = i64::try_from(number / 1_000_000_000 % FILE_TIME_SECONDS).unwrap_or_default();
-    FileTime::from_unix_time(FOLDER_TIME + 1 + seconds, nanoseconds)
-}
-
 /// Removes the temporary folders of runs that were killed. Each of these held the lock of the build folder, and now this
 /// run holds it.
 fn remove_left_over(destination: &Utf8Path) -> std::io::Result<()> {
@@ -326,14 +316,6 @@ fn remove_left_over(destination: &Utf8Path) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn is_own_dockerfile(path: &Utf8Path) -> bool {
-    let own = || {
-        let time = FileTime::from_last_modification_time(&fs::symlink_metadata(path).ok()?);
-        Some(time == content_time(Utf8Path::new(DOCKERFILE), &content_digest(&fs::read(path).ok()?)))
-    };
-    own().unwrap_or(false)
 }
 
 #[cfg(test)]
