@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 /// looks into.
 pub const OWN_PREFIX: &str = ".runtime-image-";
 
+/// How many links are followed on the way to what is not there, as Linux has it.
+const MOST_LINKS: u8 = 40;
+
 /// The name of a file or folder of this tool beside `folder`.
 pub fn own_name(folder: &Utf8Path, ending: &str) -> String {
     format!("{OWN_PREFIX}{}{ending}", folder.file_name().unwrap_or_default())
@@ -30,20 +33,41 @@ pub fn refuse_outside(root: &Utf8Path, path: &Utf8Path) -> Result<()> {
     Ok(())
 }
 
-/// `path`, which is absolute, without links, `.` and `..`. What is not there yet is told by its names.
+/// `path`, which is absolute, without links, `.` and `..`. What is not there yet is told by its names, also where a link
+/// names it.
 pub fn resolved(path: &Utf8Path) -> Utf8PathBuf {
-    let mut missing = Vec::new();
-    for folder in path.ancestors() {
-        if let Ok(end) = folder.canonicalize_utf8() {
-            return missing.iter().rev().fold(end, |end, name| match name {
-                Utf8Component::Normal(name) => end.join(name),
-                Utf8Component::ParentDir => end.parent().map(Utf8Path::to_owned).unwrap_or(end),
-                _ => end,
-            });
-        }
-        missing.extend(folder.components().next_back());
+    if let Ok(end) = path.canonicalize_utf8() {
+        return end;
     }
-    path.to_owned()
+    let mut end = Utf8PathBuf::new();
+    let mut waiting: Vec<Utf8PathBuf> = parts(path);
+    let mut links = 0;
+    while let Some(part) = waiting.pop() {
+        match part.components().next() {
+            Some(Utf8Component::Normal(name)) => match end.join(name).read_link_utf8() {
+                // A link to itself leads nowhere: it is where it is.
+                Ok(_) if links == MOST_LINKS => {
+                    let here = path.parent().zip(path.file_name());
+                    return here.map_or_else(|| path.to_owned(), |(folder, name)| resolved(folder).join(name));
+                }
+                Ok(target) => {
+                    links += 1;
+                    waiting.extend(parts(&target));
+                }
+                Err(_) => end.push(name),
+            },
+            Some(Utf8Component::ParentDir) => drop(end.pop()),
+            Some(Utf8Component::CurDir) | None => {}
+            // A root takes the place of all that was before it.
+            Some(Utf8Component::RootDir | Utf8Component::Prefix(_)) => end.push(part),
+        }
+    }
+    end
+}
+
+/// The parts of a path, the first one last.
+fn parts(path: &Utf8Path) -> Vec<Utf8PathBuf> {
+    path.components().rev().map(|part| Utf8PathBuf::from(part.as_str())).collect()
 }
 
 /// Whether a relative path leads, at some place of it, above where it starts.
@@ -73,5 +97,24 @@ mod tests {
     #[case("/no/rooted/a", true)]
     fn a_path_that_ends_nowhere_is_told_by_its_names(#[case] path: &str, #[case] expected: bool) {
         assert_eq!(ends_outside(Utf8Path::new("/no/root"), Utf8Path::new(path)), expected);
+    }
+
+    #[cfg(unix)]
+    #[rstest]
+    #[case("here/nothing", false)]
+    #[case("here/folder/../nothing", false)]
+    #[case("here/folder/../../nothing", true)]
+    #[case("here/missing/../../nothing", true)]
+    #[case("folder/../nothing", false)]
+    #[case("link/nothing", false)]
+    #[case("link", false)]
+    #[case("link/..", false)]
+    fn a_link_to_nothing_is_followed_through_other_links(#[case] target: &str, #[case] expected: bool) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = Utf8Path::from_path(folder.path()).expect("UTF-8").join("root");
+        std::fs::create_dir_all(root.join("folder")).expect("created");
+        std::os::unix::fs::symlink(".", root.join("here")).expect("linked");
+        std::os::unix::fs::symlink(target, root.join("link")).expect("linked");
+        assert_eq!(ends_outside(&root, &root.join("link")), expected);
     }
 }
