@@ -1,6 +1,7 @@
 # make demo    from nothing to a running image: the tool, an engine if there is none, examples/hello
 # make test    all tests, the real-engine ones included
 # make test-matrix   the real-engine tests on the newest Docker in Debian
+# make fuzz    random inputs for all that reads what others wrote, FUZZ_SECONDS (600) each
 # make lint    format, clippy, documentation and its links, scripts
 # make bench   the figures of the README
 # make images  examples/hello for linux/amd64 and linux/arm64, pushed below REGISTRY: make images REGISTRY=ghcr.io/me
@@ -8,7 +9,7 @@
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: demo test test-containerd test-classic test-matrix lint shellcheck bench images
+.PHONY: demo test test-containerd test-classic test-matrix fuzz lint shellcheck bench images
 
 demo:
 	cargo build --release --locked
@@ -40,6 +41,10 @@ ON_EVERY_ENGINE = base_image builders errors failed_builds fetching interrupt re
 test-matrix:
 	cargo build --locked --all-targets
 	scripts/engine run --name testing --release testing -- $(call TEST,$(ON_EVERY_ENGINE))
+
+# Warnings of random configurations are not shown.
+fuzz:
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} cargo test --release --locked --test fuzz -- --nocapture 2>&1 | sed -u '/^warning: /d'
 
 lint: shellcheck
 	cargo fmt --check
