@@ -53,67 +53,13 @@ fn fuzz<S: Strategy>(name: &str, values: &S, test: impl Fn(S::Value) -> TestCase
 
 /// Text of words that mean something to a shell, a Dockerfile, a template, JSON or TOML, and of any characters.
 fn hostile_text() -> impl Strategy<Value = String> {
+    #[rustfmt::skip]
     const WORDS: &[&str] = &[
-        "\n",
-        "\r",
-        "\r\n",
-        "\\",
-        "\\\n",
-        "\\ \n",
-        "\"",
-        "'",
-        "`",
-        "$",
-        "${X}",
-        "$(id)",
-        "<<EOF",
-        "<<-'E'",
-        "\nEOF\n",
-        "#",
-        "\nRUN id\n",
-        "\nFROM x\n",
-        "\nUSER root",
-        "{{",
-        "}}",
-        "{% raw %}",
-        "{#",
-        "\0",
-        "\u{85}",
-        "\u{2028}",
-        "\u{b}",
-        "\t",
-        " ",
-        "--mount=type=ssh",
-        "--",
-        "-",
-        "=",
-        ",",
-        ":",
-        "/",
-        "..",
-        ".",
-        "@",
-        "# escape=`\n",
-        "# syntax=x\n",
-        "[",
-        "]",
-        "[\"a\"",
-        "é",
-        "\u{feff}",
-        "\u{202e}",
-        "&&",
-        ";",
-        "|",
-        "true",
-        "0",
-        "1",
-        "*",
-        "!",
-        "~",
-        "%",
-        "_",
-        "A",
-        "a",
+        "\n", "\r", "\r\n", "\\", "\\\n", "\\ \n", "\"", "'", "`", "$", "${X}", "$(id)", "<<EOF", "<<-'E'",
+        "\nEOF\n", "#", "\nRUN id\n", "\nFROM x\n", "\nUSER root", "{{", "}}", "{% raw %}", "{#", "\0", "\u{85}",
+        "\u{2028}", "\u{b}", "\t", " ", "--mount=type=ssh", "--", "-", "=", ",", ":", "/", "..", ".", "@",
+        "# escape=`\n", "# syntax=x\n", "[", "]", "[\"a\"", "é", "\u{feff}", "\u{202e}", "&&", ";", "|", "true",
+        "0", "1", "*", "!", "~", "%", "_", "A", "a",
     ];
     let word = prop_oneof![4 => select(WORDS).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)];
     vec(prop_oneof![3 => word, 1 => string_regex("[a-z ]{1,5}").unwrap()], 0..7).prop_map(|words| words.concat())
@@ -184,34 +130,10 @@ fn mutated_json(corpus: Vec<String>) -> impl Strategy<Value = String> {
 
 #[test]
 fn a_reference_that_is_read_is_written_and_read_as_the_same() {
+    #[rustfmt::skip]
     const WORDS: &[&str] = &[
-        "a",
-        "A",
-        "library",
-        "docker.io",
-        "index.docker.io",
-        "localhost",
-        ":5000",
-        ":",
-        "/",
-        "@",
-        "sha256:",
-        ".",
-        "-",
-        "_",
-        "__",
-        "--",
-        "[::1]",
-        "[",
-        "]",
-        "latest",
-        "r.example",
-        "rust",
-        "1-bookworm",
-        "%",
-        "é",
-        " ",
-        "0",
+        "a", "A", "library", "docker.io", "index.docker.io", "localhost", ":5000", ":", "/", "@", "sha256:", ".",
+        "-", "_", "__", "--", "[::1]", "[", "]", "latest", "r.example", "rust", "1-bookworm", "%", "é", " ", "0",
     ];
     let hex = string_regex("[0-9a-f]{64}").unwrap();
     let long = (string_regex("[a-z]{1,3}/?").unwrap(), 60..130_usize).prop_map(|(word, times)| word.repeat(times));
@@ -349,7 +271,7 @@ fn names_a_key(error: &Error, settings: &Settings) -> bool {
 }
 
 /// Options of a project of kind custom with these settings, and what is read with them.
-fn read_with(found: &Found, settings: Settings) -> TestCaseResult {
+fn read_with(found: &Found, settings: &Settings) -> TestCaseResult {
     let given = Settings {
         base_image: settings.base_image.is_none().then(|| "debian:bookworm".to_owned()),
         project_version: settings.project_version.is_none().then(|| Version::from("1")),
@@ -358,40 +280,21 @@ fn read_with(found: &Found, settings: Settings) -> TestCaseResult {
     let all = settings.clone().over(given);
     match found.options(all, Vec::new(), &Terminal::silent()) {
         Ok(options) => {
-            drop(found.read(&options, &|| None, &Terminal::silent(), &Interrupt::default()).map(|project| {
-                let hashes = project.hashes(&options);
-                project.tags(&options, &hashes)
-            }))
+            if let Ok(project) = found.read(&options, &|| None, &Terminal::silent(), &Interrupt::default()) {
+                let _ = project.tags(&options, &project.hashes(&options));
+            }
         }
-        Err(error) => prop_assert!(names_a_key(&error, &settings), "no key is named in {}", shown(&error)),
+        Err(error) => prop_assert!(names_a_key(&error, settings), "no key is named in {}", shown(&error)),
     }
     Ok(())
 }
 
 /// What keys are given usually.
+#[rustfmt::skip]
 const USUAL: &[&str] = &[
-    "a",
-    "1.0",
-    "cargo",
-    "custom",
-    "docker",
-    "true",
-    "mode=max",
-    "/w",
-    "r.example/x",
-    "x=y",
-    "id=a,src=b",
-    "*",
-    "../x",
-    "registry=r.example/x:y",
-    "local=x",
-    "type=local,dest=x",
-    "linux/amd64",
-    "[\"a\"]",
-    "lock",
-    "app",
-    "max",
-    "default",
+    "a", "1.0", "cargo", "custom", "docker", "true", "mode=max", "/w", "r.example/x", "x=y", "id=a,src=b", "*",
+    "../x", "registry=r.example/x:y", "local=x", "type=local,dest=x", "linux/amd64", "[\"a\"]", "lock", "app",
+    "max", "default",
 ];
 
 /// A line of TOML for each of some keys.
@@ -405,11 +308,13 @@ fn some_toml() -> impl Strategy<Value = String> {
         1 => (-1..70_000_i64).prop_map(|value| value.to_string()),
         1 => vec((text(), text().prop_map(toml::Value::from)), 0..3)
             .prop_map(|pairs| toml::Value::from(toml::Table::from_iter(pairs)).to_string()),
-        1 => (text(), text()).prop_map(move |(file, key)| format!("{{ file = {}, key = {} }}", quoted(file), quoted(key))),
+        1 => (text(), text())
+            .prop_map(move |(file, key)| format!("{{ file = {}, key = {} }}", quoted(file), quoted(key))),
     ];
     let names: Vec<&'static str> = KEYS.iter().map(|key| key.name).collect();
-    vec((select(names), value), 1..5)
-        .prop_map(|lines| lines.into_iter().map(|(name, value)| format!("{name} = {value}\n")).collect())
+    vec((select(names), value), 1..5).prop_map(|lines| {
+        lines.into_iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join("\n")
+    })
 }
 
 #[test]
@@ -429,14 +334,14 @@ fn a_configuration_gives_options_or_an_error_that_names_the_key() {
         let file = root.join("runtime-image.toml");
         fs::write(&file, toml).unwrap();
         match Settings::from_file(&root, &Terminal::silent()) {
-            Ok(settings) => read_with(&found, settings)?,
+            Ok(settings) => read_with(&found, &settings)?,
             Err(error) => prop_assert!(shown(&error).contains("runtime image.toml"), "{}", shown(&error)),
         }
         fs::remove_file(&file).unwrap();
         let flags = variables.iter().map(|(key, value)| format!("--{}={value}", KEYS[*key].flag));
         let matches = command().try_get_matches_from(["runtime-image".to_owned()].into_iter().chain(flags.clone()));
         match matches.and_then(|matches| Settings::from_arg_matches(&matches)) {
-            Ok(settings) => read_with(&found, settings)?,
+            Ok(settings) => read_with(&found, &settings)?,
             Err(error) => {
                 let error = error.render().to_string();
                 prop_assert!(KEYS.iter().any(|key| error.contains(&format!("--{}", key.flag))), "{}", error);
@@ -444,7 +349,7 @@ fn a_configuration_gives_options_or_an_error_that_names_the_key() {
         }
         let variables = variables.into_iter().map(|(key, value)| (KEYS[key].variable().into(), value.into()));
         match Settings::from_environment(variables, &Terminal::silent()) {
-            Ok(settings) => read_with(&found, settings),
+            Ok(settings) => read_with(&found, &settings),
             Err(error) => {
                 prop_assert!(error.to_string().contains("RUNTIME_IMAGE_"), "{}", error);
                 Ok(())
@@ -466,8 +371,8 @@ fn with_texts(settings: Settings, key: usize, texts: &[String]) -> Settings {
         3 => settings.build_arg = Some(texts.iter().map(|text| format!("{text}={text}")).collect()),
         4 => settings.build_arg = Some(texts.iter().map(|text| format!("A={text}")).collect()),
         5 => {
-            settings.env =
-                Some(texts.iter().map(|text| Variable { name: text.clone(), value: joined.clone() }).collect())
+            let variable = |name: &String| Variable { name: name.clone(), value: joined.clone() };
+            settings.env = Some(texts.iter().map(variable).collect());
         }
         6 => settings.env = first.map(|value| vec![Variable { name: "A".to_owned(), value }]),
         7 => settings.cmd = Some(Cmd::Exec(texts.to_vec())),
@@ -480,7 +385,7 @@ fn with_texts(settings: Settings, key: usize, texts: &[String]) -> Settings {
         14 => settings.ssh = all,
         15 => settings.tag_prefix = first,
         16 => settings.platform = all,
-        _ => settings.install_binaries = Some(texts.len() % 2 == 0),
+        _ => settings.install_binaries = Some(texts.len().is_multiple_of(2)),
     }
     settings
 }

@@ -60,43 +60,12 @@ fn show(what: &str, staged: u32) {
 }
 
 fn any_name() -> impl Strategy<Value = &'static str> {
+    #[rustfmt::skip]
     const NAMES: &[&str] = &[
-        "a",
-        "b",
-        "d",
-        "k",
-        "A",
-        "a b",
-        " ",
-        "a ",
-        "-x",
-        "--",
-        ".hidden",
-        "é",
-        "e\u{301}",
-        "new\nline",
-        "tab\t",
-        "\\",
-        "a\\b",
-        "*",
-        "[a]",
-        "!a",
-        "#a",
-        "...",
-        "target",
-        "code",
-        "deps",
-        "steps",
-        "Dockerfile",
-        "config.sh",
-        ".dockerignore",
-        ".ignore",
-        ".runtime-image-x",
-        ".runtime-image-context.lock",
-        "a.log",
-        ".env",
-        "runtime-image.tom",
-        "\u{202e}",
+        "a", "b", "d", "k", "A", "a b", " ", "a ", "-x", "--", ".hidden", "é", "e\u{301}", "new\nline", "tab\t",
+        "\\", "a\\b", "*", "[a]", "!a", "#a", "...", "target", "code", "deps", "steps", "Dockerfile", "config.sh",
+        ".dockerignore", ".ignore", ".runtime-image-x", ".runtime-image-context.lock", "a.log", ".env",
+        "runtime-image.tom", "\u{202e}",
     ];
     prop_oneof![3 => select(&NAMES[..4]), 1 => select(&["Dockerfile", "code"][..]), 3 => select(NAMES)]
 }
@@ -111,30 +80,11 @@ fn any_path() -> impl Strategy<Value = String> {
 }
 
 fn any_target() -> impl Strategy<Value = String> {
+    #[rustfmt::skip]
     const TARGETS: &[&str] = &[
-        "a",
-        "./b",
-        "../a",
-        "../d",
-        "..",
-        ".",
-        "k",
-        "k/a",
-        "k/..",
-        "k/../..",
-        "k/a/../../b",
-        "d/../a",
-        "../../a",
-        "../precious.txt",
-        "../beside",
-        "../demo/a",
-        "/",
-        "/no/such/file",
-        "nothing",
-        "nothing/../../x",
-        "a/nothing",
-        "code",
-        "d/k/../../precious.txt",
+        "a", "./b", "../a", "../d", "..", ".", "k", "k/a", "k/..", "k/../..", "k/a/../../b", "d/../a", "../../a",
+        "../precious.txt", "../beside", "../demo/a", "/", "/no/such/file", "nothing", "nothing/../../x",
+        "a/nothing", "code", "d/k/../../precious.txt",
     ];
     select(TARGETS).prop_map(str::to_owned)
 }
@@ -463,7 +413,8 @@ fn snapshot(root: &Path) -> Vec<String> {
         let metadata = fs::symlink_metadata(&full).unwrap();
         let content = if metadata.is_file() { fs::read(&full).unwrap() } else { Vec::new() };
         let target = fs::read_link(&full).ok();
-        format!("{path:?} {:o} {} {} {target:?} {content:?}", metadata.mode(), metadata.mtime(), metadata.mtime_nsec())
+        let (mode, seconds, nanoseconds) = (metadata.mode(), metadata.mtime(), metadata.mtime_nsec());
+        format!("{} {mode:o} {seconds} {nanoseconds} {target:?} {content:?}", path.display())
     };
     everything_below(root).into_iter().map(of).collect()
 }
@@ -488,7 +439,7 @@ fn read_tree(root: &Utf8Path) -> Tree {
             Entry::Link(fs::read_link(&full).unwrap().into_os_string().into_string().unwrap())
         } else if metadata.is_file() {
             let mode = metadata.mode() & 0o7777;
-            assert!(mode == 0o644 || mode == 0o755, "{path:?} has the mode {mode:o}");
+            assert!(mode == 0o644 || mode == 0o755, "{} has the mode {mode:o}", path.display());
             Entry::File { content: fs::read_to_string(&full).unwrap(), executable: mode == 0o755 }
         } else {
             continue;
@@ -572,55 +523,31 @@ fn what_git_tracks_is_in_the_image_and_so_is_what_nothing_ignores() {
 
 /// A manifest of a package with these targets and dependencies.
 fn manifest(name: &str, targets: &[(&str, String)], dependencies: &[String], members: &[String]) -> String {
-    let mut text = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
-    for (index, (kind, path)) in targets.iter().enumerate() {
-        text += &match *kind {
-            "lib" => format!("[lib]\npath = \"{path}\"\n"),
-            "build" => String::new(),
-            _ => format!("[[{kind}]]\nname = \"t{index}\"\npath = \"{path}\"\n"),
-        };
-    }
-    for path in dependencies {
+    let mut parts = vec![format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n")];
+    parts.extend(targets.iter().enumerate().map(|(index, (kind, path))| match *kind {
+        "lib" => format!("[lib]\npath = \"{path}\"\n"),
+        _ => format!("[[{kind}]]\nname = \"t{index}\"\npath = \"{path}\"\n"),
+    }));
+    parts.extend(dependencies.iter().map(|path| {
         let number = path.chars().last().filter(char::is_ascii_digit).unwrap_or('2');
-        text += &format!("[dependencies.p{number}]\npath = \"{path}\"\n");
-    }
+        format!("[dependencies.p{number}]\npath = \"{path}\"\n")
+    }));
+    let text = parts.concat();
     if members.is_empty() { text } else { format!("{text}[workspace]\nmembers = {members:?}\n") }
 }
 
 #[test]
 fn a_workspace_of_any_paths_is_refused_or_staged_and_nothing_outside_changes() {
+    #[rustfmt::skip]
     const PATHS: &[&str] = &[
-        "src/main.rs",
-        "./src/x.rs",
-        "src/../x.rs",
-        "../precious.rs",
-        "src/../../precious.rs",
-        "BESIDE/precious.rs",
-        "-x",
-        "l/main.rs",
-        "l/../x.rs",
-        "up/precious.rs",
-        "p1/src/lib.rs",
-        "file-link.rs",
-        "../demo/x.rs",
-        "target/x.rs",
-        ".runtime-image-x.rs",
-        "BESIDE/demo/x.rs",
+        "src/main.rs", "./src/x.rs", "src/../x.rs", "../precious.rs", "src/../../precious.rs", "BESIDE/precious.rs",
+        "-x", "l/main.rs", "l/../x.rs", "up/precious.rs", "p1/src/lib.rs", "file-link.rs", "../demo/x.rs",
+        "target/x.rs", ".runtime-image-x.rs", "BESIDE/demo/x.rs",
     ];
+    #[rustfmt::skip]
     const FOLDERS: &[&str] = &[
-        "p1",
-        "./p2",
-        "p1/../p2",
-        "../p3",
-        "l",
-        "BESIDE/p3",
-        "up/p3",
-        "BESIDE/demo/p1",
-        "pl",
-        "p*",
-        "../demo/p2",
-        "target/p1",
-        "p2/-p",
+        "p1", "./p2", "p1/../p2", "../p3", "l", "BESIDE/p3", "up/p3", "BESIDE/demo/p1", "pl", "p*", "../demo/p2",
+        "target/p1", "p2/-p",
     ];
     let target = (select(&["bin", "example", "test", "bench", "lib"][..]), select(PATHS).prop_map(str::to_owned));
     let dependencies = vec(select(FOLDERS).prop_map(str::to_owned), 0..2);
@@ -634,10 +561,8 @@ fn a_workspace_of_any_paths_is_refused_or_staged_and_nothing_outside_changes() {
         let targets: Vec<_> = targets.iter().map(|(kind, path)| (*kind, here(path))).collect();
         let dependencies: Vec<_> = dependencies.iter().map(|path| here(path)).collect();
         let members: Vec<_> = members.iter().map(|path| here(path)).collect();
-        let mut text = manifest("app", &targets, &dependencies, &members);
-        if let Some(path) = patch {
-            text += &format!("[patch.crates-io.p1]\npath = \"{}\"\n", here(path));
-        }
+        let patch = patch.map(|path| format!("[patch.crates-io.p1]\npath = \"{}\"\n", here(path)));
+        let text = manifest("app", &targets, &dependencies, &members) + &patch.unwrap_or_default();
         for (folder, name) in [("p1", "p1"), ("p2", "p2"), ("p2/-p", "p4"), ("../p3", "p3"), ("target/p1", "p1")] {
             fs::create_dir_all(root.join(folder).join("src")).unwrap();
             fs::write(root.join(folder).join("Cargo.toml"), manifest(name, &[], &[], &[])).unwrap();
@@ -658,7 +583,7 @@ fn a_workspace_of_any_paths_is_refused_or_staged_and_nothing_outside_changes() {
             for (path, entry) in staged.iter().filter(|(path, _)| *path != "Cargo.lock") {
                 match entry {
                     Entry::File { content, .. } => {
-                        prop_assert_eq!(content, &fs::read_to_string(root.join(path)).unwrap())
+                        prop_assert_eq!(content, &fs::read_to_string(root.join(path)).unwrap());
                     }
                     Entry::Link(target) => prop_assert!(links.contains(&(&**target, &**path)), "{} is staged", path),
                     Entry::Folder => {}
