@@ -244,6 +244,19 @@ fn a_list_that_lacks_what_the_workspace_needs_names_the_file_and_the_rule(
     project.run(&["tags"]).fails_with(1, &[missing, "is not among the source files", why]);
 }
 
+/// A terminal obeys control characters, and a name can hold any.
+#[test]
+fn no_name_speaks_to_the_terminal() {
+    let project = Project::hello();
+    project.write("\u{1b}]0;title\u{7}/.env", "x");
+    let run = project.ok(&["tags"]);
+    assert!(run.stderr.contains("warning: `\\u{1b}]0;title\\u{7}/.env` looks like a secret"), "{:?}", run.stderr);
+    symlink("/etc/\u{1b}c", project.root.join("link\r")).unwrap();
+    let run = project.run(&["tags"]);
+    assert_eq!(run.code, Some(1));
+    assert!(!run.stderr.contains(['\u{1b}', '\r']) && run.stderr.contains("`link\\r` leaves"), "{:?}", run.stderr);
+}
+
 #[test]
 fn an_empty_project_is_an_error() {
     let project = Project::empty();

@@ -21,7 +21,8 @@ impl CargoCall {
     pub(crate) fn command(&self, subcommand: &[&str]) -> Command {
         // Cargo gives subcommands its own path, which spares rustup's look-up of the toolchain.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo).args(subcommand);
+        // What it says is read or told again, also where the environment asks for colour.
+        let mut command = Command::new(cargo).args(subcommand).env("CARGO_TERM_COLOR", "never");
         if let Some(folder) = &self.folder {
             command = command.in_folder(folder);
         }

@@ -77,7 +77,7 @@ impl Terminal {
     /// A step: a verb, right-aligned in twelve columns as Cargo does, and what it applies to.
     pub fn status(&self, verb: &str, message: impl AsRef<str>) {
         if self.verbosity >= Verbosity::Normal {
-            line(&format!("{} {}", self.styled(STATUS, &format!("{verb:>12}")), message.as_ref()));
+            line(&format!("{} {}", self.styled(STATUS, &format!("{verb:>12}")), harmless(message.as_ref())));
         }
     }
 
@@ -90,24 +90,24 @@ impl Terminal {
 
     /// Something that is probably not meant.
     pub fn warning(&self, message: impl AsRef<str>) {
-        line(&format!("{}: {}", self.styled(WARNING, "warning"), message.as_ref()));
+        line(&format!("{}: {}", self.styled(WARNING, "warning"), harmless(message.as_ref())));
     }
 
     /// An error with its causes, its notes and its hints.
     pub fn error(&self, error: &Error) {
-        line(&format!("{}: {error}", self.styled(ERROR, "error")));
+        line(&format!("{}: {}", self.styled(ERROR, "error"), harmless(&error.to_string())));
         let mut cause = error.source();
         while let Some(source) = cause {
-            for part in source.to_string().lines() {
+            for part in harmless(&source.to_string()).lines() {
                 line(format!("  {part}").trim_end());
             }
             cause = source.source();
         }
         for note in error.notes() {
-            line(&format!("{}: {note}", self.styled(NOTE, "note")));
+            line(&format!("{}: {}", self.styled(NOTE, "note"), harmless(note)));
         }
         for hint in error.hints() {
-            line(&format!("{}: {hint}", self.styled(HINT, "hint")));
+            line(&format!("{}: {}", self.styled(HINT, "hint"), harmless(hint)));
         }
     }
 
@@ -128,6 +128,15 @@ impl Terminal {
     fn styled(&self, style: Style, text: &str) -> String {
         if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
+}
+
+/// `text` with control characters spelled out. Names of files can hold any, and a terminal obeys them.
+fn harmless(text: &str) -> String {
+    let is_harmless = |character: char| !character.is_control() || matches!(character, '\n' | '\t');
+    let spelled = |character: char| {
+        if is_harmless(character) { character.to_string() } else { character.escape_default().to_string() }
+    };
+    if text.chars().all(is_harmless) { text.to_owned() } else { text.chars().map(spelled).collect() }
 }
 
 pub(crate) fn line(text: &str) {
