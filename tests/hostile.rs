@@ -248,9 +248,9 @@ fn a_list_that_lacks_what_the_workspace_needs_names_the_file_and_the_rule(
 #[test]
 fn no_name_speaks_to_the_terminal() {
     let project = Project::hello();
-    project.write("\u{1b}]0;title\u{7}/.env", "x");
+    project.write("\u{1b}]0;title\u{7}\n/.env", "x");
     let run = project.ok(&["tags"]);
-    assert!(run.stderr.contains("warning: `\\u{1b}]0;title\\u{7}/.env` looks like a secret"), "{:?}", run.stderr);
+    assert!(run.stderr.contains("warning: `\\u{1b}]0;title\\u{7}\\n/.env` looks like a secret"), "{:?}", run.stderr);
     symlink("/etc/\u{1b}c", project.root.join("link\r")).unwrap();
     let run = project.run(&["tags"]);
     assert_eq!(run.code, Some(1));

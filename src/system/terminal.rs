@@ -90,7 +90,7 @@ impl Terminal {
 
     /// Something that is probably not meant.
     pub fn warning(&self, message: impl AsRef<str>) {
-        line(&format!("{}: {}", self.styled(WARNING, "warning"), harmless(message.as_ref())));
+        line(&format!("{}: {}", self.styled(WARNING, "warning"), one_line(message.as_ref())));
     }
 
     /// An error with its causes, its notes and its hints.
@@ -137,6 +137,11 @@ fn harmless(text: &str) -> String {
         if is_harmless(character) { character.to_string() } else { character.escape_default().to_string() }
     };
     if text.chars().all(is_harmless) { text.to_owned() } else { text.chars().map(spelled).collect() }
+}
+
+/// The same, with line breaks spelled out too.
+fn one_line(text: &str) -> String {
+    harmless(text).replace('\n', "\\n")
 }
 
 pub(crate) fn line(text: &str) {
