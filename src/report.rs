@@ -29,6 +29,8 @@ pub struct Report {
     pub kind: String,
     /// The project's version.
     pub version: String,
+    /// What has that version, where that was chosen among several.
+    pub version_of: Option<String>,
     /// The image that the user starts from.
     pub base_image: String,
     /// The base image's digest, where that is part of the names.
@@ -65,9 +67,11 @@ impl Report {
             (Action::Build, ..) => "build".to_owned(),
             (Action::Reuse, ..) => "reuse: nothing is built".to_owned(),
         };
+        let version_of = self.version_of.as_ref().map(|of| format!(", of {of}")).unwrap_or_default();
         let platforms: Vec<String> = self.platforms.iter().map(ToString::to_string).collect();
         aligned(&[
             ("image", &self.image),
+            ("version", &format!("{}{version_of}", self.version)),
             ("action", &action),
             ("reason", &self.reason),
             ("platforms", &platforms.join(", ")),

@@ -9,7 +9,7 @@ use std::time::Instant;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::builder::choose::with_base_digest;
-use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
+use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder};
 use crate::config::options::Options;
 use crate::config::values::Output;
 use crate::error::{Error, ErrorKind, Result};
@@ -69,10 +69,11 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let options = with_base_digest(Options { kind: Some(found.kind()), ..options }, builder)?;
         let rust_of_image = || {
-            builder.rust_version(&options.pinned_base_image()).unwrap_or_else(|error| {
+            let rust = builder.rust_of(&options.pinned_base_image(), Lacking::Pull).unwrap_or_else(|error| {
                 terminal.warning(format!("this machine's Rust stands for that of the image: {error}"));
                 None
-            })
+            });
+            rust.map(|rust| rust.version)
         };
         let project = found.read(&options, &rust_of_image, terminal, interrupt)?;
         let hashes = project.hashes(&options);
@@ -92,6 +93,7 @@ impl<'a> Run<'a> {
     /// When the builder cannot be asked.
     pub fn plan(mut self) -> Result<Report> {
         let plan = self.decide()?;
+        self.warn_of_other_rust(&plan);
         Ok(self.report(&plan, None, Made::default()))
     }
 
@@ -138,6 +140,7 @@ impl<'a> Run<'a> {
         image: &ImageName,
         destination: &Utf8Path,
     ) -> Result<Report> {
+        self.warn_of_other_rust(plan);
         self.terminal.status("Planning", format!("a build from {from}: {}", plan.reason));
         let labels = self.labels(plan, from);
         let staged = self.stage(from, image, &labels, destination)?;
@@ -170,6 +173,26 @@ impl<'a> Run<'a> {
             options: &self.options,
         };
         timed(&mut self.seconds.plan, || plan(&inputs, self.builder))
+    }
+
+    /// Warns of a base image that has another Rust than the toolchain file wants: without rustup Cargo reads no such file.
+    /// An image that the engine lacks is not pulled for that.
+    fn warn_of_other_rust(&self, plan: &Plan) {
+        let forced_dry_run = self.options.force_rebuild && self.options.dry_run;
+        let Some(wanted) = self.project.wanted_rust.as_ref().filter(|_| plan.reused().is_none() && !forced_dry_run)
+        else {
+            return;
+        };
+        let base_image = self.options.pinned_base_image();
+        if let Ok(Some(rust)) = self.builder.rust_of(&base_image, Lacking::Leave)
+            && !rust.has_rustup
+            && !rust.is(wanted)
+        {
+            self.terminal.warning(format!(
+                "the toolchain file wants Rust {wanted}, and `{base_image}` has {} and no rustup, which would bring it",
+                rust.version
+            ));
+        }
     }
 
     /// The build folder. Its base name stays the same from build to build, so that BuildKit is sent only what changed.
@@ -336,6 +359,7 @@ impl<'a> Run<'a> {
             tags,
             kind: self.project.kind.to_string(),
             version: self.project.version.clone(),
+            version_of: self.project.version_of.clone(),
             base_image: self.options.base_image.to_string(),
             base_digest: self.options.base_digest.clone(),
             build_from: plan.build_from(),

@@ -69,6 +69,13 @@ fn names() {
 fn plans() {
     let project = Project::hello();
     assert_snapshot!("plan_from_scratch", with_docker(&project, NO_IMAGES, &["plan"]));
+    project.edit("Cargo.toml", "version = \"0.1.0\"", "authors = []");
+    for (member, version) in [("greeting", "0.1.0"), ("shout", "0.1.0"), ("hello", "3.0.0")] {
+        project.edit(&format!("{member}/Cargo.toml"), "version.workspace = true", &format!("version = \"{version}\""));
+    }
+    let plan = with_docker(&project, NO_IMAGES, &["plan", "--offline"]);
+    assert!(plan.contains("version        3.0.0, of `hello`, the only member with a program\n"), "{plan}");
+    let project = Project::hello();
     assert_snapshot!("plan_of_a_forced_rebuild", with_docker(&project, NO_IMAGES, &["plan", "--force-rebuild"]));
 }
 

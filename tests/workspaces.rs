@@ -867,6 +867,9 @@ fn without_a_lock_file_the_dependencies_are_resolved_for_the_rust_of_the_image_a
     project.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.90\"\n");
     let run = project.ok(&["tags"]);
     assert!(run.stderr.contains("for Rust 1.90.0"), "{}", run.stderr);
+    let run = project.ok(&["plan"]);
+    let told = format!("warning: the toolchain file wants Rust 1.90, and `{}` has 1.85.", project.base_image);
+    assert!(run.stderr.contains(&told), "{}", run.stderr);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::builder::build_log::{FailedStep, excerpt, hints, last_error, on_screen};
-use crate::builder::runtime_builder::BuildRequest;
+use crate::builder::runtime_builder::{BuildRequest, Lacking, Rust};
 use crate::config::options::Options;
 use crate::config::values::Progress;
 use crate::error::{Error, Result};
@@ -79,34 +79,35 @@ impl EngineCli {
         command.run(Capture::Both, &self.interrupt)
     }
 
-    /// The version of Rust in `image`, if it has one. What an image answered is kept in the user's cache folder, by the
-    /// image's digest.
+    /// The Rust in `image`, if it has one. What an image answered is kept in the user's cache folder, by the image's digest.
     ///
     /// # Errors
     /// When the engine cannot be asked, or cannot have the image.
-    pub fn rust_version(&self, image: &ImageName) -> Result<Option<String>> {
+    pub fn rust_of(&self, image: &ImageName, lacking: Lacking) -> Result<Option<Rust>> {
         let name = image.to_string();
         let inspected = self.answer(&self.command()?.args(["image", "inspect", "--format", "{{.Id}}", &name]))?;
-        let kept = Some(inspected.stdout.trim()).filter(|id| inspected.success && !id.is_empty());
-        let kept = kept.map(|id| user_caches(Utf8Path::new(".")).join("rust").join(id.replace(':', "-")));
+        let id = Some(inspected.stdout.trim()).filter(|id| inspected.success && !id.is_empty());
+        if id.is_none() && lacking == Lacking::Leave {
+            return Ok(None);
+        }
+        let kept = id.map(|id| user_caches(Utf8Path::new(".")).join("rust").join(id.replace(':', "-")));
         if let Some(known) = kept.as_ref().and_then(|path| std::fs::read_to_string(path).ok()) {
-            return Ok(Some(known).filter(|known| !known.is_empty()));
+            return Ok(Rust::told(&known));
         }
         self.terminal.status("Asking", format!("`{name}` for its version of Rust"));
-        let run = ["run", "--rm", "--network", "none", "--entrypoint", "rustc", &name, "--version"];
+        let script = "rustc --version || :; command -v rustup || :";
+        let run = ["run", "--rm", "--network", "none", "--entrypoint", "sh", &name, "-c", script];
         let command = self.command()?.args(run);
         let output = self.answer(&command)?;
-        let version = match output.success {
-            true => output.stdout.split_whitespace().nth(1).map(str::to_owned),
-            false if output.stderr.contains("executable file") => None,
-            false => return Err(command.failure(&output)),
-        };
+        if !output.success && !output.stderr.contains("executable file") {
+            return Err(command.failure(&output));
+        }
         if let Some(path) = kept {
             // Without it the image is asked again.
             let _ = path.parent().map(std::fs::create_dir_all);
-            let _ = std::fs::write(path, version.as_deref().unwrap_or_default());
+            let _ = std::fs::write(path, &output.stdout);
         }
-        Ok(version)
+        Ok(Rust::told(&output.stdout))
     }
 
     /// Runs a build. If it fails, keeps its log and gives what is known of the failure.
@@ -148,6 +149,20 @@ impl EngineCli {
             folder: request.folder.clone(),
             bases: std::fs::read_to_string(&request.dockerfile).map(|text| bases(&text)).unwrap_or_default(),
         }))
+    }
+}
+
+impl Rust {
+    /// From what `rustc --version` and `command -v rustup` print.
+    fn told(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let version = lines.next()?.strip_prefix("rustc ")?.split(' ').next()?.to_owned();
+        Some(Self { version, has_rustup: lines.next().is_some() })
+    }
+
+    /// Whether it is of `version`, which may lack its last number.
+    pub fn is(&self, version: &str) -> bool {
+        self.version.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 }
 

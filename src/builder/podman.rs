@@ -12,7 +12,7 @@ use crate::builder::confirm::confirmed;
 use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild};
 use crate::builder::inspect::{ToolVersion, complains, inspected_images};
 use crate::builder::promise::BuildxMetadata;
-use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder, Target};
+use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust, Target};
 use crate::config::cache::Cache;
 use crate::config::options::Options;
 use crate::config::values::{CA_BUNDLE_SECRET, Secret, Ssh};
@@ -254,8 +254,8 @@ impl RuntimeBuilder for PodmanBuilder {
             .hint(format!("name the digest yourself (`--base-image NAME@sha256:...`), or {USE_DOCKER}")))
     }
 
-    fn rust_version(&self, image: &ImageName) -> Result<Option<String>> {
-        self.cli.rust_version(image)
+    fn rust_of(&self, image: &ImageName, lacking: Lacking) -> Result<Option<Rust>> {
+        self.cli.rust_of(image, lacking)
     }
 
     fn default_platform(&self) -> Result<Platform> {

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::builder::promise::BuildxMetadata;
-use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
+use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust};
 use crate::config::values::Output;
 use crate::error::{Error, Result};
 use crate::hash::md5_hex;
@@ -65,7 +65,7 @@ impl RuntimeBuilder for RecordingBuilder {
         found.map(|image| image.digest).ok_or_else(|| Error::failed(format!("there is no `{image}`")))
     }
 
-    fn rust_version(&self, _: &ImageName) -> Result<Option<String>> {
+    fn rust_of(&self, _: &ImageName, _: Lacking) -> Result<Option<Rust>> {
         Ok(None)
     }
 

@@ -63,6 +63,24 @@ pub struct BuildRequest {
     pub build_args: Vec<BuildArg>,
 }
 
+/// The Rust of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rust {
+    /// Its version, such as `1.85.1`.
+    pub version: String,
+    /// Whether rustup is there, which brings the toolchain that a project asks for.
+    pub has_rustup: bool,
+}
+
+/// What happens where the engine lacks an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lacking {
+    /// The image is pulled.
+    Pull,
+    /// Nothing.
+    Leave,
+}
+
 /// What builds images and knows which exist.
 pub trait RuntimeBuilder: Sync {
     /// Which of these images exist, in the order asked. If several stores have one, an image that holds all of
@@ -101,11 +119,11 @@ pub trait RuntimeBuilder: Sync {
     /// When the registry cannot be asked, or has no such image.
     fn digest(&self, image: &ImageName) -> Result<Digest>;
 
-    /// The version of Rust in `image`, such as `1.85.1`, if it has one. An image that the engine lacks is pulled.
+    /// The Rust in `image`, if it has one. An image that the engine lacks is pulled, or else tells of none.
     ///
     /// # Errors
     /// When the engine cannot be asked, or cannot have the image.
-    fn rust_version(&self, image: &ImageName) -> Result<Option<String>>;
+    fn rust_of(&self, image: &ImageName, lacking: Lacking) -> Result<Option<Rust>>;
 
     /// The platform that is built for when none was requested.
     ///

@@ -225,6 +225,8 @@ impl Kind for Folder {
             },
             dates: FileDates::OfTheirMaking,
             has_deps_stage,
+            version_of: None,
+            wanted_rust: None,
             members_in_dependencies: Vec::new(),
             dependency_args,
             tiers: template.tiers(has_deps_stage, false)?,

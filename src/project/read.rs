@@ -29,6 +29,10 @@ pub struct Project {
     pub name: String,
     /// Its version, as it spells it.
     pub version: String,
+    /// What has that version, where that is chosen among several.
+    pub version_of: Option<String>,
+    /// The version of Rust that it wants to be built with, such as `1.85`, where it says so.
+    pub wanted_rust: Option<String>,
     /// The repository of its images where none was configured.
     pub default_repository: String,
     /// The folder below which build folders go.

@@ -15,7 +15,7 @@ use crate::builder::docker::registry::Registry;
 use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild};
 use crate::builder::inspect::{complains, inspected_images};
 use crate::builder::promise::BuildxMetadata;
-use crate::builder::runtime_builder::{BuildRequest, RuntimeBuilder};
+use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust};
 use crate::config::options::Options;
 use crate::config::values::Output;
 use crate::error::{Context as _, Error, Result};
@@ -317,8 +317,8 @@ impl RuntimeBuilder for BuildxBuilder {
         })
     }
 
-    fn rust_version(&self, image: &ImageName) -> Result<Option<String>> {
-        self.cli.rust_version(image)
+    fn rust_of(&self, image: &ImageName, lacking: Lacking) -> Result<Option<Rust>> {
+        self.cli.rust_of(image, lacking)
     }
 
     fn default_platform(&self) -> Result<Platform> {

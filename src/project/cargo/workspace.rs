@@ -105,9 +105,11 @@ impl Workspace {
 
     /// The project's version: the configured one, else the root package's, else the one that the workspace gives its
     /// members. Else it is that of the member that stands for the workspace, or the highest of the members' versions.
-    fn version(&self, options: &Options, root_manifest: Option<&Manifest>) -> Result<String> {
+    ///
+    /// Where members are chosen from, the chosen one is told too.
+    fn version(&self, options: &Options, root_manifest: Option<&Manifest>) -> Result<(String, Option<String>)> {
         match &options.project_version {
-            Some(Version::Text(version)) => return Ok(version.clone()),
+            Some(Version::Text(version)) => return Ok((version.clone(), None)),
             Some(Version::File { .. }) => {
                 return Err(Error::usage("Cargo's manifests say the version: `version` cannot name a file"));
             }
@@ -115,12 +117,15 @@ impl Workspace {
         }
         let of_root = self.root_package().map(|package| package.version.to_string());
         if let Some(version) = of_root.or_else(|| root_manifest.and_then(Manifest::workspace_version)) {
-            return Ok(version);
+            return Ok((version, None));
         }
         let members = self.metadata.workspace_packages();
-        let main = main_member(&members, self.name()).map(|package| &package.version);
-        let version = main.or_else(|| members.iter().map(|package| &package.version).max());
-        Ok(version.map_or_else(|| "0.0.0".to_owned(), ToString::to_string))
+        let of =
+            |package: &Package, why: &str| (package.version.to_string(), Some(format!("`{}`, {why}", package.name)));
+        let main = main_member(&members, self.name()).map(|(package, why)| of(package, why));
+        let highest = || members.iter().max_by_key(|package| &package.version);
+        let version = main.or_else(|| highest().map(|package| of(package, "whose version is the highest")));
+        Ok(version.unwrap_or_else(|| ("0.0.0".to_owned(), None)))
     }
 
     fn selection(&self, options: &Options) -> Selection {
@@ -462,15 +467,19 @@ impl Kind for Workspace {
         let DependencyInputs { locked, system, .. } = inputs;
         let members_in_dependencies = members.iter().filter(|(folder, _)| whole.contains(*folder));
         let toolchain = Toolchain::of(&sources, &self.root)?;
-        let wanted = toolchain.numbered_channel();
-        let wanted = wanted.map(|version| StagedFile::text(TreePath::constant(TOOLCHAIN_FILE), version));
+        let wanted_rust = toolchain.numbered_channel().map(str::to_owned);
+        let wanted = wanted_rust.as_ref();
+        let wanted = wanted.map(|version| StagedFile::text(TreePath::constant(TOOLCHAIN_FILE), version.as_str()));
+        let (version, version_of) = self.version(options, manifests.get(&self.root.workspace))?;
         let context = self.template_context(options, toolchain, target);
         let template = Template::cargo(&context);
         Ok(Project {
             kind: ProjectKind::Cargo,
             root: root.to_owned(),
             name: self.name().to_owned(),
-            version: self.version(options, manifests.get(&self.root.workspace))?,
+            version,
+            version_of,
+            wanted_rust,
             default_repository: local_repository(self.name()),
             build_folders: self.metadata.target_directory.join("runtime-image"),
             code: staged_sources(root, &sources),
@@ -492,12 +501,14 @@ impl Kind for Workspace {
 }
 
 /// The member that stands for a workspace without a root package: the one with the workspace's name, else the only one
-/// with a program.
-fn main_member<'a>(members: &[&'a Package], workspace: &str) -> Option<&'a Package> {
+/// with a program. Also tells which of both it is.
+fn main_member<'a>(members: &[&'a Package], workspace: &str) -> Option<(&'a Package, &'static str)> {
     let is_program = |package: &&&Package| package.targets.iter().any(|target| target.kind.contains(&TargetKind::Bin));
     let programs: Vec<&&Package> = members.iter().filter(is_program).collect();
     let named = members.iter().find(|package| *package.name == workspace);
-    named.or_else(|| programs.first().copied().filter(|_| programs.len() == 1)).copied()
+    let named = named.map(|package| (*package, "the member with the name of the workspace's folder"));
+    let only = programs.first().filter(|_| programs.len() == 1);
+    named.or_else(|| only.map(|package| (**package, "the only member with a program")))
 }
 
 /// The variables that the template of the cargo kind sees.

@@ -261,6 +261,8 @@ impl Kind for Tree {
             hashed: Parts { system: template.hashed(&options.pinned_base_image().to_string())?, ..Parts::default() },
             dates: FileDates::OfTheirMaking,
             has_deps_stage: false,
+            version_of: None,
+            wanted_rust: None,
             members_in_dependencies: Vec::new(),
             dependency_args: options.extra_build_args.clone(),
             tiers: template.tiers(false, original.is_some())?,
