@@ -10,5 +10,6 @@ mod masked;
 mod named;
 mod resolving;
 mod root;
+mod skeleton;
 mod toolchain;
 pub mod workspace;

@@ -14,41 +14,25 @@ use crate::error::{Error, Result};
 use crate::project::cargo::configuration::Configuration;
 use crate::project::cargo::inputs::{DEFAULT_PREBUILD, DependencyInputs, LOCK_FILE, dependency_inputs};
 use crate::project::cargo::lock_file::LockFile;
+use crate::project::cargo::manifest;
 use crate::project::cargo::manifest::{MANIFEST, Manifest};
 use crate::project::cargo::resolving::{LockFileState, resolved};
 use crate::project::cargo::root::{CARGO_CONFIG_FILES, Root, TOOLCHAIN_FILES};
+use crate::project::cargo::skeleton::{TOOLCHAIN_FILE, skeleton};
 use crate::project::cargo::toolchain::Toolchain;
-use crate::project::cargo::{dates, manifest};
 use crate::project::kind::{Kind, RustOfImage};
 use crate::project::read::{Project, below, local_repository, selection};
 use crate::staging::listing::{Selection, why_left_out};
 use crate::staging::secrets::warn_of_secrets;
 use crate::staging::source::{SourceFile, source_files};
 use crate::staging::staged::{StagedFile, staged_sources};
-use crate::staging::steps::{COMPILE_SKELETON, Steps, cmd_text, mounts};
+use crate::staging::steps::{Steps, cmd_text, mounts};
 use crate::staging::template::{FileDates, Template};
 use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
 use crate::system::command::Capture;
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
-
-/// The file beside the skeleton with the dates of files in the dependency stage.
-const DEPENDENCY_DATES_FILE: &str = ".runtime-image-dates-deps";
-
-/// The file beside the skeleton with the dates of files when the sources are built.
-const SOURCE_DATES_FILE: &str = ".runtime-image-dates-code";
-
-/// The file beside the skeleton with the version of Rust that the toolchain file wants.
-const TOOLCHAIN_FILE: &str = ".runtime-image-toolchain";
-
-/// The file beside the skeleton that Cargo runs in place of the compiler for the skeleton's targets.
-const SKELETON_COMPILER: &str = ".runtime-image-compile-skeleton";
-
-/// A target of the skeleton, where the real compiler or rustdoc reads it: see [`SKELETON_COMPILER`]. One file can be a
-/// program and a library, and a library without a test harness needs a `main`. Lints that flags or Cargo's configuration
-/// deny find nothing in it.
-const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_dependencies)]\nfn main() {}\n";
 
 /// A workspace that Cargo found.
 #[derive(Debug, Clone)]
@@ -342,34 +326,15 @@ impl Workspace {
         )
     }
 
-    /// Empty targets for the members, so that Cargo accepts their manifests, and the lists of dates.
-    fn skeleton(
+    /// The files of the targets whose sources the dependency stage lacks.
+    fn empty_targets(
         &self,
         members: &BTreeMap<Utf8PathBuf, &Package>,
         whole: &BTreeSet<Utf8PathBuf>,
-        inputs: &DependencyInputs,
-    ) -> Result<Vec<StagedFile>> {
-        let mut targets = BTreeSet::new();
-        for (_, package) in members.iter().filter(|(folder, _)| !whole.contains(*folder)) {
-            for target in &package.targets {
-                targets.insert(self.target_path(target, package)?);
-            }
-        }
-        let staged: BTreeSet<&Utf8Path> = inputs.locked.iter().map(|file| &*file.path).collect();
-        targets.retain(|path| !staged.contains(&**path));
-        let members: BTreeSet<&Utf8Path> = members.keys().map(Utf8PathBuf::as_path).collect();
-        let local = dates::LocalFiles { targets: &targets, members: &members, whole, whole_files: &inputs.whole };
-        let lists = [
-            StagedFile::text(TreePath::constant(DEPENDENCY_DATES_FILE), dates::listed(&local.in_dependencies())),
-            StagedFile::text(TreePath::constant(SOURCE_DATES_FILE), dates::listed(&local.in_sources())),
-        ];
-        // Cargo names what it makes of members by whether their compiler was replaced. So a whole member would be
-        // compiled again with the sources, and all dependencies that use it.
-        let only_empty = !members.iter().any(|folder| whole.contains(*folder));
-        let compiler = StagedFile::text(TreePath::constant(SKELETON_COMPILER), COMPILE_SKELETON.text);
-        let compiler = only_empty.then_some(StagedFile { executable: true, ..compiler });
-        let empty = targets.into_iter().map(|path| StagedFile::text(path, EMPTY_TARGET));
-        Ok(empty.chain(lists).chain(compiler).collect())
+    ) -> Result<BTreeSet<TreePath>> {
+        let members = members.iter().filter(|(folder, _)| !whole.contains(*folder));
+        let targets = members.flat_map(|(_, package)| package.targets.iter().map(move |target| (target, package)));
+        targets.map(|(target, package)| self.target_path(target, package)).collect()
     }
 
     fn template_context(&self, options: &Options, toolchain: Toolchain, target: String) -> TemplateContext {
@@ -463,7 +428,7 @@ impl Kind for Workspace {
             self.lock(&mut sources, state, rust_of_image, terminal, interrupt)?;
         }
         let inputs = dependency_inputs(&self.root, &sources, &manifests, &members, &whole, &configuration, options)?;
-        let skeleton = self.skeleton(&members, &whole, &inputs)?;
+        let skeleton = skeleton(self.empty_targets(&members, &whole)?, &members, &whole, &inputs);
         let DependencyInputs { locked, system, .. } = inputs;
         let members_in_dependencies = members.iter().filter(|(folder, _)| whole.contains(*folder));
         let toolchain = Toolchain::of(&sources, &self.root)?;
