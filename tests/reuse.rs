@@ -85,7 +85,7 @@ fn plan_explains_and_writes_nothing() {
     let project = Project::hello_on_engine();
     let run = project.ok(&["plan"]);
     let starts: Vec<&str> = run.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(starts, ["image", "action", "reason", "platforms", "lock", "versioned"]);
+    assert_eq!(starts, ["image", "version", "action", "reason", "platforms", "lock", "versioned"]);
     assert!(run.stdout.contains("build from scratch: "), "{}", run.stdout);
     assert!(!project.root.join("target").exists());
     let (report, _) = project.json(&["plan"]);
