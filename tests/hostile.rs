@@ -432,20 +432,94 @@ fn a_further_work_tree_in_the_project_is_another_state_of_it() {
     assert_eq!(inside["tags"]["source"].as_str().unwrap(), expected[0], "it is a project of its own");
 }
 
-#[test]
-fn the_files_of_a_submodule_count() {
+/// Its own folder of git is called as its path.
+#[rstest]
+#[case("library")]
+#[case("worktrees/library")]
+fn the_files_of_a_submodule_count(#[case] path: &str) {
     let library = Project::empty();
     library.write("lib.txt", "x").git_init();
     let project = Project::hello();
     project.git_init();
     let url = library.root.to_str().unwrap();
-    project.git(&["-c", "protocol.file.allow=always", "submodule", "add", "-q", url, "library"]);
+    project.git(&["-c", "protocol.file.allow=always", "submodule", "add", "-q", url, path]);
     let before = project.tags(&[]);
-    project.write("library/lib.txt", "y");
+    project.write(&format!("{path}/lib.txt"), "y");
     let after = project.tags(&[]);
     assert_ne!(before[0], after[0]);
-    project.write("library/new.txt", "z");
+    project.write(&format!("{path}/new.txt"), "z");
     assert_ne!(project.tags(&[])[0], after[0]);
+}
+
+/// git runs filters to tell whether a file differs from what was committed.
+#[test]
+fn no_filter_that_the_repository_names_is_run() {
+    let project = Project::hello();
+    project.write(".gitattributes", "*.txt filter=x\n").write("a.txt", "hi").git_init();
+    let ran = project.root.parent().unwrap().join("ran");
+    project.git(&["config", "filter.x.clean", &format!("touch {}; cat", ran.display())]);
+    project.write("a.txt", "ho");
+    let context = project.root.join("../staged");
+    project.ok(&[&STAGE[..], &["--build-folder", "../staged"]].concat());
+    let dockerfile = fs::read_to_string(context.join("Dockerfile")).unwrap();
+    let commit = project.git(&["rev-parse", "HEAD"]);
+    assert!(dockerfile.contains(&format!("revision=\"{}-dirty\"", commit.trim())), "{dockerfile}");
+    assert!(!ran.exists());
+}
+
+/// A link in the place of a lock, or a target folder that leads out: a file elsewhere would be made.
+#[test]
+fn nothing_is_made_where_a_link_or_configuration_of_the_project_leads() {
+    let project = Project::hello();
+    let parent = project.root.parent().unwrap().to_owned();
+    project.write(".runtime-image-ignore", ".runtime-image-*.lock\n.cargo\n");
+    symlink("../made", project.root.join(".runtime-image-ctx.lock")).unwrap();
+    project.run(&[&STAGE[..], &["--build-folder", "ctx"]].concat()).fails_with(1, &["cannot lock"]);
+    project.write(".cargo/config.toml", "[build]\ntarget-dir = \"../made\"\n");
+    project.ok(&STAGE);
+    assert!(!parent.join("made").exists());
+}
+
+#[rstest]
+#[case::a_pipe_as_configuration("runtime-image.toml")]
+#[case::a_pipe_as_a_lock(".runtime-image-ctx.lock")]
+fn nobody_waits_for_a_pipe(#[case] name: &str) {
+    let project = Project::hello();
+    let made = std::process::Command::new("mkfifo").arg(project.root.join(name)).status().unwrap();
+    assert!(made.success());
+    let started = std::time::Instant::now();
+    let run = project.run(&[&STAGE[..], &["--build-folder", "ctx"]].concat());
+    assert!(started.elapsed().as_secs() < 5 && run.code == Some(1), "{}", run.stderr);
+}
+
+#[test]
+fn manifests_of_others_are_read_below_the_work_tree_alone_and_never_through_a_link_out_of_it() {
+    let project = Project::empty();
+    package(&project, "[dependencies]\nx = { path = \"x\" }\n[workspace]\nexclude = [\"x\"]\n");
+    fs::create_dir(project.root.join("x")).unwrap();
+    symlink("/dev/zero", project.root.join("x/Cargo.toml")).unwrap();
+    project.git(&["init", "-q"]);
+    project.run(&["tags"]).fails_with(1, &["leaves the project"]);
+}
+
+#[test]
+fn lock_files_are_never_of_git() {
+    let project = Project::empty();
+    project.write("app", "x").git_init();
+    let flags = ["tags", "--kind=custom", "--project-version=1", "--lock-file=.git/HEAD"];
+    project.run(&flags).fails_with(2, &["matches no file"]);
+}
+
+#[test]
+fn a_name_that_is_not_utf8_may_be_left_out() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let project = Project::hello();
+    project.git_init();
+    fs::create_dir(project.root.join("data")).unwrap();
+    fs::write(project.root.join("data").join(std::ffi::OsStr::from_bytes(b"caf\xe9")), "x").unwrap();
+    project.run(&["tags"]).fails_with(1, &["not UTF-8"]);
+    project.write(".runtime-image-ignore", "data/\n");
+    project.ok(&["tags"]);
 }
 
 #[test]

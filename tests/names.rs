@@ -44,6 +44,8 @@ type Change = fn(&Project) -> Vec<&'static str>;
 #[case::the_toolchain(|p: &Project| { p.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.85.0\""); vec![] }, LockAndSource)]
 #[case::cargos_configuration(|p: &Project| { p.write(".cargo/config.toml", "[net]\nretry = 3"); vec![] }, LockAndSource)]
 #[case::a_vendored_crate(|p: &Project| { p.write("vendor/x/.cargo-checksum.json", "{\"files\":{}}"); vec![] }, LockAndSource)]
+#[case::the_first_build_script(|p: &Project| { p.write("greeting/build.rs", "fn main() {}"); vec![] }, LockAndSource)]
+#[case::a_first_test(|p: &Project| { p.write("greeting/tests/a.rs", ""); vec![] }, Source)]
 #[case::what_a_build_script_reads(|p: &Project| { p.write("hello/data.txt", "x"); vec![] }, Source)]
 #[case::the_base_image(|_: &Project| vec!["--base-image", "rust:1-trixie"], LockAndSource)]
 #[case::extra_deps(|_: &Project| vec!["--extra-deps", "apt-get install hello"], LockAndSource)]

@@ -85,6 +85,22 @@ fn what_belongs_to_the_workspace_counts(#[case] path: &str, #[case] more: &str, 
 }
 
 #[test]
+fn what_configuration_above_the_workspace_names_is_there_and_counts() {
+    let project = monorepo();
+    project
+        .write("../../.cargo/config.toml", "[target.x86_64-unknown-linux-gnu]\nlinker = \"tools/ld.sh\"\n")
+        .write("../../tools/ld.sh", "exec cc \"$@\"\n");
+    let project = in_git(project);
+    let before = project.tags(&[]);
+    project.ok(&["--dry-run", "--force-rebuild", "--build-folder", "../../../staged"]);
+    for part in ["deps", "code"] {
+        assert!(project.root.join("../../../staged").join(part).join("tools/ld.sh").is_file(), "{part}");
+    }
+    project.write("../../tools/ld.sh", "exec gcc \"$@\"\n");
+    assert_ne!(project.tags(&[])[1], before[1]);
+}
+
+#[test]
 fn what_cargo_reads_above_what_is_staged_is_told_of() {
     let project = in_git(monorepo());
     let alone = project.read("Cargo.toml").replace("words =", "# words =");

@@ -106,21 +106,30 @@ fn calls_of_cargo(step: &str, commands: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir_all(at("deps")).unwrap();
+    let steps = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/templates/steps");
+    let shared = fs::read_to_string(steps.join("cargo.sh")).unwrap();
+    let run_cargo = shared.split_once("\nrun_cargo() {").unwrap().1.split_once("\n}\n").unwrap().0;
     let own = format!(
-        "set -eu; target={0}; executables={0}/x; start() {{ :; }}; copy() {{ :; }}; finish() {{ :; }}",
+        "set -eu; top=.; target={0}; executables={0}/x; start() {{ :; }}; copy() {{ :; }}; finish() {{ :; }}\n\
+         run_cargo() {{{run_cargo}\n}}\n",
         at("t").display()
     );
     fs::write(at("cargo.sh"), own).unwrap();
     fs::write(at("cargo"), "#!/bin/sh\necho \"$*\" >>\"${0%/*}/calls\"\n").unwrap();
     fs::set_permissions(at("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
-    let text =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/templates/steps").join(step)).unwrap();
+    let text = fs::read_to_string(steps.join(step)).unwrap();
     let text = ["/run/steps/cargo.sh", "/run/deps", "/dev/shm/command"]
         .iter()
         .fold(text, |text, path| text.replace(path, at(path.rsplit('/').next().unwrap()).to_str().unwrap()));
     fs::write(at("step"), text).unwrap();
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
-    let run = Command::new("sh").arg(at("step")).args(commands).env("PATH", path).output().unwrap();
+    let run = Command::new("sh")
+        .arg(at("step"))
+        .args(commands)
+        .env("PATH", path)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     fs::read_to_string(at("calls")).unwrap()
 }
@@ -128,11 +137,11 @@ fn calls_of_cargo(step: &str, commands: &[&str]) -> String {
 #[test]
 fn both_steps_call_cargo_with_the_toolchain_that_a_command_names() {
     let commands = ["+stable build --release", "build # x", "+nightly\t--version && cargo -V", "-v test 'a b'"];
-    let expected = "+stable build --release\nbuild\n+nightly --version\n-V\n-v test a b\n";
-    assert_eq!(calls_of_cargo("build-dependencies", &commands), expected);
     let expected =
         "+stable --locked build --release\n--locked build\n+nightly --locked --version\n-V\n--locked -v test a b\n";
-    assert_eq!(calls_of_cargo("build-sources", &commands), expected);
+    for step in ["build-dependencies", "build-sources"] {
+        assert_eq!(calls_of_cargo(step, &commands), expected, "{step}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
+use crate::system::environment::variable;
 
 /// What a project is, which decides how its image is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -392,11 +393,16 @@ impl Secret {
         }
     }
 
-    /// With the file's path absolute, seen from `folder`.
+    /// With the file's path absolute, seen from `folder`. Where nothing is said, the file is called as the secret is, unless a
+    /// variable is.
     #[must_use]
     pub fn seen_from(mut self, folder: &Utf8Path) -> Self {
-        if let SecretSource::File(file) = &mut self.from {
-            *file = folder.join(&*file);
+        match &mut self.from {
+            SecretSource::File(file) => *file = folder.join(&*file),
+            SecretSource::Unsaid if variable(&self.id).is_none() => {
+                self.from = SecretSource::File(folder.join(&self.id));
+            }
+            SecretSource::Unsaid | SecretSource::Variable(_) => {}
         }
         self
     }
@@ -589,7 +595,7 @@ mod tests {
     #[case("id=a,Source=/b", "id=a,src=/b")]
     #[case("TYPE=file,\"ID=a\",\"SRC=b\"", "id=a,src=/p/b")]
     #[case("type=env,id=a,src=B", "id=a,env=B")]
-    #[case("type=file,id=a", "id=a")]
+    #[case("type=file,id=a", "id=a,src=/p/a")]
     #[case("id=a,\"src=b,c\"", "id=a,\"src=/p/b,c\"")]
     #[case("\"src=b\"\"\"\"c\",id=a", "id=a,\"src=/p/b\"\"\"\"c\"")]
     #[case("type=env,id=a,env=B", "id=a,env=B")]

@@ -61,7 +61,8 @@ pub(super) fn listing(
     let mut paths = rules.listed(terminal, interrupt)?;
     rules.leave_out(&mut paths);
     let mut paths: BTreeSet<TreePath> = paths.into_keys().collect();
-    paths.extend(selection.always.iter().filter(|path| root.join(path).is_file()).cloned());
+    let always = selection.always.iter().filter(|path| root.join(path).is_file() && !rules.is_never(path));
+    paths.extend(always.cloned());
     let mut folders = BTreeMap::new();
     paths.retain(|path| !lies_behind_a_link(root, path, &mut folders));
     open_links(root, &selection.inputs, &mut paths);
@@ -171,18 +172,18 @@ impl Rules {
         let mut paths = Listed::new();
         // `H src/main.rs` is tracked, `? notes.txt` is not.
         for (state, name) in output.stdout.split('\0').filter_map(|entry| entry.split_once(' ')) {
-            if name.contains('\u{FFFD}') {
-                return Err(not_utf8(name));
-            }
             // Of a submodule that is not initialised git lists the folder itself.
             let Some(path) = TreePath::new(name) else { continue };
             let path = below.map_or_else(|| path.clone(), |below| path.in_folder(below));
+            if name.contains('\u{FFFD}') && !self.ignored.leaves_out(&path, false) {
+                return Err(not_utf8(name));
+            }
             let tracked = state != "?";
             // git lists a submodule as one entry, and so a work tree of its own that is not ignored.
             let folder = self.root.join(&path);
             if !fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir()) {
                 paths.insert(path, tracked);
-            } else if !self.leaves_out_folder(&path, tracked) && !is_further_work_tree(&folder) {
+            } else if !self.leaves_out_folder(&path, tracked) && (tracked || !is_further_work_tree(&folder)) {
                 paths.extend(if folder.join(".git").exists() {
                     self.git_listing(Some(&path), uninitialised, interrupt)?.unwrap_or_default()
                 } else {
@@ -241,12 +242,16 @@ impl Rules {
                     || build_folders.iter().any(|folder| path.starts_with(folder))
                     || (path.extension() == Some("log") && LogFile::is_at(&self.root.join(&**path)))
             };
-            path.components().all(|part| part.as_str() != ".git")
-                && !self.is_build_folder(path)
+            !self.is_never(path)
                 && (*tracked || !is_own())
                 && self.is_meant(path)
                 && !self.ignored.leaves_out(path, false)
         });
+    }
+
+    /// Whether `path` is git's own or in the build folder.
+    fn is_never(&self, path: &TreePath) -> bool {
+        path.components().any(|part| part.as_str() == ".git") || self.is_build_folder(path)
     }
 
     fn is_build_folder(&self, path: &TreePath) -> bool {

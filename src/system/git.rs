@@ -31,7 +31,13 @@ const ELSEWHERE: [&str; 13] = [
 /// git, asked about a folder whatever the environment says. It runs no program that the configuration of a repository
 /// names, for a repository in the tree can be anybody's.
 pub fn git(folder: &Utf8Path) -> Command {
-    let command = Command::new("git").in_folder(folder).args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath="]);
+    let command = Command::new("git").in_folder(folder).args([
+        "--no-optional-locks",
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "core.hooksPath=",
+    ]);
     let command = ELSEWHERE.into_iter().fold(command, Command::without_env);
     // Without this, `core.worktree` of the repository may say that its files lie elsewhere.
     match work_tree_of(folder) {
@@ -46,11 +52,12 @@ pub fn work_tree_of(folder: &Utf8Path) -> Option<&Utf8Path> {
 }
 
 /// Whether `folder` is a further work tree of a repository, as `git worktree add` makes it: another state of a project
-/// that has its files elsewhere.
+/// that has its files elsewhere. Its repository's folder alone holds `commondir`.
 pub fn is_further_work_tree(folder: &Utf8Path) -> bool {
-    let text = fs::read_to_string(folder.join(".git")).unwrap_or_default();
-    let repository = text.strip_prefix("gitdir: ").map(|path| Utf8Path::new(path.trim_end()));
-    repository.and_then(Utf8Path::parent).and_then(Utf8Path::file_name) == Some("worktrees")
+    let file = folder.join(".git");
+    let text = if file.is_file() { fs::read_to_string(file).unwrap_or_default() } else { String::new() };
+    let repository = text.strip_prefix("gitdir: ").map(|path| folder.join(path.trim_end()));
+    repository.is_some_and(|repository| repository.join("commondir").is_file())
 }
 
 /// A folder to ask git about. Of a folder outside any work tree nothing is known.
@@ -63,9 +70,20 @@ pub struct WorkTree<'a> {
 }
 
 impl WorkTree<'_> {
-    /// The commit, with `-dirty` where the work tree differs from it.
+    /// The commit, with `-dirty` where the work tree differs from it. Submodules are not looked into, and no filter that
+    /// the repository names is run.
     pub fn revision(&self) -> Option<String> {
-        self.git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"])
+        let commit = self.git(&["rev-parse", "--verify", "--quiet", "HEAD"])?;
+        let filters = self.git(&["config", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process|required)$"]);
+        let filters = filters.unwrap_or_default();
+        let without = filters.lines().flat_map(|name| {
+            ["-c".to_owned(), format!("{name}={}", if name.ends_with("required") { "false" } else { "" })]
+        });
+        let status = ["status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all"];
+        let command = git(self.folder).args(without).args(status);
+        let output = command.run(Capture::Both, self.interrupt).ok().filter(|output| output.success)?;
+        let dirty = if output.stdout.trim().is_empty() { "" } else { "-dirty" };
+        Some(format!("{commit}{dirty}"))
     }
 
     /// Where the sources come from, without credentials.

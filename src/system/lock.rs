@@ -2,7 +2,7 @@
 //! this machine. Taken between plan and build folder.
 
 use std::fs;
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -56,12 +56,17 @@ impl Lock {
 
     fn of_file(path: &Utf8Path, what: &str, terminal: &Terminal, interrupt: &Interrupt) -> Result<Self> {
         let cannot = || format!("cannot lock `{path}`");
-        let file = match File::options().create(true).append(true).open(path) {
+        let file = match of_no_link(File::options().create(true).append(true)).open(path) {
             // Another user's lock file: reading is enough to lock.
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => File::open(path),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                of_no_link(File::options().read(true)).open(path)
+            }
             other => other,
         }
         .context(cannot)?;
+        if !file.metadata().context(cannot)?.is_file() {
+            return Err(Error::failed(cannot()).because("it is no file"));
+        }
         let mut waited = false;
         loop {
             match file.try_lock() {
@@ -78,6 +83,20 @@ impl Lock {
             }
         }
     }
+}
+
+/// A link in the place of a lock file is an error, or a file of a project could have another file made. A FIFO there is not
+/// waited for.
+#[cfg(unix)]
+fn of_no_link(options: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    options.custom_flags(flags.bits().cast_signed())
+}
+
+#[cfg(not(unix))]
+fn of_no_link(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
 }
 
 /// The lock file of a folder, beside it.

@@ -181,6 +181,12 @@ impl Configuration {
         self.files.iter().flat_map(|file| paths_of_patches(&file.table, file.base())).collect()
     }
 
+    /// Whether a wrapper of the compiler is set.
+    pub(super) fn has_wrapper(&self) -> bool {
+        let build = self.files.iter().filter_map(|file| file.table.get("build")?.as_table());
+        build.flat_map(Table::keys).any(|key| key.ends_with("rustc-wrapper") || key.ends_with("workspace-wrapper"))
+    }
+
     /// Whether packages, local or not, stand in the place of others.
     pub(super) fn has_patches(&self) -> bool {
         self.files.iter().any(|file| file.table.contains_key("patch"))

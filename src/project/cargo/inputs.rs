@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_metadata::Package;
+use cargo_metadata::{Package, TargetKind};
 
 use crate::config::options::Options;
 use crate::error::{Error, Result};
@@ -18,6 +18,9 @@ use crate::staging::staged::{StagedFile, staged_source};
 use crate::staging::tree_path::TreePath;
 
 pub(crate) const LOCK_FILE: &str = "Cargo.lock";
+
+/// The file beside the skeleton that tells which targets have dependencies of their own.
+const UNITS_FILE: &str = ".runtime-image-units";
 
 /// What is built where `prebuild` does not say it.
 pub(crate) const DEFAULT_PREBUILD: &str = "build --release";
@@ -65,6 +68,7 @@ pub(crate) fn dependency_inputs(
     let packages = packages(root, manifests, members, whole);
     let lock_file = root.workspace.join(LOCK_FILE);
     let named = named_files(configuration, options, Tree { files: sources }, &packages);
+    let led_to = led_to(sources, is_whole);
     let (mut inputs, mut system) = (Vec::new(), Vec::new());
     let mut whole_files = BTreeSet::new();
     for file in sources {
@@ -79,7 +83,7 @@ pub(crate) fn dependency_inputs(
             system.push(staged);
         } else if is_vendored(path) || named.contains(path) || configuration.links.contains(path) {
             system.push(staged_source(&root.path, file));
-        } else if is_of_whole || is_inherited(path) {
+        } else if is_of_whole || is_inherited(path) || led_to.contains(path) {
             inputs.push(staged_source(&root.path, file));
         } else if path.file_name() == Some(MANIFEST)
             && let Some(folder) = path.parent()
@@ -89,9 +93,45 @@ pub(crate) fn dependency_inputs(
             inputs.push(StagedFile::text(file.path.clone(), masked.manifest(manifest, *folder == root.workspace)?));
         }
     }
+    inputs.push(StagedFile::text(TreePath::constant(UNITS_FILE), units(members, whole, options)));
     inputs.extend(system.iter().cloned());
     inputs.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(DependencyInputs { locked: inputs, system, whole: whole_files })
+}
+
+/// What links of whole local packages lead to, and the links on the way.
+fn led_to(sources: &[SourceFile], is_whole: impl Fn(&Utf8Path) -> bool) -> BTreeSet<Utf8PathBuf> {
+    let tree = Tree { files: sources };
+    let mut led_to = BTreeSet::new();
+    for link in sources.iter().filter(|file| matches!(file.kind, SourceKind::Link { .. }) && is_whole(&file.path)) {
+        if let Some(end) = tree.follow(&link.path, &mut led_to) {
+            let below = sources.iter().map(|file| &*file.path).filter(|path| path.starts_with(&end));
+            led_to.extend(below.map(Utf8Path::to_owned));
+        }
+    }
+    led_to
+}
+
+/// Which members have a build script, and tests and the like where `prebuild` may build these: that there are such targets
+/// decides which dependencies are compiled, and manifests need not say it.
+fn units(members: &BTreeMap<Utf8PathBuf, &Package>, whole: &BTreeSet<Utf8PathBuf>, options: &Options) -> String {
+    let for_tests = ["test", "bench", "example", "all-targets"];
+    let commands = options.prebuild.iter().flatten();
+    let builds_tests = commands
+        .into_iter()
+        .any(|command| !command.starts_with("build") || for_tests.iter().any(|word| command.contains(word)));
+    let is_for_tests = |kind: &TargetKind| matches!(kind, TargetKind::Test | TargetKind::Bench | TargetKind::Example);
+    let mut lines = Vec::new();
+    for (folder, package) in members.iter().filter(|(folder, _)| !whole.contains(*folder)) {
+        let mut kinds = package.targets.iter().flat_map(|target| &target.kind);
+        if kinds.clone().any(|kind| *kind == TargetKind::CustomBuild) {
+            lines.push(format!("build script: {folder}\n"));
+        }
+        if builds_tests && kinds.any(is_for_tests) {
+            lines.push(format!("tests: {folder}\n"));
+        }
+    }
+    lines.concat()
 }
 
 /// What of manifests and lock file does not count.
@@ -111,11 +151,13 @@ fn masked(
         Some(commands) => commands.iter().map(String::as_str).collect(),
         None => vec![DEFAULT_PREBUILD],
     };
+    // A variable may have one profile inherit from another.
+    let is_told_by_variables = options.env.keys().any(|name| name.starts_with("CARGO_PROFILE_"));
     let versions = members.iter().filter(|(folder, _)| !whole.contains(*folder));
     Masked {
         versions: versions.map(|(_, package)| (package.name.to_string(), package.version.to_string())).collect(),
         inherited: members.keys().all(|folder| !whole.contains(folder)),
-        profiles: profiles_of(prebuild, inherits),
+        profiles: profiles_of(prebuild, inherits).filter(|_| !is_told_by_variables),
     }
 }
 

@@ -18,6 +18,16 @@ pub(crate) const DEPENDENCY_TABLES: [&str; 5] =
 pub(super) struct Manifest(pub(super) Table);
 
 impl Manifest {
+    /// From a file. `project` is an old name for `package`, which Cargo still takes.
+    pub(super) fn new(mut table: Table) -> Self {
+        if !table.contains_key("package")
+            && let Some(package) = table.remove("project")
+        {
+            table.insert("package".to_owned(), package);
+        }
+        Self(table)
+    }
+
     /// `workspace.package.version`.
     pub(super) fn workspace_version(&self) -> Option<String> {
         self.0.get("workspace")?.get("package")?.get("version")?.as_str().map(str::to_owned)
@@ -131,7 +141,7 @@ pub(super) fn local_manifests(sources: &[SourceFile]) -> Result<BTreeMap<Utf8Pat
         .filter(|(folder, _)| !folder.ancestors().any(|folder| vendored.contains(folder)))
         // A tree may hold broken manifests as test data. If a broken one matters, its lack is an error later.
         .map(|(folder, text)| match parse_table(&folder.join(MANIFEST), text) {
-            Ok(table) => Ok(Some((folder.to_owned(), Manifest(table)))),
+            Ok(table) => Ok(Some((folder.to_owned(), Manifest::new(table)))),
             Err(error) if folder.as_str().is_empty() => Err(error),
             Err(_) => Ok(None),
         })

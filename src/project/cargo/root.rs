@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::project::cargo::manifest::{MANIFEST, Manifest, parse_table};
 use crate::staging::tree_path::TreePath;
 use crate::system::git::work_tree_of;
+use crate::system::paths::ends_outside;
 
 /// Where Cargo looks for configuration. Where both files are there, it takes the second alone.
 pub(super) const CARGO_CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
@@ -37,8 +38,9 @@ impl Root {
     /// When the workspace is not in the folder that was asked for.
     pub(super) fn new(metadata: &Metadata, asked: Option<&Utf8Path>) -> Result<Self> {
         let workspace: &Utf8Path = &metadata.workspace_root;
+        let within = asked.or(work_tree_of(workspace)).unwrap_or(workspace);
         let outside: BTreeSet<Utf8PathBuf> =
-            local_packages(metadata).into_iter().filter(|folder| !folder.starts_with(workspace)).collect();
+            local_packages(metadata, within).into_iter().filter(|folder| !folder.starts_with(workspace)).collect();
         let path = match (asked, work_tree_of(workspace)) {
             (Some(asked), _) => asked.to_owned(),
             (None, Some(work_tree)) if outside.iter().all(|folder| folder.starts_with(work_tree)) => {
@@ -80,8 +82,33 @@ impl Root {
         (!is_all).then(|| {
             let above = self.files_above(&CARGO_CONFIG_FILES).chain(self.files_above(&TOOLCHAIN_FILES));
             let manifests = folders().flat_map(|folder| folder.ancestors().map(|above| above.join(MANIFEST)));
-            folders().cloned().chain(manifests).filter_map(TreePath::new).chain(above).collect()
+            let named = self.workspace.ancestors().skip(1).flat_map(|folder| self.named_in(folder));
+            let named = named.filter(|path| !self.workspace.starts_with(path));
+            folders().cloned().chain(manifests).chain(named).filter_map(TreePath::new).chain(above).collect()
         })
+    }
+
+    /// What Cargo's configuration in `folder`, above the workspace, names in the tree: folders, and of files their folders.
+    fn named_in(&self, folder: &Utf8Path) -> Vec<Utf8PathBuf> {
+        let mut named = Vec::new();
+        for file in CARGO_CONFIG_FILES.map(|name| self.path.join(folder).join(name)) {
+            let text =
+                if file.is_file() && !ends_outside(&self.path, &file) { fs::read_to_string(file).ok() } else { None };
+            // Whatever stands between quotes, and each part of it, may be a path.
+            for word in
+                text.unwrap_or_default().split(|letter: char| letter.is_whitespace() || "=,\"'[]{}".contains(letter))
+            {
+                let Some(path) = TreePath::new(folder.join(word)) else { continue };
+                let here = self.path.join(&path);
+                if here.is_dir() {
+                    named.push(path.to_path_buf());
+                } else if here.is_file() {
+                    let around = path.parent().filter(|around| !self.workspace.starts_with(around));
+                    named.push(around.unwrap_or(&path).to_owned());
+                }
+            }
+        }
+        named
     }
 
     /// A file above the root, in the same work tree, that Cargo or rustup reads here and the image lacks.
@@ -105,12 +132,14 @@ impl Root {
     }
 }
 
-/// The folders of all packages of this machine that the workspace needs, absolute.
-fn local_packages(metadata: &Metadata) -> BTreeSet<Utf8PathBuf> {
+/// The folders of all packages of this machine that the workspace needs, absolute. Manifests are read below `within` alone.
+fn local_packages(metadata: &Metadata, within: &Utf8Path) -> BTreeSet<Utf8PathBuf> {
     let root: &Utf8Path = &metadata.workspace_root;
     let read = |folder: &Utf8Path| {
         let path = folder.join(MANIFEST);
-        parse_table(&path, &fs::read(&path).ok()?).ok().map(Manifest)
+        let is_readable = folder.starts_with(within) && path.is_file() && !ends_outside(within, &path);
+        let text = is_readable.then(|| fs::read(&path).ok()).flatten()?;
+        parse_table(&path, &text).ok().map(Manifest::new)
     };
     let patches = read(root).map(|manifest| manifest.patched_paths(root)).unwrap_or_default();
     let mut waiting: Vec<Utf8PathBuf> = patches.into_iter().map(|(_, folder)| folder).collect();

@@ -29,12 +29,14 @@ const SKELETON_COMPILER: &str = ".runtime-image-compile-skeleton";
 /// deny find nothing in it.
 const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_dependencies)]\nfn main() {}\n";
 
-/// Empty `targets` of the members and the lists of dates.
+/// Empty `targets` of the members and the lists of dates. Where Cargo `has_wrapper` of its compiler already, that would be
+/// handed another one than it may know.
 pub(super) fn skeleton(
     mut targets: BTreeSet<TreePath>,
     members: &BTreeMap<Utf8PathBuf, &Package>,
     whole: &BTreeSet<Utf8PathBuf>,
     inputs: &DependencyInputs,
+    has_wrapper: bool,
 ) -> Vec<StagedFile> {
     let staged: BTreeSet<&Utf8Path> = inputs.locked.iter().map(|file| &*file.path).collect();
     targets.retain(|path| !staged.contains(&**path));
@@ -48,7 +50,7 @@ pub(super) fn skeleton(
     // compiled again with the sources, and all dependencies that use it.
     let only_empty = !members.iter().any(|folder| whole.contains(*folder));
     let compiler = StagedFile::text(TreePath::constant(SKELETON_COMPILER), COMPILE_SKELETON.text);
-    let compiler = only_empty.then_some(StagedFile { executable: true, ..compiler });
+    let compiler = (only_empty && !has_wrapper).then_some(StagedFile { executable: true, ..compiler });
     let empty = targets.into_iter().map(|path| StagedFile::text(path, EMPTY_TARGET));
     empty.chain(lists).chain(compiler).collect()
 }

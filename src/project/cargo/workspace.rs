@@ -21,7 +21,7 @@ use crate::project::cargo::root::{CARGO_CONFIG_FILES, Root, TOOLCHAIN_FILES};
 use crate::project::cargo::skeleton::{TOOLCHAIN_FILE, skeleton};
 use crate::project::cargo::toolchain::Toolchain;
 use crate::project::kind::{Kind, RustOfImage};
-use crate::project::read::{Project, below, local_repository, selection};
+use crate::project::read::{Project, below, cached_build_folders, local_repository, selection};
 use crate::staging::listing::{Selection, why_left_out};
 use crate::staging::secrets::warn_of_secrets;
 use crate::staging::source::{SourceFile, source_files};
@@ -31,7 +31,9 @@ use crate::staging::template::{FileDates, Template};
 use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
 use crate::system::command::Capture;
+use crate::system::environment::variable;
 use crate::system::interrupt::Interrupt;
+use crate::system::paths::ends_outside;
 use crate::system::terminal::Terminal;
 
 /// A workspace that Cargo found.
@@ -198,7 +200,12 @@ impl Workspace {
     }
 
     /// The target folder in the image, seen from the workspace's folder. There and here, it must be no folder of sources.
-    fn target_folder(&self, configuration: &Configuration) -> Result<String> {
+    fn target_folder(&self, configuration: &Configuration, options: &Options) -> Result<String> {
+        let commands = options.prebuild.iter().flatten();
+        if let Some(command) = commands.into_iter().find(|command| command.contains("--target-dir")) {
+            return Err(Error::usage(format!("`prebuild` gives a target folder: {command:?}"))
+                .hint("say it with `env = { CARGO_TARGET_DIR = \"...\" }`, where the steps find what was built"));
+        }
         let mut sources = BTreeSet::new();
         for package in self.metadata.workspace_packages() {
             let targets = package.targets.iter().map(|target| &target.src_path);
@@ -216,6 +223,17 @@ impl Workspace {
             ));
         }
         Ok(in_image.map_or_else(|| "target".to_owned(), |folder| self.root.seen_from_workspace(&folder)))
+    }
+
+    /// Where build folders go: below the target folder, unless a file of the project may have put that elsewhere.
+    fn build_folders(&self) -> Utf8PathBuf {
+        let target: &Utf8Path = &self.metadata.target_directory;
+        let by_user = ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"].into_iter().any(|name| variable(name).is_some());
+        if by_user || !ends_outside(&self.root.path, target) {
+            target.join("runtime-image")
+        } else {
+            cached_build_folders(&self.root.path)
+        }
     }
 
     /// Refuses a list of files that lacks a manifest or the file of a target: Cargo could not build it in the image.
@@ -421,14 +439,15 @@ impl Kind for Workspace {
             .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
             .collect::<Result<_>>()?;
         let configuration = Configuration::read(&self.root, &sources, &self.selection(options), interrupt)?;
-        let target = self.target_folder(&configuration)?;
+        let target = self.target_folder(&configuration, options)?;
         self.refuse_incomplete_sources(&sources, &members, options, interrupt)?;
         let whole = self.whole_packages(&members, &manifests, &configuration)?;
         if let Some(state) = self.wrong_with_lock_file(&sources, &manifests, &whole, &configuration)? {
             self.lock(&mut sources, state, rust_of_image, terminal, interrupt)?;
         }
         let inputs = dependency_inputs(&self.root, &sources, &manifests, &members, &whole, &configuration, options)?;
-        let skeleton = skeleton(self.empty_targets(&members, &whole)?, &members, &whole, &inputs);
+        let skeleton =
+            skeleton(self.empty_targets(&members, &whole)?, &members, &whole, &inputs, configuration.has_wrapper());
         let DependencyInputs { locked, system, .. } = inputs;
         let members_in_dependencies = members.iter().filter(|(folder, _)| whole.contains(*folder));
         let toolchain = Toolchain::of(&sources, &self.root)?;
@@ -446,7 +465,7 @@ impl Kind for Workspace {
             version_of,
             wanted_rust,
             default_repository: local_repository(self.name()),
-            build_folders: self.metadata.target_directory.join("runtime-image"),
+            build_folders: self.build_folders(),
             code: staged_sources(root, &sources),
             deps: locked.iter().cloned().chain(skeleton).chain(wanted).collect(),
             locked,

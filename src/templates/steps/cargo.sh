@@ -6,7 +6,7 @@
 # shellcheck shell=sh source-path=SCRIPTDIR source=common.sh
 . /run/steps/common.sh
 
-target=${CARGO_TARGET_DIR:-${RUNTIME_IMAGE_TARGET:-target}}
+target=${CARGO_TARGET_DIR:-${CARGO_BUILD_TARGET_DIR:-${RUNTIME_IMAGE_TARGET:-target}}}
 case $target in /*) ;; *) target=./$target ;; esac
 
 # Where `deps` and `code` are copied to: here, or to a folder around this one.
@@ -47,6 +47,16 @@ copy() {
     sed -z 's/ .*//' "$dates" | tr '\0' '\n' | sort -u | while read -r date; do
         sed -nz "s/^$date //p" "$dates" | (cd "$top" && xargs -0 touch -c -d "@$date" --)
     done
+}
+
+# Runs a command of Cargo, which may not choose other versions than the lock file. Argument: the command, as shell text.
+run_cargo() {
+    # Cargo takes a toolchain, such as `+stable`, as its first word alone.
+    case $1 in
+    +*) toolchain=${1%%[[:space:]]*} ;;
+    *) toolchain= ;;
+    esac
+    sh -euc "cargo $toolchain --locked ${1#"$toolchain"}"
 }
 
 # Gives every file that is new since `start` one date. Argument: the date, in seconds after the epoch.
