@@ -270,6 +270,22 @@ fn a_name_that_is_taken_while_its_image_is_built_is_not_overwritten() {
 }
 
 #[test]
+fn a_push_that_meets_a_fault_of_the_registry_is_tried_again() {
+    let proxy = proxy(|_, _| Answer::Forward);
+    let project = project_at(&proxy.address);
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    proxy.follow(move |request, _| {
+        let is_on_its_way = request.method == "HEAD" && request.path.contains("_linux-");
+        // BuildKit tries again by itself, and the engine, which asks after it, does not.
+        let fails = is_on_its_way && asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 1;
+        if fails { Answer::status(500) } else { Answer::Forward }
+    });
+    let (report, run) = project.json(&["--push"]);
+    assert!(run.stderr.contains("Pushing again: the registry answered with a fault of its own"), "{}", run.stderr);
+    assert_eq!(report["confirmed"]["store"], "registry");
+}
+
+#[test]
 fn a_versioned_name_that_could_not_be_pushed_comes_with_the_next_run() {
     let proxy = proxy(|_, _| Answer::Forward);
     let project = project_at(&proxy.address);

@@ -187,6 +187,13 @@ impl FailedBuild {
         self.bases.first().cloned().filter(|_| !self.step.as_ref().is_some_and(ran))
     }
 
+    /// Whether a push failed that may succeed the next time.
+    pub fn is_fault_of_the_registry(&self) -> bool {
+        let is_push = self.step.as_ref().is_some_and(|step| step.name.starts_with("pushing "));
+        let faults = ["500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway"];
+        is_push && faults.iter().any(|fault| last_error(&self.text).contains(fault))
+    }
+
     /// The error to end with. `too_old` tells of a program that is too old, `missing_base` of the image that the build
     /// starts from and lacks.
     pub fn error(self, too_old: Option<String>, missing_base: Option<String>) -> Error {

@@ -1,6 +1,7 @@
 //! The builder for docker: it answers the plan's questions, runs `docker buildx build`, and asks back what was built.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
@@ -46,6 +47,9 @@ pub struct BuildxBuilder {
     registry_failed: OnceLock<()>,
     warned: OnceLock<()>,
 }
+
+/// The times between the tries of a push.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 impl BuildxBuilder {
     /// A builder for these options. No engine is asked yet; `docker` need not be there before the first question.
@@ -219,7 +223,38 @@ impl BuildxBuilder {
             .then(|| format!("the image `{base}` was found neither in the engine nor in its registry; check its name"))
     }
 
+    /// Builds. A push that the registry answers with a fault of its own is tried again, with what the first try has built.
     fn run_build(&self, request: &BuildRequest, exporter: &Exporter) -> Result<BuildxMetadata> {
+        let again = BuildRequest { no_cache: false, ..request.clone() };
+        let mut failed = match self.build_once(request, exporter)? {
+            Ok(metadata) => return Ok(metadata),
+            Err(failed) => failed,
+        };
+        for pause in PAUSES {
+            if !failed.is_fault_of_the_registry() {
+                break;
+            }
+            self.cli.terminal.status("Pushing", "again: the registry answered with a fault of its own");
+            std::thread::sleep(pause);
+            self.cli.interrupt.check()?;
+            failed = match self.build_once(&again, exporter)? {
+                Ok(metadata) => return Ok(metadata),
+                Err(failed) => failed,
+            };
+        }
+        if failed.step.is_none() && failed.text.contains("Cannot connect") {
+            return Err(engine::engine_failure("cannot build", &failed.text));
+        }
+        let missing_base = self.missing_base(&failed);
+        Err(failed.error(self.too_old(), missing_base))
+    }
+
+    /// Builds: the inner error is that of a build which ran and failed.
+    fn build_once(
+        &self,
+        request: &BuildRequest,
+        exporter: &Exporter,
+    ) -> Result<std::result::Result<BuildxMetadata, FailedBuild>> {
         // buildx does not remove an earlier metadata file: a fresh path each time.
         let folder = tempfile::tempdir().context(|| "cannot make a temporary folder".to_owned())?;
         let metadata_file = Utf8PathBuf::try_from(folder.path().join("metadata.json"))
@@ -235,15 +270,11 @@ impl BuildxBuilder {
             command = command.env(EPOCH_VARIABLE, "0");
         }
         if let Some(failed) = self.cli.build(&command, request)? {
-            if failed.step.is_none() && failed.text.contains("Cannot connect") {
-                return Err(engine::engine_failure("cannot build", &failed.text));
-            }
-            let missing_base = self.missing_base(&failed);
-            return Err(failed.error(self.too_old(), missing_base));
+            return Ok(Err(failed));
         }
         let text = std::fs::read_to_string(&metadata_file)
             .context(|| "buildx ended well but wrote no metadata file".to_owned())?;
-        BuildxMetadata::parse(&text)
+        BuildxMetadata::parse(&text).map(Ok)
     }
 
     /// Pushes the result, and adds it to what the names hold for other platforms. Names are read and written after the
