@@ -286,6 +286,22 @@ fn a_push_that_meets_a_fault_of_the_registry_is_tried_again() {
 }
 
 #[test]
+fn an_index_that_meets_a_fault_of_the_registry_is_written_again() {
+    let proxy = proxy(|_, _| Answer::Forward);
+    let project = project_at(&proxy.address);
+    let [source, _, _] = project.tags(&[]);
+    let index = format!("/manifests/{source}");
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    proxy.follow(move |request, _| {
+        let is_index = request.method == "PUT" && request.path.ends_with(&index);
+        let fails = is_index && asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+        if fails { Answer::status(500) } else { Answer::Forward }
+    });
+    let (report, run) = project.json(&["--push"]);
+    assert_eq!(report["confirmed"]["store"], "registry", "{}", run.stderr);
+}
+
+#[test]
 fn a_versioned_name_that_could_not_be_pushed_comes_with_the_next_run() {
     let proxy = proxy(|_, _| Answer::Forward);
     let project = project_at(&proxy.address);

@@ -187,11 +187,10 @@ impl FailedBuild {
         self.bases.first().cloned().filter(|_| !self.step.as_ref().is_some_and(ran))
     }
 
-    /// Whether a push failed that may succeed the next time.
-    pub fn is_fault_of_the_registry(&self) -> bool {
+    /// Why the engine could not push, where all was built and that failed.
+    pub fn push_error(&self) -> Option<&str> {
         let is_push = self.step.as_ref().is_some_and(|step| step.name.starts_with("pushing "));
-        let faults = ["500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway"];
-        is_push && faults.iter().any(|fault| last_error(&self.text).contains(fault))
+        is_push.then(|| last_error(&self.text))
     }
 
     /// The error to end with. `too_old` tells of a program that is too old, `missing_base` of the image that the build

@@ -1,7 +1,6 @@
 //! The builder for docker: it answers the plan's questions, runs `docker buildx build`, and asks back what was built.
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
@@ -11,7 +10,7 @@ use crate::builder::docker::arguments::{BuildxSettings, Exporter, build_argument
 use crate::builder::docker::capabilities::{Driver, ImageStore, Instance, refuse_what_cannot_be_built, too_old};
 use crate::builder::docker::engine;
 use crate::builder::docker::engine::engine_is_this_machine;
-use crate::builder::docker::failure::may_be_passed_over;
+use crate::builder::docker::failure::{Failure, may_be_passed_over, rewrites};
 use crate::builder::docker::registry::Registry;
 use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild};
 use crate::builder::inspect::{complains, inspected_images};
@@ -47,9 +46,6 @@ pub struct BuildxBuilder {
     registry_failed: OnceLock<()>,
     warned: OnceLock<()>,
 }
-
-/// The times between the tries of a push.
-const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 impl BuildxBuilder {
     /// A builder for these options. No engine is asked yet; `docker` need not be there before the first question.
@@ -223,25 +219,22 @@ impl BuildxBuilder {
             .then(|| format!("the image `{base}` was found neither in the engine nor in its registry; check its name"))
     }
 
-    /// Builds. A push that the registry answers with a fault of its own is tried again, with what the first try has built.
+    /// Builds. The engine asks a registry once: a push that fails in a way that may pass is tried again here, with what is
+    /// built already.
     fn run_build(&self, request: &BuildRequest, exporter: &Exporter) -> Result<BuildxMetadata> {
-        let again = BuildRequest { no_cache: false, ..request.clone() };
-        let mut failed = match self.build_once(request, exporter)? {
-            Ok(metadata) => return Ok(metadata),
-            Err(failed) => failed,
-        };
-        for pause in PAUSES {
-            if !failed.is_fault_of_the_registry() {
-                break;
-            }
-            self.cli.terminal.status("Pushing", "again: the registry answered with a fault of its own");
-            std::thread::sleep(pause);
-            self.cli.interrupt.check()?;
-            failed = match self.build_once(&again, exporter)? {
+        let mut request = request.clone();
+        let mut rewrites = rewrites();
+        let failed = loop {
+            let failed = match self.build_once(&request, exporter)? {
                 Ok(metadata) => return Ok(metadata),
                 Err(failed) => failed,
             };
-        }
+            let may_pass = failed.push_error().is_some_and(|error| Failure::of(error) == Failure::Server);
+            let Some(delay) = rewrites.next().filter(|_| may_pass) else { break failed };
+            self.cli.terminal.status("Pushing", "again: the registry answered with a fault of its own");
+            self.cli.interrupt.sleep(delay)?;
+            request.no_cache = false;
+        };
         if failed.step.is_none() && failed.text.contains("Cannot connect") {
             return Err(engine::engine_failure("cannot build", &failed.text));
         }

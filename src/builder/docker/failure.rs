@@ -3,8 +3,28 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+
 use crate::error::{Error, ErrorKind};
 use crate::image::name::ImageName;
+
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+
+const LONGEST_DELAY: Duration = Duration::from_secs(8);
+
+/// How often something is written again at most, after failures that may pass.
+const REWRITES: usize = 2;
+
+/// The times to wait between questions.
+pub(super) fn delays() -> impl Iterator<Item = Duration> {
+    let delays = ExponentialBuilder::new().with_min_delay(FIRST_DELAY).with_max_delay(LONGEST_DELAY);
+    delays.with_jitter().without_max_times().build()
+}
+
+/// The times to wait before what a registry failed to take is written again.
+pub(super) fn rewrites() -> impl Iterator<Item = Duration> {
+    delays().take(REWRITES)
+}
 
 pub(crate) fn silence(timeout: Duration) -> String {
     format!("no answer within {} s", timeout.as_secs())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde_json::{Value, json};
 
-use crate::builder::docker::failure::{Failure, is_absent, silence};
+use crate::builder::docker::failure::{Failure, delays, is_absent, rewrites, silence};
 use crate::builder::inspect::platform_of;
 use crate::builder::promise::BuildxMetadata;
 use crate::error::{Error, Result};
@@ -20,15 +20,11 @@ use crate::system::command::{Capture, Command, Running};
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
 
-const FIRST_DELAY: Duration = Duration::from_millis(500);
-
 /// How often an index is written at most, if other runs write it at the same time.
 const INDEX_WRITES: u32 = 5;
 
 /// The annotation by which an attestation names the manifest that it is about.
 const SUBJECT: &str = "vnd.docker.reference.digest";
-
-const LONGEST_DELAY: Duration = Duration::from_secs(8);
 
 /// How registries are asked.
 #[derive(Debug)]
@@ -110,16 +106,24 @@ impl Registry<'_> {
         Err(Error::failed(format!("`{first}` changes faster than it can be written")).hint("run again"))
     }
 
-    /// Makes `name` an index of `sources`: descriptors of what is in its repository, or one name.
+    /// Makes `name` an index of `sources`: descriptors of what is in its repository, or one name. After a failure that may
+    /// pass it is written again.
     fn write_index(&self, name: &ImageName, sources: &[String]) -> Result<()> {
         let command = self.imagetools("create").args(["--tag", &name.to_string()]).args(sources);
         self.terminal.verbose("Running", command.to_string());
-        let running = command.start(Capture::Both, self.interrupt)?;
         let cannot = || Error::failed(format!("cannot write the index of `{name}`"));
-        match running.wait_until(Instant::now() + self.timeout)? {
-            Some(output) if output.success => Ok(()),
-            Some(output) => Err(cannot().because(output.stderr.trim()).hint("run again: what was pushed stays")),
-            None => Err(cannot().because(silence(self.timeout)).hint(Failure::Silent.hint(name))),
+        let mut rewrites = rewrites();
+        loop {
+            let running = command.start(Capture::Both, self.interrupt)?;
+            let output = match running.wait_until(Instant::now() + self.timeout)? {
+                Some(output) if output.success => return Ok(()),
+                Some(output) => output,
+                None => return Err(cannot().because(silence(self.timeout)).hint(Failure::Silent.hint(name))),
+            };
+            let Some(delay) = rewrites.next().filter(|_| Failure::of(&output.stderr) == Failure::Server) else {
+                return Err(cannot().because(output.stderr.trim()).hint("run again: what was pushed stays"));
+            };
+            self.interrupt.sleep(delay)?;
         }
     }
 
@@ -149,12 +153,7 @@ impl Registry<'_> {
         mut running: Running,
         deadline: Instant,
     ) -> Result<Option<StoredImage>> {
-        let mut delays = ExponentialBuilder::new()
-            .with_min_delay(FIRST_DELAY)
-            .with_max_delay(LONGEST_DELAY)
-            .with_jitter()
-            .without_max_times()
-            .build();
+        let mut delays = delays();
         let mut tries = 1;
         let mut last_failure = None;
         loop {
