@@ -227,6 +227,11 @@ fn a_build_folder_in_the_tree_is_no_part_of_it() {
         assert!(!project.root.join("microagents/ctx/code/microagents/ctx").exists());
     }
     assert_eq!(tags(&project, &folder[2..]), expected);
+
+    // A file that is none of this tool's, whatever it means to other kinds: the original copies and hashes it.
+    project.write("openhands/.runtime-image-ignore", "*\n").ok(&folder);
+    assert!(project.root.join("microagents/ctx/code/openhands/.runtime-image-ignore").exists());
+    assert_ne!(tags(&project, &folder[2..])[0], expected[0]);
 }
 
 /// The original's names are made of MD5, so that two trees can share them. An image is known by more.

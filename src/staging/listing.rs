@@ -260,9 +260,8 @@ impl Rules {
 
     /// Whether `path` lies in a folder of what is built, or is a lock or a temporary folder of this tool.
     fn is_generated(&self, path: &TreePath) -> bool {
-        let is_own = |name: &str| name.starts_with(OWN_PREFIX) && name != IGNORE_FILE;
         self.selection.generated.iter().any(|folder| path.starts_with(folder))
-            || path.components().any(|part| is_own(part.as_str()))
+            || path.components().any(|part| is_own_name(part.as_str()))
     }
 
     /// Folders that earlier runs staged into, which had another build folder.
@@ -271,6 +270,11 @@ impl Rules {
         let folders = untracked.filter(|path| path.file_name() == Some(DOCKERFILE)).filter_map(|path| path.parent());
         folders.filter(|folder| is_build_folder(&self.root.join(folder))).map(Utf8Path::to_owned).collect()
     }
+}
+
+/// Whether this tool gives such names to what it puts beside a build folder.
+pub(super) fn is_own_name(name: &str) -> bool {
+    name.starts_with(OWN_PREFIX) && name != IGNORE_FILE
 }
 
 fn warn_of_empty_submodules(uninitialised: &[TreePath], terminal: &Terminal) {

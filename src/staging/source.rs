@@ -9,10 +9,10 @@ use rayon::prelude::*;
 
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, Md5Digest, content_digest, md5_digest, reader_digest};
-use crate::staging::listing::{IGNORE_FILE, Selection, listing, not_utf8};
+use crate::staging::listing::{IGNORE_FILE, Selection, is_own_name, listing, not_utf8};
 use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
-use crate::system::paths::{OWN_PREFIX, climbs_out, ends_outside};
+use crate::system::paths::{climbs_out, ends_outside};
 use crate::system::terminal::Terminal;
 
 /// A file or link of the project.
@@ -116,7 +116,7 @@ pub fn copied_files(
     let is_own = |entry: &walkdir::DirEntry| {
         let path = Utf8Path::from_path(entry.path()).and_then(|path| TreePath::below(root, path));
         path.as_ref().is_some_and(|path| Some(path) == build_folder)
-            || entry.file_name().to_str().is_some_and(|name| name.starts_with(OWN_PREFIX))
+            || entry.file_name().to_str().is_some_and(is_own_name)
     };
     for entry in walkdir::WalkDir::new(&folder).follow_links(true).into_iter().filter_entry(|entry| !is_own(entry)) {
         if let Ok(entry) = &entry
