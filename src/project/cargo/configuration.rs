@@ -25,8 +25,8 @@ pub(super) struct Tree<'a> {
     pub(super) files: &'a [SourceFile],
 }
 
-impl Tree<'_> {
-    pub(super) fn file(&self, path: &Utf8Path) -> Option<&SourceFile> {
+impl<'a> Tree<'a> {
+    pub(super) fn file(self, path: &Utf8Path) -> Option<&'a SourceFile> {
         let at = self.files.binary_search_by(|file| (*file.path).cmp(path)).ok()?;
         self.files.get(at)
     }

@@ -66,7 +66,7 @@ pub(crate) fn dependency_inputs(
             && path.parent().is_some_and(|folder| *folder != root.workspace && inherited.contains(folder))
     };
     let packages = packages(root, manifests, members, whole);
-    let lock_file = root.workspace.join(LOCK_FILE);
+    let lock_file = root.file(LOCK_FILE);
     let named = named_files(configuration, options, Tree { files: sources }, &packages);
     let led_to = led_to(sources, is_whole);
     let (mut inputs, mut system) = (Vec::new(), Vec::new());
@@ -77,7 +77,7 @@ pub(crate) fn dependency_inputs(
         if is_of_whole && matches!(file.kind, SourceKind::File { .. }) {
             whole_files.insert(path.to_owned());
         }
-        if *path == lock_file {
+        if file.path == lock_file {
             inputs.push(StagedFile::text(file.path.clone(), masked.lock_file(file.text().unwrap_or_default())?));
         } else if let Some(staged) = system_file(file, root, configuration)? {
             system.push(staged);

@@ -10,7 +10,6 @@ use crate::project::cargo::inputs::LOCK_FILE;
 use crate::project::cargo::root::Root;
 use crate::staging::source::{SourceFile, SourceKind};
 use crate::staging::staged::{make_link, set_mode};
-use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
 use crate::system::command::Capture;
 use crate::system::interrupt::Interrupt;
@@ -57,14 +56,14 @@ pub(super) fn resolved(
     let folder = tempfile::tempdir().context(cannot)?;
     let folder = Utf8Path::from_path(folder.path()).ok_or_else(|| Error::failed(cannot()))?;
     let tree = folder.join("tree");
-    let lock_file = root.workspace.join(LOCK_FILE);
+    let lock_file = root.file(LOCK_FILE);
     for file in sources {
         let path = tree.join(&file.path);
         fs::create_dir_all(path.parent().unwrap_or(&tree)).context(cannot)?;
         match &file.kind {
             SourceKind::Link { target } => make_link(target, &path).context(cannot)?,
             // Cargo writes this one.
-            SourceKind::File { .. } if *file.path == *lock_file => {
+            SourceKind::File { .. } if file.path == lock_file => {
                 fs::copy(root.path.join(&file.path), &path).context(cannot)?;
             }
             SourceKind::Made { text } => fs::write(&path, text).context(cannot)?,
@@ -84,8 +83,7 @@ pub(super) fn resolved(
         return Err(command.failure(&output));
     }
     let text = fs::read(tree.join(&lock_file)).context(|| format!("Cargo has written no `{LOCK_FILE}`"))?;
-    let path = root.file(LOCK_FILE).unwrap_or_else(|| TreePath::constant(LOCK_FILE));
-    Ok(SourceFile { path, kind: SourceKind::Made { text } })
+    Ok(SourceFile { path: lock_file, kind: SourceKind::Made { text } })
 }
 
 /// A program that says of itself what this version of the compiler does; Cargo asks nothing else of it.

@@ -38,10 +38,11 @@ impl Root {
     /// When the workspace is not in the folder that was asked for.
     pub(super) fn new(metadata: &Metadata, asked: Option<&Utf8Path>) -> Result<Self> {
         let workspace: &Utf8Path = &metadata.workspace_root;
-        let within = asked.or(work_tree_of(workspace)).unwrap_or(workspace);
+        let work_tree = work_tree_of(workspace);
+        let within = asked.or(work_tree).unwrap_or(workspace);
         let outside: BTreeSet<Utf8PathBuf> =
             local_packages(metadata, within).into_iter().filter(|folder| !folder.starts_with(workspace)).collect();
-        let path = match (asked, work_tree_of(workspace)) {
+        let path = match (asked, work_tree) {
             (Some(asked), _) => asked.to_owned(),
             (None, Some(work_tree)) if outside.iter().all(|folder| folder.starts_with(work_tree)) => {
                 let holds_all = |folder: &&Utf8Path| outside.iter().all(|package| package.starts_with(folder));
@@ -70,8 +71,9 @@ impl Root {
     }
 
     /// Where a file of the workspace's folder lies, relative to the root.
-    pub(super) fn file(&self, name: &str) -> Option<TreePath> {
-        TreePath::new(self.workspace.join(name))
+    pub(super) fn file(&self, name: &'static str) -> TreePath {
+        let file = TreePath::constant(name);
+        TreePath::new(&self.workspace).map_or_else(|| file.clone(), |folder| file.in_folder(&folder))
     }
 
     /// The part of what lies below the root that belongs to the workspace, where that is not all: the workspace, its

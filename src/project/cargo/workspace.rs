@@ -11,7 +11,7 @@ use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
 use crate::config::values::{Cmd, DebianPackage, ProjectKind, User, Version};
 use crate::error::{Error, Result};
-use crate::project::cargo::configuration::Configuration;
+use crate::project::cargo::configuration::{Configuration, Tree};
 use crate::project::cargo::inputs::{DEFAULT_PREBUILD, DependencyInputs, LOCK_FILE, dependency_inputs};
 use crate::project::cargo::lock_file::LockFile;
 use crate::project::cargo::manifest;
@@ -123,7 +123,7 @@ impl Workspace {
         let built = [&self.metadata.target_directory].into_iter().chain(&self.metadata.build_directory);
         Selection {
             generated: targets.chain(built.filter_map(|folder| below(root, folder))).collect(),
-            always: self.root.file(LOCK_FILE).into_iter().collect(),
+            always: vec![self.root.file(LOCK_FILE)],
             only: self.root.parts(),
             folder: TreePath::new(&self.root.workspace),
             inputs: self.root.files_above(&CARGO_CONFIG_FILES).chain(manifests).collect(),
@@ -131,12 +131,13 @@ impl Workspace {
         }
     }
 
-    /// Makes the list of files have a lock file that says what the manifests say. The tree keeps what it has.
+    /// Makes the list of files have a lock file that says what the manifests say, with versions that this Rust can build. The
+    /// tree keeps what it has.
     fn lock(
         &self,
         sources: &mut Vec<SourceFile>,
         state: LockFileState,
-        rust_of_image: RustOfImage<'_>,
+        rust: impl FnOnce() -> Option<String>,
         terminal: &Terminal,
         interrupt: &Interrupt,
     ) -> Result<()> {
@@ -149,7 +150,7 @@ impl Workspace {
             "`{LOCK_FILE}` {text}: the dependencies are resolved for this image alone, so that its names change whenever \
              the registry does (`cargo {command}`, and commit the file)"
         ));
-        let rust = Toolchain::of(sources, &self.root)?.version().or_else(rust_of_image);
+        let rust = rust();
         let rust_text = rust.as_ref().map(|version| format!(" for Rust {version}")).unwrap_or_default();
         terminal.status("Locking", format!("the dependencies{rust_text}"));
         let made = resolved(&self.call, &self.root, sources, state, rust.as_deref(), interrupt)?;
@@ -168,8 +169,8 @@ impl Workspace {
         whole: &BTreeSet<Utf8PathBuf>,
         configuration: &Configuration,
     ) -> Result<Option<LockFileState>> {
-        let lock_file = self.root.workspace.join(LOCK_FILE);
-        let Some(text) = sources.iter().find(|file| *file.path == *lock_file).and_then(SourceFile::text) else {
+        let lock_file = Tree { files: sources }.file(&self.root.file(LOCK_FILE));
+        let Some(text) = lock_file.and_then(SourceFile::text) else {
             return Ok(Some(LockFileState::Missing));
         };
         let lock = LockFile::parse(text)?;
@@ -241,11 +242,10 @@ impl Workspace {
         &self,
         sources: &[SourceFile],
         members: &BTreeMap<Utf8PathBuf, &Package>,
-        options: &Options,
+        selection: &Selection,
         interrupt: &Interrupt,
     ) -> Result<()> {
-        // The list is sorted by path.
-        let is_listed = |path: &Utf8Path| sources.binary_search_by(|file| (*file.path).cmp(path)).is_ok();
+        let tree = Tree { files: sources };
         let mut needed = vec![(self.root.workspace.join(MANIFEST), self.name())];
         for (folder, package) in members {
             needed.push((folder.join(MANIFEST), &package.name));
@@ -253,9 +253,9 @@ impl Workspace {
                 needed.push((self.target_path(target, package)?.to_path_buf(), &package.name));
             }
         }
-        let Some((path, name)) = needed.iter().find(|(path, _)| !is_listed(path)) else { return Ok(()) };
+        let Some((path, name)) = needed.iter().find(|(path, _)| tree.file(path).is_none()) else { return Ok(()) };
         Err(Error::failed(format!("`{path}`, which `{name}` needs, is not among the source files"))
-            .because(why_left_out(&self.root.path, &self.selection(options), path, interrupt))
+            .because(why_left_out(&self.root.path, selection, path, interrupt))
             .hint("the image would be incomplete: have the file tracked, or take it out of the ignore file"))
     }
 
@@ -422,8 +422,8 @@ impl Kind for Workspace {
         interrupt: &Interrupt,
     ) -> Result<Project> {
         let root = &self.root.path;
-        let mut sources =
-            source_files(root, &self.selection(options), decides_about_dependencies, terminal, interrupt)?;
+        let selection = self.selection(options);
+        let mut sources = source_files(root, &selection, decides_about_dependencies, terminal, interrupt)?;
         warn_of_secrets(sources.iter().map(|file| &*file.path), options, terminal)?;
         if let Some(file) = self.root.file_above() {
             terminal.warning(format!(
@@ -438,19 +438,19 @@ impl Kind for Workspace {
             .into_iter()
             .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
             .collect::<Result<_>>()?;
-        let configuration = Configuration::read(&self.root, &sources, &self.selection(options), interrupt)?;
+        let configuration = Configuration::read(&self.root, &sources, &selection, interrupt)?;
         let target = self.target_folder(&configuration, options)?;
-        self.refuse_incomplete_sources(&sources, &members, options, interrupt)?;
+        self.refuse_incomplete_sources(&sources, &members, &selection, interrupt)?;
         let whole = self.whole_packages(&members, &manifests, &configuration)?;
+        let toolchain = Toolchain::of(&sources, &self.root)?;
         if let Some(state) = self.wrong_with_lock_file(&sources, &manifests, &whole, &configuration)? {
-            self.lock(&mut sources, state, rust_of_image, terminal, interrupt)?;
+            self.lock(&mut sources, state, || toolchain.version().or_else(rust_of_image), terminal, interrupt)?;
         }
         let inputs = dependency_inputs(&self.root, &sources, &manifests, &members, &whole, &configuration, options)?;
         let skeleton =
             skeleton(self.empty_targets(&members, &whole)?, &members, &whole, &inputs, configuration.has_wrapper());
         let DependencyInputs { locked, system, .. } = inputs;
         let members_in_dependencies = members.iter().filter(|(folder, _)| whole.contains(*folder));
-        let toolchain = Toolchain::of(&sources, &self.root)?;
         let wanted_rust = toolchain.numbered_channel().map(str::to_owned);
         let wanted = wanted_rust.as_ref();
         let wanted = wanted.map(|version| StagedFile::text(TreePath::constant(TOOLCHAIN_FILE), version.as_str()));
