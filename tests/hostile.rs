@@ -493,6 +493,18 @@ fn nobody_waits_for_a_pipe(#[case] name: &str) {
 }
 
 #[test]
+fn nobody_waits_for_a_pipe_that_a_key_names() {
+    let project = Project::empty();
+    project.write("app", "x").write("runtime-image.toml", "version = { file = \"pipe\" }\nsource = [\"app\"]\n");
+    let made = std::process::Command::new("mkfifo").arg(project.root.join("pipe")).status().unwrap();
+    assert!(made.success());
+    project.write(".runtime-image-ignore", "pipe\n");
+    let started = std::time::Instant::now();
+    project.run(&["tags"]).fails_with(2, &["pipe` is no file"]);
+    assert!(started.elapsed().as_secs() < 5);
+}
+
+#[test]
 fn manifests_of_others_are_read_below_the_work_tree_alone_and_never_through_a_link_out_of_it() {
     let project = Project::empty();
     package(&project, "[dependencies]\nx = { path = \"x\" }\n[workspace]\nexclude = [\"x\"]\n");

@@ -25,6 +25,7 @@ use crate::staging::template::{FileDates, Parts, Template};
 use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
 use crate::system::interrupt::Interrupt;
+use crate::system::paths::refuse_outside;
 use crate::system::terminal::Terminal;
 
 const VERSION_EXAMPLE: &str =
@@ -137,6 +138,7 @@ impl Folder {
             None => return Err(self.missing("version", "`--project-version`", VERSION_EXAMPLE)),
         };
         let path = self.root.join(file);
+        refuse_outside(&self.root, &path)?;
         let text = fs::read_to_string(&path).context(|| format!("cannot read the version from `{path}`"))?;
         let wrong = |what: String| Error::usage(format!("cannot read the version from `{path}`")).because(what);
         let version = match key {

@@ -21,7 +21,13 @@ pub fn ends_outside(root: &Utf8Path, path: &Utf8Path) -> bool {
     !resolved(path).starts_with(resolved(root))
 }
 
-/// Refuses a file of the project in `root` that is not in its folder, because a link leads out.
+/// Whether a file of the project in `root` can be read: it is a file, which ends, and no link leads out of the project.
+pub fn is_file_inside(root: &Utf8Path, path: &Utf8Path) -> bool {
+    path.is_file() && !ends_outside(root, path)
+}
+
+/// Refuses to read what is not in the folder of the project in `root`, because a link leads out, or is there and no file: a
+/// FIFO would be waited for.
 ///
 /// # Errors
 /// A usage error that names the file.
@@ -29,6 +35,10 @@ pub fn refuse_outside(root: &Utf8Path, path: &Utf8Path) -> Result<()> {
     if ends_outside(root, path) {
         return Err(Error::usage(format!("`{path}` is a link that leaves the project"))
             .hint("what a project says of itself is in its own folder: copy the file there"));
+    }
+    if path.exists() && !path.is_file() {
+        return Err(Error::usage(format!("`{path}` is no file"))
+            .hint("a folder, FIFO or device cannot stand for a file of the project: put a file in its place"));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::project::cargo::manifest::{MANIFEST, Manifest, parse_table};
 use crate::staging::tree_path::TreePath;
 use crate::system::git::work_tree_of;
-use crate::system::paths::ends_outside;
+use crate::system::paths::is_file_inside;
 
 /// Where Cargo looks for configuration. Where both files are there, it takes the second alone.
 pub(super) const CARGO_CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
@@ -94,8 +94,7 @@ impl Root {
     fn named_in(&self, folder: &Utf8Path) -> Vec<Utf8PathBuf> {
         let mut named = Vec::new();
         for file in CARGO_CONFIG_FILES.map(|name| self.path.join(folder).join(name)) {
-            let text =
-                if file.is_file() && !ends_outside(&self.path, &file) { fs::read_to_string(file).ok() } else { None };
+            let text = is_file_inside(&self.path, &file).then(|| fs::read_to_string(file).ok()).flatten();
             // Whatever stands between quotes, and each part of it, may be a path.
             for word in
                 text.unwrap_or_default().split(|letter: char| letter.is_whitespace() || "=,\"'[]{}".contains(letter))
@@ -139,7 +138,7 @@ fn local_packages(metadata: &Metadata, within: &Utf8Path) -> BTreeSet<Utf8PathBu
     let root: &Utf8Path = &metadata.workspace_root;
     let read = |folder: &Utf8Path| {
         let path = folder.join(MANIFEST);
-        let is_readable = folder.starts_with(within) && path.is_file() && !ends_outside(within, &path);
+        let is_readable = folder.starts_with(within) && is_file_inside(within, &path);
         let text = is_readable.then(|| fs::read(&path).ok()).flatten()?;
         parse_table(&path, &text).ok().map(Manifest::new)
     };
