@@ -15,7 +15,7 @@ use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust, Target};
 use crate::config::cache::Cache;
 use crate::config::options::Options;
-use crate::config::values::{CA_BUNDLE_SECRET, Secret, Ssh};
+use crate::config::secrets::{CA_BUNDLE_SECRET, Secret, Ssh};
 use crate::error::{Context as _, Error, Result};
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;

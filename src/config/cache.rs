@@ -6,7 +6,7 @@ use std::str::FromStr;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use crate::config::values::{csv_fields, csv_line};
+use crate::config::csv::{csv_fields, csv_line};
 use crate::error::{Error, Result};
 use crate::image::name::ImageName;
 

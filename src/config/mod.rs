@@ -2,8 +2,10 @@
 //! `[package.metadata.runtime-image]` > `[workspace.metadata.runtime-image]` > `runtime-image.toml` > defaults.
 
 pub mod cache;
+mod csv;
 pub mod options;
 pub mod passed_on;
 mod resolve;
+pub mod secrets;
 pub mod settings;
 pub mod values;

@@ -7,10 +7,9 @@ use std::time::Duration;
 use crate::config::cache::{Cache, is_inline};
 use crate::config::options::Options;
 use crate::config::passed_on::{is_ours, with_joined_values};
+use crate::config::secrets::CA_BUNDLE_SECRET;
 use crate::config::settings::Settings;
-use crate::config::values::{
-    CA_BUNDLE_SECRET, Cmd, Output, Provenance, Sbom, TagScheme, Variable, Version, has_control_characters,
-};
+use crate::config::values::{Cmd, Output, Provenance, Sbom, TagScheme, Variable, Version, has_control_characters};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::system::cargo::CargoCall;

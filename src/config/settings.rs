@@ -10,9 +10,8 @@ use clap::{Args, FromArgMatches};
 use serde::Deserialize;
 
 use crate::config::cache::{Cache, CacheEntry};
-use crate::config::values::{
-    BuildTool, Cmd, Progress, ProjectKind, Secret, Ssh, TagScheme, Variable, Version, variables,
-};
+use crate::config::secrets::{Secret, Ssh};
+use crate::config::values::{BuildTool, Cmd, Progress, ProjectKind, TagScheme, Variable, Version, variables};
 use crate::error::{Context as _, Error, Result};
 use crate::system::paths::{ends_outside, refuse_outside};
 use crate::system::terminal::Terminal;

@@ -2,7 +2,8 @@
 //! given: mounts of secrets, certificates, users, commands. They are staged below `steps/`.
 
 use crate::config::options::Options;
-use crate::config::values::{CA_BUNDLE_SECRET, Cmd};
+use crate::config::secrets::CA_BUNDLE_SECRET;
+use crate::config::values::Cmd;
 use crate::staging::staged::StagedFile;
 use crate::staging::tree_path::TreePath;
 
