@@ -9,8 +9,8 @@ use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
 use crate::image::stored::{Confirmed, Purpose, StoredImage};
 use crate::image::tags::{BuildFromImageType, Hashes, Tags, Tiers};
-use crate::staging::listing::some_of;
 use crate::staging::template::FileDates;
+use crate::system::terminal::some_of;
 
 /// What is to be done, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -152,20 +152,6 @@ impl EngineCli {
     }
 }
 
-impl Rust {
-    /// From what `rustc --version` and `command -v rustup` print.
-    fn told(text: &str) -> Option<Self> {
-        let mut lines = text.lines();
-        let version = lines.next()?.strip_prefix("rustc ")?.split(' ').next()?.to_owned();
-        Some(Self { version, has_rustup: lines.next().is_some() })
-    }
-
-    /// Whether it is of `version`, which may lack its last number.
-    pub fn is(&self, version: &str) -> bool {
-        self.version.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    }
-}
-
 /// A build that failed, and what its log tells of that.
 #[derive(Debug)]
 pub(super) struct FailedBuild {

@@ -72,6 +72,20 @@ pub struct Rust {
     pub has_rustup: bool,
 }
 
+impl Rust {
+    /// From what `rustc --version` and `command -v rustup` print.
+    pub(super) fn told(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let version = lines.next()?.strip_prefix("rustc ")?.split(' ').next()?.to_owned();
+        Some(Self { version, has_rustup: lines.next().is_some() })
+    }
+
+    /// Whether it is of `version`, which may lack its last number.
+    pub fn is(&self, version: &str) -> bool {
+        self.version.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}
+
 /// What happens where the engine lacks an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lacking {

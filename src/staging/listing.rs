@@ -5,7 +5,6 @@
 //! among them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -19,13 +18,10 @@ use crate::system::git::{git, is_further_work_tree};
 use crate::system::interrupt::Interrupt;
 use crate::system::log_file::LogFile;
 use crate::system::paths::{OWN_PREFIX, refuse_outside};
-use crate::system::terminal::Terminal;
+use crate::system::terminal::{Terminal, some_of};
 
 /// The user's own ignore file, in the syntax of `.gitignore`.
 pub const IGNORE_FILE: &str = ".runtime-image-ignore";
-
-/// How many of several paths a warning names.
-const NAMED_IN_A_WARNING: usize = 3;
 
 /// What a project says of its list, besides what git and ignore files say.
 #[derive(Debug, Clone, Default)]
@@ -284,14 +280,6 @@ fn warn_of_empty_submodules(uninitialised: &[TreePath], terminal: &Terminal) {
             some_of(uninitialised)
         ));
     }
-}
-
-/// The first of several names or paths, and how many more there are, as a text for people names them.
-pub(crate) fn some_of(paths: &[impl Display]) -> String {
-    let first = paths.iter().take(NAMED_IN_A_WARNING).map(|path| format!("`{path}`"));
-    let names = first.collect::<Vec<_>>().join(", ");
-    let more = paths.len().saturating_sub(NAMED_IN_A_WARNING);
-    if more > 0 { format!("{names} and {more} more") } else { names }
 }
 
 /// The globs of a key of the configuration as ignore files spell them, each anchored at the root.

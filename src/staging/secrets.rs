@@ -6,8 +6,8 @@ use camino::Utf8Path;
 use crate::config::options::Options;
 use crate::config::values::ProjectKind;
 use crate::error::Result;
-use crate::staging::listing::{IGNORE_FILE, globs_from_root, some_of};
-use crate::system::terminal::Terminal;
+use crate::staging::listing::{IGNORE_FILE, globs_from_root};
+use crate::system::terminal::{Terminal, some_of};
 
 /// Warns of files that look like secrets, unless `allow-secrets` says that they are meant. `paths` are those of all files
 /// that would be in the image, from the project root.

@@ -1,6 +1,7 @@
 //! The one place that prints: status, warnings and errors to stderr, the result to stdout.
 
 use std::error::Error as _;
+use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
@@ -47,6 +48,9 @@ pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 const NOTE: Style = AnsiColor::Green.on_default().bold();
 
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// How many of several names a text for people tells.
+const NAMED: usize = 3;
 
 impl Terminal {
     /// A terminal that follows `choice`; with `Auto`, colour depends on stderr and on the environment.
@@ -128,6 +132,14 @@ impl Terminal {
     fn styled(&self, style: Style, text: &str) -> String {
         if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
+}
+
+/// The first of several names or paths, and how many more there are, as a text for people names them.
+pub(crate) fn some_of(paths: &[impl Display]) -> String {
+    let first = paths.iter().take(NAMED).map(|path| format!("`{path}`"));
+    let names = first.collect::<Vec<_>>().join(", ");
+    let more = paths.len().saturating_sub(NAMED);
+    if more > 0 { format!("{names} and {more} more") } else { names }
 }
 
 /// `text` with control characters spelled out. Names of files can hold any, and a terminal obeys them.
