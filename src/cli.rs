@@ -15,8 +15,8 @@ use crate::system::terminal::{ColorChoice, Terminal, Verbosity};
 /// Make the ready-to-run container image of a project, rebuilding as little as is right
 ///
 /// Computes the image's name from what would be in it, reuses the image if it exists, and otherwise builds it on top of
-/// the best earlier image with `docker buildx build`. Asks the engine or registry for the image, and only then prints its
-/// name, the only thing on stdout.
+/// the best earlier image with `docker buildx build`. Asks the engine or registry for the image, and only then prints
+/// its name, the only thing on stdout.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo-runtime-image",

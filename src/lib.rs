@@ -62,10 +62,10 @@ pub mod process {
 
 /// Makes the runtime image of the project in the current folder exist, and reports its name.
 ///
-/// This is the reference documentation's `build_runtime_image`. Of `options`, `platforms`, `extra_deps`, `build_folder`,
-/// `dry_run`, `force_rebuild` and `extra_build_args` mean what they mean there: with `dry_run` the build folder is made
-/// ready and nothing is built; with `force_rebuild` the image is built from the base image whatever exists, and all three
-/// tags move to it.
+/// This is the reference documentation's `build_runtime_image`. Of `options`, `platforms`, `extra_deps`,
+/// `build_folder`, `dry_run`, `force_rebuild` and `extra_build_args` mean what they mean there: with `dry_run` the
+/// build folder is made ready and nothing is built; with `force_rebuild` the image is built from the base image
+/// whatever exists, and all three tags move to it.
 ///
 /// # Errors
 /// When `base_image` is no image reference, the project cannot be read, or the builder fails; see [`ErrorKind`].

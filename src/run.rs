@@ -175,8 +175,8 @@ impl<'a> Run<'a> {
         timed(&mut self.seconds.plan, || plan(&inputs, self.builder))
     }
 
-    /// Warns of a base image that has another Rust than the toolchain file wants: without rustup Cargo reads no such file.
-    /// An image that the engine lacks is not pulled for that.
+    /// Warns of a base image that has another Rust than the toolchain file wants: without rustup Cargo reads no such
+    /// file. An image that the engine lacks is not pulled for that.
     fn warn_of_other_rust(&self, plan: &Plan) {
         let forced_dry_run = self.options.force_rebuild && self.options.dry_run;
         let Some(wanted) = self.project.wanted_rust.as_ref().filter(|_| plan.reused().is_none() && !forced_dry_run)

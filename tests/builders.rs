@@ -1,5 +1,5 @@
-//! Builders outside the engine: what they see, and how their images get a name. Here buildx's driver `remote`, connected
-//! to the BuildKit in the engine.
+//! Builders outside the engine: what they see, and how their images get a name. Here buildx's driver `remote`,
+//! connected to the BuildKit in the engine.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 

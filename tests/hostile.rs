@@ -1,5 +1,5 @@
-//! Trees that name what is not theirs: nothing outside the project is read, written or dated because a file of the project
-//! says so.
+//! Trees that name what is not theirs: nothing outside the project is read, written or dated because a file of the
+//! project says so.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 

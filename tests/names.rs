@@ -362,8 +362,8 @@ fn the_profiles_that_prebuild_builds_with_count(#[case] prebuild: &str, #[case] 
     }
 }
 
-/// Cargo accepts the dependency stage as it is staged, compiles the same dependencies with the same flags as it does for
-/// the sources, and finds the targets.
+/// Cargo accepts the dependency stage as it is staged, compiles the same dependencies with the same flags as it does
+/// for the sources, and finds the targets.
 #[test]
 fn cargo_accepts_the_masked_workspace_and_compiles_the_same_dependencies() {
     let project = configured();

@@ -126,8 +126,9 @@ fn engines_that_push_the_same_name_at_the_same_time_do_not_take_it_from_each_oth
     push_one_platform_while_the_other_is_pushed(on_its_way, &[]);
 }
 
-/// One platform of a pushed index is pulled, and known under a local name too. An engine with a containerd store that has
-/// built the other platform may still hold it: such a store is asked in `team.rs`, on an engine that has built nothing.
+/// One platform of a pushed index is pulled, and known under a local name too. An engine with a containerd store that
+/// has built the other platform may still hold it: such a store is asked in `team.rs`, on an engine that has built
+/// nothing.
 #[test]
 fn in_a_classic_store_an_image_is_for_the_platform_that_was_pulled_whatever_was_built() {
     if containerd_store() {

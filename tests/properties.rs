@@ -1,5 +1,5 @@
-//! What holds for every tree: equal trees have equal names and others have others, what is staged is what is in the tree,
-//! and nothing outside of the build folder changes. `PROPTEST_CASES` sets the number of trees.
+//! What holds for every tree: equal trees have equal names and others have others, what is staged is what is in the
+//! tree, and nothing outside of the build folder changes. `PROPTEST_CASES` sets the number of trees.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 

@@ -1,4 +1,5 @@
-//! A team: two engines that share only a registry. One machine's build from scratch is the other's reuse and lock build.
+//! A team: two engines that share only a registry. One machine's build from scratch is the other's reuse and lock
+//! build.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 

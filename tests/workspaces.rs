@@ -168,8 +168,8 @@ fn with_silent_build_scripts() -> Project {
     project
 }
 
-/// Path, date and content of all that Cargo and its steps left in an image, but for Cargo's notes on the compiler, which
-/// come with the lock image.
+/// Path, date and content of all that Cargo and its steps left in an image, but for Cargo's notes on the compiler,
+/// which come with the lock image.
 fn contents(image: &str) -> Vec<String> {
     let list = "find /workspace \"${CARGO_HOME:-$HOME/.cargo}\" /usr/local/bin ! -type f -printf '%p %y %T@ %l\\n'; \
                 find /workspace \"${CARGO_HOME:-$HOME/.cargo}\" /usr/local/bin -type f -printf '%p %T@ ' -exec md5sum {} \\;";
@@ -192,8 +192,9 @@ fn assert_same_again(project: &Project) -> Built {
     let [lock, versioned] = ["lock", "versioned"].map(|tag| project.name(first.tags[tag].as_str().unwrap()));
     let before = [&lock, &first.image].map(|image| contents(image));
     docker(&["image", "rm", "--force", &first.image, &lock, &versioned]);
-    // With a secret of a new name the steps are others for the engine's cache. `--force-rebuild` would be a risk for the tests beside
-    // this one: Docker 26.1 can end where a build without cache meets another that has a step in common with it.
+    // With a secret of a new name the steps are others for the engine's cache. `--force-rebuild` would be a risk for
+    // the tests beside this one: Docker 26.1 can end where a build without cache meets another that has a step in
+    // common with it.
     let again = Built::scratch(project, &["--secret", &new_secret(project)]);
     for (image, before) in [&lock, &first.image].into_iter().zip(before) {
         let after = contents(image);

@@ -276,8 +276,8 @@ const CAUSES: &[Cause] = &[
     Cause { words: &[&[NO_SPACE]], hint: "`{engine} system df` tells what takes the space, and `{prune}` frees some" },
 ];
 
-/// The hints for the causes that `excerpt` tells of, a part of `output`. `engine` is the program, `prune` its command that
-/// frees space.
+/// The hints for the causes that `excerpt` tells of, a part of `output`. `engine` is the program, `prune` its command
+/// that frees space.
 pub fn hints(excerpt: &[String], output: &[String], engine: &str, prune: &str) -> Vec<String> {
     // A step warns before it does anything, and the excerpt starts with the first error.
     let warnings: Vec<&String> = output.iter().filter(|line| line.contains(OTHER_RUST)).collect();

@@ -79,7 +79,8 @@ impl EngineCli {
         command.run(Capture::Both, &self.interrupt)
     }
 
-    /// The Rust in `image`, if it has one. What an image answered is kept in the user's cache folder, by the image's digest.
+    /// The Rust in `image`, if it has one. What an image answered is kept in the user's cache folder, by the image's
+    /// digest.
     ///
     /// # Errors
     /// When the engine cannot be asked, or cannot have the image.

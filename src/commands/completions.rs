@@ -38,8 +38,8 @@ impl Completions {
     /// None that is known: the text of a script is made in memory.
     pub fn run(&self, command: Command) -> Result<String> {
         match self.shell {
-            // A program with a dash in its name is not completed beyond its first word: clap_complete 4.6.11 spells such a
-            // name in two ways.
+            // A program with a dash in its name is not completed beyond its first word: clap_complete 4.6.11 spells
+            // such a name in two ways.
             Shell::Bash => {
                 Ok(format!("{}\n{THROUGH_CARGO}", script(Generator::Bash, command, &PROGRAM.replace('-', "_"))?))
             }

@@ -1,5 +1,5 @@
-//! What steps may use and no image holds: secrets, SSH agents and keys. Part of the first step of the way, from arguments,
-//! environment and configuration to options.
+//! What steps may use and no image holds: secrets, SSH agents and keys. Part of the first step of the way, from
+//! arguments, environment and configuration to options.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,8 @@ use crate::system::environment::variable;
 /// The id of the secret that the steps take for the CA bundle.
 pub const CA_BUNDLE_SECRET: &str = "ca-bundle";
 
-/// A secret, read as buildx reads it and written so that buildx and podman understand it: `id=NAME[,src=PATH|,env=NAME]`.
+/// A secret, read as buildx reads it and written so that buildx and podman understand it:
+/// `id=NAME[,src=PATH|,env=NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
     /// The file below `/run/secrets/` in which steps find the secret.
@@ -44,8 +45,8 @@ impl Secret {
         }
     }
 
-    /// With the file's path absolute, seen from `folder`. Where nothing is said, the file is called as the secret is, unless a
-    /// variable is.
+    /// With the file's path absolute, seen from `folder`. Where nothing is said, the file is called as the secret is,
+    /// unless a variable is.
     #[must_use]
     pub fn seen_from(mut self, folder: &Utf8Path) -> Self {
         match &mut self.from {

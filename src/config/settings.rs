@@ -414,8 +414,8 @@ impl Settings {
         self
     }
 
-    /// Refuses files and folders outside of the project that a file of the project names, by their paths or through links. What the user
-    /// names may lie anywhere.
+    /// Refuses files and folders outside of the project that a file of the project names, by their paths or through
+    /// links. What the user names may lie anywhere.
     ///
     /// # Errors
     /// A usage error that names the key and the file.

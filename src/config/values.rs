@@ -199,7 +199,8 @@ fn is_variable_name(name: &str) -> bool {
     is_word(name, b"") && !name.starts_with(|first: char| first.is_ascii_digit())
 }
 
-/// Whether a word stands for itself wherever it is written: letters, digits, `_` and `further`, of which none begins it.
+/// Whether a word stands for itself wherever it is written: letters, digits, `_` and `further`, of which none begins
+/// it.
 pub fn is_word(word: &str, further: &[u8]) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     word.bytes().next().is_some_and(is_letter) && word.bytes().all(|byte| is_letter(byte) || further.contains(&byte))

@@ -305,8 +305,8 @@ fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest) -> R
     fs::File::create_new(to).and_then(|mut file| file.write_all(&bytes)).context(|| format!("cannot write `{to}`"))
 }
 
-/// Removes the temporary folders of runs that were killed. Each of these held the lock of the build folder, and now this
-/// run holds it.
+/// Removes the temporary folders of runs that were killed. Each of these held the lock of the build folder, and now
+/// this run holds it.
 fn remove_left_over(destination: &Utf8Path) -> std::io::Result<()> {
     let prefix = temporary_prefix(destination);
     for entry in destination.parent().unwrap_or(Utf8Path::new(".")).read_dir_utf8()? {

@@ -55,8 +55,8 @@ impl<'a> Dockerfile<'a> {
         Some(self.text.split_at(end))
     }
 
-    /// Whether an instruction plainly copies or mounts the sources, `code/` of the build folder. That no source gets into
-    /// the image of the dependencies does not depend on this: its build sees none.
+    /// Whether an instruction plainly copies or mounts the sources, `code/` of the build folder. That no source gets
+    /// into the image of the dependencies does not depend on this: its build sees none.
     pub fn copies_code(&self) -> bool {
         self.parsed.instructions.iter().any(|instruction| match instruction {
             Instruction::Copy(copy) => copies(&copy.options, &copy.src),

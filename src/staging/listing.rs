@@ -312,7 +312,8 @@ fn user_ignores(root: &Utf8Path, folder: &Utf8Path) -> Result<Gitignore> {
     builder.build().map_err(|error| Error::usage(format!("cannot read `{file}`")).because(error))
 }
 
-/// Whether `path` is reached through a link: the link stands for what is there. `known` are the folders that were looked at.
+/// Whether `path` is reached through a link: the link stands for what is there. `known` are the folders that were
+/// looked at.
 fn lies_behind_a_link(root: &Utf8Path, path: &Utf8Path, known: &mut BTreeMap<Utf8PathBuf, bool>) -> bool {
     let Some(folder) = path.parent().filter(|folder| !folder.as_str().is_empty()) else { return false };
     if let Some(behind) = known.get(folder) {

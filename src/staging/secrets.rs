@@ -1,5 +1,5 @@
-//! Files that look like secrets which somebody committed by accident. They are warned of when a project is read: an image
-//! shows them to everyone who has it.
+//! Files that look like secrets which somebody committed by accident. They are warned of when a project is read: an
+//! image shows them to everyone who has it.
 
 use camino::Utf8Path;
 
@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::staging::listing::{IGNORE_FILE, globs_from_root};
 use crate::system::terminal::{Terminal, some_of};
 
-/// Warns of files that look like secrets, unless `allow-secrets` says that they are meant. `paths` are those of all files
-/// that would be in the image, from the project root.
+/// Warns of files that look like secrets, unless `allow-secrets` says that they are meant. `paths` are those of all
+/// files that would be in the image, from the project root.
 ///
 /// # Errors
 /// When a glob of `allow-secrets` is wrong.

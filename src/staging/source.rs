@@ -1,5 +1,5 @@
-//! The source files with what they hold, read when a project is read: what is hashed is what is staged. Which files they
-//! are is said in `listing.rs`. Each file is hashed once.
+//! The source files with what they hold, read when a project is read: what is hashed is what is staged. Which files
+//! they are is said in `listing.rs`. Each file is hashed once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -62,8 +62,8 @@ pub struct CopiedFile {
 /// Which files a project's kind wants to look into, by file name or path.
 pub type KeepText = fn(&Utf8Path) -> bool;
 
-/// Lists and reads the source files below `root`, sorted by path. A link is the file that it points to where `keep_text`
-/// wants to look into it.
+/// Lists and reads the source files below `root`, sorted by path. A link is the file that it points to where
+/// `keep_text` wants to look into it.
 ///
 /// # Errors
 /// When git refuses, when a file cannot be read, and for what cannot be staged: FIFOs, sockets, devices, links that
@@ -99,9 +99,10 @@ pub fn read_through(root: &Utf8Path, file: SourceFile) -> Result<SourceFile> {
     }
 }
 
-/// Lists and reads all files of the folder `below` the root, sorted by path, as a copy that follows links would have them:
-/// a link to a file or folder stands for what it points to. A link that cannot be followed stays a link: one to nothing,
-/// or to a folder around it. Paths are relative to the folder. A build folder in it is left out, with what lies beside it.
+/// Lists and reads all files of the folder `below` the root, sorted by path, as a copy that follows links would have
+/// them: a link to a file or folder stands for what it points to. A link that cannot be followed stays a link: one to
+/// nothing, or to a folder around it. Paths are relative to the folder. A build folder in it is left out, with what
+/// lies beside it.
 ///
 /// # Errors
 /// As [`source_files`], but git is not asked.

@@ -39,7 +39,8 @@ const INSTALL_PACKAGES: Step = step!("install-packages");
 const INSTALL_EXTRA_DEPS: Step = step!("install-extra-deps");
 const CREATE_USER: Step = step!("create-user");
 
-/// What Cargo runs in place of the compiler for the skeleton's targets. It is executable where it is staged beside them.
+/// What Cargo runs in place of the compiler for the skeleton's targets. It is executable where it is staged beside
+/// them.
 pub const COMPILE_SKELETON: Step = step!("compile-skeleton");
 
 impl Steps {

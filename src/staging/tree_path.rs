@@ -11,8 +11,8 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 pub struct TreePath(Utf8PathBuf);
 
 impl TreePath {
-    /// `path`, which is relative to the root, with `.` and `..` resolved by name. Nothing where it leads out of the root, or
-    /// is the root.
+    /// `path`, which is relative to the root, with `.` and `..` resolved by name. Nothing where it leads out of the
+    /// root, or is the root.
     pub fn new(path: impl AsRef<Utf8Path>) -> Option<Self> {
         let mut names = Vec::new();
         for component in path.as_ref().components() {

@@ -202,7 +202,8 @@ impl Running {
         self.interrupt.check().map(|()| None)
     }
 
-    /// Ends it at once, with its own children: `docker`, when it is killed while its plug-in starts, leaves that running.
+    /// Ends it at once, with its own children: `docker`, when it is killed while its plug-in starts, leaves that
+    /// running.
     fn end(&self) -> std::io::Result<()> {
         #[cfg(unix)]
         for process in self.handle.pids() {

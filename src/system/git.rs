@@ -70,8 +70,8 @@ pub struct WorkTree<'a> {
 }
 
 impl WorkTree<'_> {
-    /// The commit, with `-dirty` where the work tree differs from it. Submodules are not looked into, and no filter that
-    /// the repository names is run.
+    /// The commit, with `-dirty` where the work tree differs from it. Submodules are not looked into, and no filter
+    /// that the repository names is run.
     pub fn revision(&self) -> Option<String> {
         let commit = self.git(&["rev-parse", "--verify", "--quiet", "HEAD"])?;
         let filters = self.git(&["config", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process|required)$"]);

@@ -85,8 +85,8 @@ impl Lock {
     }
 }
 
-/// A link in the place of a lock file is an error, or a file of a project could have another file made. A FIFO there is not
-/// waited for.
+/// A link in the place of a lock file is an error, or a file of a project could have another file made. A FIFO there is
+/// not waited for.
 #[cfg(unix)]
 fn of_no_link(options: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt as _;

@@ -26,8 +26,8 @@ pub fn is_file_inside(root: &Utf8Path, path: &Utf8Path) -> bool {
     path.is_file() && !ends_outside(root, path)
 }
 
-/// Refuses to read what is not in the folder of the project in `root`, because a link leads out, or is there and no file: a
-/// FIFO would be waited for.
+/// Refuses to read what is not in the folder of the project in `root`, because a link leads out, or is there and no
+/// file: a FIFO would be waited for.
 ///
 /// # Errors
 /// A usage error that names the file.
@@ -43,8 +43,8 @@ pub fn refuse_outside(root: &Utf8Path, path: &Utf8Path) -> Result<()> {
     Ok(())
 }
 
-/// `path`, which is absolute, without links, `.` and `..`. What is not there yet is told by its names, also where a link
-/// names it.
+/// `path`, which is absolute, without links, `.` and `..`. What is not there yet is told by its names, also where a
+/// link names it.
 pub fn resolved(path: &Utf8Path) -> Utf8PathBuf {
     if let Ok(end) = path.canonicalize_utf8() {
         return end;

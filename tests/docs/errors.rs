@@ -1,7 +1,7 @@
 //! The error texts of this program, read from its source, and those of the page that explains them.
 //!
-//! A text is a literal or a `format!` that reaches an `Error`, also through a variable, a closure or a function. It is read
-//! where it is written; no type is known, so a name stands for whatever has that name nearby. Values become `*`.
+//! A text is a literal or a `format!` that reaches an `Error`, also through a variable, a closure or a function. It is
+//! read where it is written; no type is known, so a name stands for whatever has that name nearby. Values become `*`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,5 @@
-//! A builder outside the engine, as far as buildx can tell: its driver `remote`, connected to the BuildKit in the engine.
+//! A builder outside the engine, as far as buildx can tell: its driver `remote`, connected to the BuildKit in the
+//! engine.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -296,9 +296,9 @@ pub fn manifests(image: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Pushes one platform, and the other by another machine while the first is on its way to the registry: with neither the
-/// first one's lock nor its build folder. Not side by side, because an engine that pushes the same
-/// layer twice at once may push a manifest before it.
+/// Pushes one platform, and the other by another machine while the first is on its way to the registry: with neither
+/// the first one's lock nor its build folder. Not side by side, because an engine that pushes the same layer twice at
+/// once may push a manifest before it.
 pub fn push_one_platform_while_the_other_is_pushed(
     on_its_way: impl Fn(&proxy::Request) -> bool + Send + Sync + 'static,
     environment: &[(&'static str, String)],

@@ -1,4 +1,5 @@
-//! Real trees of OpenHands: wheels from the Python package index, checked, unpacked and kept in the user's cache folder.
+//! Real trees of OpenHands: wheels from the Python package index, checked, unpacked and kept in the user's cache
+//! folder.
 
 use std::fs;
 use std::io::Write as _;

@@ -219,8 +219,8 @@ impl BuildxBuilder {
             .then(|| format!("the image `{base}` was found neither in the engine nor in its registry; check its name"))
     }
 
-    /// Builds. The engine asks a registry once: a push that fails in a way that may pass is tried again here, with what is
-    /// built already.
+    /// Builds. The engine asks a registry once: a push that fails in a way that may pass is tried again here, with what
+    /// is built already.
     fn run_build(&self, request: &BuildRequest, exporter: &Exporter) -> Result<BuildxMetadata> {
         let mut request = request.clone();
         let mut rewrites = rewrites();

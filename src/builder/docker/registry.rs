@@ -106,8 +106,8 @@ impl Registry<'_> {
         Err(Error::failed(format!("`{first}` changes faster than it can be written")).hint("run again"))
     }
 
-    /// Makes `name` an index of `sources`: descriptors of what is in its repository, or one name. After a failure that may
-    /// pass it is written again.
+    /// Makes `name` an index of `sources`: descriptors of what is in its repository, or one name. After a failure that
+    /// may pass it is written again.
     fn write_index(&self, name: &ImageName, sources: &[String]) -> Result<()> {
         let command = self.imagetools("create").args(["--tag", &name.to_string()]).args(sources);
         self.terminal.verbose("Running", command.to_string());

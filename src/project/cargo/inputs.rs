@@ -112,8 +112,8 @@ fn led_to(sources: &[SourceFile], is_whole: impl Fn(&Utf8Path) -> bool) -> BTree
     led_to
 }
 
-/// Which members have a build script, and tests and the like where `prebuild` may build these: that there are such targets
-/// decides which dependencies are compiled, and manifests need not say it.
+/// Which members have a build script, and tests and the like where `prebuild` may build these: that there are such
+/// targets decides which dependencies are compiled, and manifests need not say it.
 fn units(members: &BTreeMap<Utf8PathBuf, &Package>, whole: &BTreeSet<Utf8PathBuf>, options: &Options) -> String {
     let for_tests = ["test", "bench", "example", "all-targets"];
     let commands = options.prebuild.iter().flatten();

@@ -62,8 +62,8 @@ impl LockFile {
         self.local_packages(name).find(is_version).map(dependencies_of)
     }
 
-    /// Whether a package of the lock file is what a dependency of a member asks for. Patches may have put another source
-    /// in the place of the one that it says.
+    /// Whether a package of the lock file is what a dependency of a member asks for. Patches may have put another
+    /// source in the place of the one that it says.
     pub(super) fn has(&self, dependency: &Dependency, is_patched: bool) -> bool {
         let from = dependency.source.as_ref().map(|source| decoded(&source.repr));
         let from_git = from.filter(|source| source.starts_with("git+") && !is_patched);

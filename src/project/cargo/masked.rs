@@ -9,8 +9,8 @@
 //! * profiles that no command of `prebuild` builds with, and `default-run` where none runs a program;
 //! * what Cargo ignores in a manifest that is not the workspace's, and empty tables.
 //!
-//! Keys that say which targets there are stay, such as `autobins`: without them Cargo would find others in the skeleton.
-//! `workspace.exclude` stays: it decides which local packages are members.
+//! Keys that say which targets there are stay, such as `autobins`: without them Cargo would find others in the
+//! skeleton. `workspace.exclude` stays: it decides which local packages are members.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -148,8 +148,8 @@ impl Masked {
     }
 }
 
-/// The profiles that the commands of `prebuild` build with, and those that these inherit from. Nothing where a command is
-/// anything but a build with plain arguments: all profiles count then.
+/// The profiles that the commands of `prebuild` build with, and those that these inherit from. Nothing where a command
+/// is anything but a build with plain arguments: all profiles count then.
 pub(super) fn profiles_of<'a>(
     prebuild: impl IntoIterator<Item = &'a str>,
     inherited: impl Fn(&str) -> Vec<String>,

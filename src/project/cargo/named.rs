@@ -1,8 +1,8 @@
 //! The files that Cargo's configuration names, besides those that it includes: they decide about the dependencies too.
 //! Part of the step from options to project.
 //!
-//! The rule errs towards taking a file. What is missing in the dependency stage breaks a build or makes a name lie; what
-//! is there without need costs a build of the dependencies when it changes.
+//! The rule errs towards taking a file. What is missing in the dependency stage breaks a build or makes a name lie;
+//! what is there without need costs a build of the dependencies when it changes.
 //!
 //! * Every string is taken for a name, and so is every part of a flag: `-Clink-arg=-Wl,-Tld/app.x` names `ld/app.x`.
 //! * A file in a folder brings that folder: a wrapper or a linker script reads the files beside it. A folder is taken
@@ -11,7 +11,7 @@
 //!   beside a named file is not read because of it. Of `prebuild` and of aliases the arguments of `--config` and
 //!   `--target` count.
 //! * Sources of members are never taken: Rust files, manifests, the files of targets. Nor is a folder that holds the
-//!   target of a member around it, such as `src`, nor a member inside a named folder. Else each edit of them would build
+//!   target of a member around it, such as `src`, nor a member inside a named folder. Else each edit would build
 //!   the dependencies anew.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -90,7 +90,8 @@ impl Root {
         })
     }
 
-    /// What Cargo's configuration in `folder`, above the workspace, names in the tree: folders, and of files their folders.
+    /// What Cargo's configuration in `folder`, above the workspace, names in the tree: folders, and of files their
+    /// folders.
     fn named_in(&self, folder: &Utf8Path) -> Vec<Utf8PathBuf> {
         let mut named = Vec::new();
         for file in CARGO_CONFIG_FILES.map(|name| self.path.join(folder).join(name)) {
@@ -133,7 +134,8 @@ impl Root {
     }
 }
 
-/// The folders of all packages of this machine that the workspace needs, absolute. Manifests are read below `within` alone.
+/// The folders of all packages of this machine that the workspace needs, absolute. Manifests are read below `within`
+/// alone.
 fn local_packages(metadata: &Metadata, within: &Utf8Path) -> BTreeSet<Utf8PathBuf> {
     let root: &Utf8Path = &metadata.workspace_root;
     let read = |folder: &Utf8Path| {

@@ -131,8 +131,8 @@ impl Workspace {
         }
     }
 
-    /// Makes the list of files have a lock file that says what the manifests say, with versions that this Rust can build. The
-    /// tree keeps what it has.
+    /// Makes the list of files have a lock file that says what the manifests say, with versions that this Rust can
+    /// build. The tree keeps what it has.
     fn lock(
         &self,
         sources: &mut Vec<SourceFile>,
@@ -200,7 +200,8 @@ impl Workspace {
         })
     }
 
-    /// The target folder in the image, seen from the workspace's folder. There and here, it must be no folder of sources.
+    /// The target folder in the image, seen from the workspace's folder. There and here, it must be no folder of
+    /// sources.
     fn target_folder(&self, configuration: &Configuration, options: &Options) -> Result<String> {
         let commands = options.prebuild.iter().flatten();
         if let Some(command) = commands.into_iter().find(|command| command.contains("--target-dir")) {
@@ -271,8 +272,8 @@ impl Workspace {
     }
 
     /// The local packages that must be in the dependency stage as they are, with all local packages that they need.
-    /// These are the members' path dependencies that are no members, and the packages that `[patch]` (in the manifest or
-    /// in Cargo's configuration) and the configuration's `paths` give to dependencies.
+    /// These are the members' path dependencies that are no members, and the packages that `[patch]` (in the manifest
+    /// or in Cargo's configuration) and the configuration's `paths` give to dependencies.
     fn whole_packages(
         &self,
         members: &BTreeMap<Utf8PathBuf, &Package>,
