@@ -70,7 +70,9 @@ impl<'a> Run<'a> {
         let options = with_base_digest(Options { kind: Some(found.kind()), ..options }, builder)?;
         let rust_of_image = || {
             let rust = builder.rust_of(&options.pinned_base_image(), Lacking::Pull).unwrap_or_else(|error| {
-                terminal.warning(format!("this machine's Rust stands for that of the image: {error}"));
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                let cause = cause.lines().next().map(|line| format!(": {line}")).unwrap_or_default();
+                terminal.warning(format!("this machine's Rust stands for that of the image: {error}{cause}"));
                 None
             });
             rust.map(|rust| rust.version)

@@ -605,4 +605,5 @@ fn names_need_no_docker_at_all() {
     let run = Run::from(command.env("PATH", &no_docker).env("CARGO", cargo).output().unwrap());
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(run.stderr.contains("warning: this machine's Rust stands for that of the image: "), "{}", run.stderr);
+    assert!(run.stderr.contains("cannot find `docker`"), "{}", run.stderr);
 }

@@ -98,10 +98,11 @@ impl EngineCli {
         self.terminal.status("Asking", format!("`{name}` for its version of Rust"));
         let script = "rustc --version || :; command -v rustup || :";
         let run = ["run", "--rm", "--network", "none", "--entrypoint", "sh", &name, "-c", script];
-        let command = self.command()?.args(run);
-        let output = self.answer(&command)?;
+        let output = self.answer(&self.command()?.args(run))?;
         if !output.success && !output.stderr.contains("executable file") {
-            return Err(command.failure(&output));
+            return Err(
+                Error::failed(format!("cannot ask `{name}` for its version of Rust")).because(output.stderr.trim())
+            );
         }
         if let Some(path) = kept {
             // Without it the image is asked again.
