@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Usage,
     /// `docker buildx build` or `podman build` ran and failed.
     Build,
+    /// A file changed after the project was read.
+    Changed,
     /// A signal with this number ended the run.
     Interrupted(i32),
 }
@@ -59,6 +61,11 @@ impl Error {
     /// The build itself failed.
     pub fn build(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Build, message)
+    }
+
+    /// A file changed after the project was read.
+    pub fn changed(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Changed, message)
     }
 
     /// The run was ended by `signal`.
@@ -124,7 +131,7 @@ impl Error {
     /// The exit code the command ends with, one of [`exit_code`].
     pub fn exit_code(&self) -> u8 {
         match self.kind {
-            ErrorKind::Failed => exit_code::FAILED,
+            ErrorKind::Failed | ErrorKind::Changed => exit_code::FAILED,
             ErrorKind::Usage => exit_code::USAGE,
             ErrorKind::Build => exit_code::BUILD_FAILED,
             ErrorKind::Interrupted(signal) => exit_code::SIGNAL_BASE.saturating_add(u8::try_from(signal).unwrap_or(0)),

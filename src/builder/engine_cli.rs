@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -13,7 +14,7 @@ use crate::config::values::Progress;
 use crate::error::{Error, Result};
 use crate::image::name::ImageName;
 use crate::staging::dockerfile::bases;
-use crate::system::command::{Capture, Command, CommandOutput};
+use crate::system::command::{Capture, Command, CommandOutput, silence};
 use crate::system::environment::user_caches;
 use crate::system::interrupt::Interrupt;
 use crate::system::log_file::LogFile;
@@ -47,6 +48,8 @@ pub(super) struct EngineCli {
     pub interrupt: Interrupt,
     /// Whether what a build prints is shown.
     pub show: Show,
+    /// How long a question may take.
+    timeout: Duration,
 }
 
 impl EngineCli {
@@ -54,11 +57,17 @@ impl EngineCli {
     pub fn new(engine: Engine, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Self {
         let quiet = terminal.verbosity() == Verbosity::Quiet || options.progress == Some(Progress::Quiet);
         let show = if quiet { Show::Nothing } else { Show::Everything };
-        Self { engine, path: OnceLock::new(), terminal: terminal.clone(), interrupt: interrupt.clone(), show }
+        Self {
+            engine,
+            path: OnceLock::new(),
+            terminal: terminal.clone(),
+            interrupt: interrupt.clone(),
+            show,
+            timeout: options.engine_timeout,
+        }
     }
 
-    /// The program's path.
-    pub fn path(&self) -> Result<&PathBuf> {
+    fn path(&self) -> Result<&PathBuf> {
         let cannot = || Error::failed(format!("cannot find `{}`", self.engine.program));
         if self.path.get().is_none() {
             let path =
@@ -68,15 +77,38 @@ impl EngineCli {
         self.path.get().ok_or_else(cannot)
     }
 
-    /// The program, without arguments.
+    /// The program, without arguments. Its language is fixed, for its answers are read; and no variable changes what it
+    /// builds.
     pub fn command(&self) -> Result<Command> {
-        Ok(Command::new(self.path()?))
+        let decides = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| decides(name));
+        Ok(decides.fold(Command::new(self.path()?).env("LC_ALL", "C"), |command, name| command.without_env(&name)))
     }
 
     /// The command's output, whatever its exit status.
+    ///
+    /// # Errors
+    /// When the command cannot be started, or does not answer within the time allowed.
     pub fn answer(&self, command: &Command) -> Result<CommandOutput> {
         self.terminal.verbose("Running", command.to_string());
-        command.run(Capture::Both, &self.interrupt)
+        let running = command.start(Capture::Both, &self.interrupt)?;
+        let tell = || self.terminal.status("Waiting", format!("for `{command}` to answer"));
+        running.wait_telling(Instant::now() + self.timeout, tell)?.ok_or_else(|| {
+            let program = self.engine.program;
+            Error::failed(format!("`{program}` does not answer"))
+                .because(format!("`{command}`: {}", silence(self.timeout)))
+                .hint(format!(
+                    "`{program} info` tells whether the engine answers; `--engine-timeout` gives it more time"
+                ))
+        })
+    }
+
+    /// The output of a command that fetches an image, which may take its time.
+    ///
+    /// # Errors
+    /// When the command cannot be started.
+    pub fn fetched(&self, command: Command) -> Result<CommandOutput> {
+        self.terminal.verbose("Running", command.to_string());
+        command.bound().run(Capture::Both, &self.interrupt)
     }
 
     /// The Rust in `image`, if it has one. What an image answered is kept in the user's cache folder, by the image's
@@ -86,23 +118,33 @@ impl EngineCli {
     /// When the engine cannot be asked, or cannot have the image.
     pub fn rust_of(&self, image: &ImageName, lacking: Lacking) -> Result<Option<Rust>> {
         let name = image.to_string();
-        let inspected = self.answer(&self.command()?.args(["image", "inspect", "--format", "{{.Id}}", &name]))?;
-        let id = Some(inspected.stdout.trim()).filter(|id| inspected.success && !id.is_empty());
-        if id.is_none() && lacking == Lacking::Leave {
+        let cannot = |output: &CommandOutput| {
+            Error::failed(format!("cannot ask `{name}` for its version of Rust")).because(output.stderr.trim())
+        };
+        let inspect = self.command()?.args(["image", "inspect", "--format", "{{.Id}}", &name]);
+        let mut inspected = self.answer(&inspect)?;
+        if !inspected.success && lacking == Lacking::Leave {
             return Ok(None);
         }
+        if !inspected.success {
+            self.terminal.status("Pulling", format!("`{name}`, to ask it for its version of Rust"));
+            let pulled = self.fetched(self.command()?.args(["image", "pull", "--quiet", &name]))?;
+            if !pulled.success {
+                return Err(cannot(&pulled));
+            }
+            inspected = self.answer(&inspect)?;
+        }
+        let id = Some(inspected.stdout.trim()).filter(|id| inspected.success && !id.is_empty());
         let kept = id.map(|id| user_caches(Utf8Path::new(".")).join("rust").join(id.replace(':', "-")));
         if let Some(known) = kept.as_ref().and_then(|path| std::fs::read_to_string(path).ok()) {
             return Ok(Rust::told(&known));
         }
         self.terminal.status("Asking", format!("`{name}` for its version of Rust"));
         let script = "rustc --version || :; command -v rustup || :";
-        let run = ["run", "--rm", "--network", "none", "--entrypoint", "sh", &name, "-c", script];
+        let run = ["run", "--rm", "--pull", "never", "--network", "none", "--entrypoint", "sh", &name, "-c", script];
         let output = self.answer(&self.command()?.args(run))?;
         if !output.success && !output.stderr.contains("executable file") {
-            return Err(
-                Error::failed(format!("cannot ask `{name}` for its version of Rust")).because(output.stderr.trim())
-            );
+            return Err(cannot(&output));
         }
         if let Some(path) = kept {
             // Without it the image is asked again.
@@ -120,7 +162,7 @@ impl EngineCli {
         let name = request.names.first().map(ToString::to_string).unwrap_or_default();
         let log = LogFile::start(&request.folder, &format!("the build of {name}"))?;
         self.terminal.verbose("Running", command.to_string());
-        if command.run(Capture::Logged(&log, self.show), &self.interrupt)?.success {
+        if command.clone().bound().run(Capture::Logged(&log, self.show), &self.interrupt)?.success {
             return Ok(None);
         }
         let text = on_screen(&log.text());
@@ -153,6 +195,14 @@ impl EngineCli {
         }))
     }
 }
+
+/// Whether a variable with this name decides what is built, so that two runs would give one name to two images. Where
+/// builders are, and which one is used, is the user's.
+fn decides(name: &str) -> bool {
+    name == "DOCKER_DEFAULT_PLATFORM" || (name.starts_with("BUILDX_") && !BUILDERS.contains(&name))
+}
+
+const BUILDERS: [&str; 2] = ["BUILDX_BUILDER", "BUILDX_CONFIG"];
 
 /// A build that failed, and what its log tells of that.
 #[derive(Debug)]

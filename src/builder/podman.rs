@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::builder::build_log::FailedStep;
 use crate::builder::confirm::confirmed;
 use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild};
-use crate::builder::inspect::{ToolVersion, complains, inspected_images};
+use crate::builder::inspect::{ToolVersion, inspected_images, unanswered, without_warnings};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust, Target};
 use crate::config::cache::Cache;
@@ -167,17 +167,18 @@ impl PodmanBuilder {
         let names: Vec<String> = images.iter().map(|image| image.canonical()).collect();
         let output =
             self.answer(&[&["image", "inspect"], &*names.iter().map(String::as_str).collect::<Vec<_>>()].concat())?;
-        let complaints = without_warnings(&output.stderr);
-        if complains(&complaints) {
-            return Err(podman_failure("cannot ask podman for its images", &complaints));
+        let failure = || podman_failure("cannot ask podman for its images", &output.stderr);
+        if output.stdout.trim().is_empty() {
+            return Err(failure());
         }
-        inspected_images(images, &output.stdout)
+        let found = inspected_images(images, &output.stdout)?;
+        if unanswered(&names, &found, &output.stderr).next().is_some() { Err(failure()) } else { Ok(found) }
     }
 
     fn asked_platform(&self) -> Result<Platform> {
         let output = self.answer(&["info", "--format", "{{.Host.OS}}/{{.Host.Arch}}"])?;
         if !output.success {
-            return Err(podman_failure("cannot ask podman for its platform", &without_warnings(&output.stderr)));
+            return Err(podman_failure("cannot ask podman for its platform", &output.stderr));
         }
         output.stdout.trim().parse()
     }
@@ -230,7 +231,7 @@ impl RuntimeBuilder for PodmanBuilder {
 
     fn ready(&self, platforms: &[Platform], _: FileDates) -> Result<()> {
         refuse_what_podman_cannot(&self.options, platforms)?;
-        self.cli.path()?;
+        self.cli.command().map(drop)?;
         let native = self.default_platform()?;
         if self.warned.set(()).is_err() {
             return Ok(());
@@ -360,14 +361,8 @@ fn build_arguments(
     arguments.into_iter().map(OsString::from).collect()
 }
 
-/// podman's stderr without warnings: podman warns of its own surroundings, whatever it is asked.
-fn without_warnings(stderr: &str) -> String {
-    let is_warning = |line: &&str| line.contains("level=warning") || line.starts_with("WARN[");
-    stderr.lines().filter(|line| !is_warning(line)).collect::<Vec<_>>().join("\n")
-}
-
 fn podman_failure(doing: &str, stderr: &str) -> Error {
-    let error = Error::failed(doing).because(stderr.trim());
+    let error = Error::failed(doing).because(without_warnings(stderr));
     error.hint(format!("`podman info` tells whether podman works for this user; otherwise {USE_DOCKER}"))
 }
 

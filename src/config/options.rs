@@ -73,6 +73,10 @@ pub struct Options {
     pub sbom: Option<Sbom>,
     /// How long a registry has to answer.
     pub registry_timeout: Duration,
+    /// How long the engine and the builder have to answer a question.
+    pub engine_timeout: Duration,
+    /// How long another run is waited for.
+    pub lock_timeout: Duration,
     /// Where a build cache is kept.
     pub cache: Cache,
     /// Cache sources for buildx.

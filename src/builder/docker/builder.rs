@@ -13,7 +13,7 @@ use crate::builder::docker::engine::engine_is_this_machine;
 use crate::builder::docker::failure::{Failure, may_be_passed_over, rewrites};
 use crate::builder::docker::registry::Registry;
 use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild};
-use crate::builder::inspect::{complains, inspected_images};
+use crate::builder::inspect::{inspected_images, unanswered};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust};
 use crate::config::options::Options;
@@ -71,7 +71,7 @@ impl BuildxBuilder {
 
     fn registry(&self) -> Result<Registry<'_>> {
         Ok(Registry {
-            docker: self.cli.path()?,
+            docker: self.docker()?,
             builder: self.settings.builder.as_deref(),
             timeout: self.settings.registry_timeout,
             terminal: &self.cli.terminal,
@@ -80,12 +80,16 @@ impl BuildxBuilder {
     }
 
     fn find_in_engine(&self, images: &[&ImageName], platforms: &[Platform]) -> Result<Vec<Option<StoredImage>>> {
-        let output =
-            self.answer(&self.docker()?.args(["image", "inspect"]).args(images.iter().map(ToString::to_string)))?;
-        if complains(&output.stderr) {
-            return Err(engine::engine_failure("cannot ask the engine for its images", &output.stderr));
+        let names: Vec<String> = images.iter().map(ToString::to_string).collect();
+        let output = self.answer(&self.docker()?.args(["image", "inspect"]).args(&names))?;
+        let failure = || engine::engine_failure("cannot ask the engine for its images", &output.stderr);
+        if output.stdout.trim().is_empty() {
+            return Err(failure());
         }
         let mut found = inspected_images(images, &output.stdout)?;
+        if unanswered(&names, &found, &output.stderr).next().is_some() {
+            return Err(failure());
+        }
         for (name, image) in images.iter().zip(&mut found) {
             let Some(image) = image.as_mut().filter(|image| image.manifests.is_empty()) else { continue };
             for platform in platforms {
@@ -256,8 +260,7 @@ impl BuildxBuilder {
             .docker()?
             .args(build_arguments(request, exporter, &self.settings, &metadata_file))
             // Fetching provenance after a push can fail a command whose image is complete.
-            .env("BUILDX_METADATA_PROVENANCE", "disabled")
-            .without_env("DOCKER_DEFAULT_PLATFORM");
+            .env("BUILDX_METADATA_PROVENANCE", "disabled");
         // Without the clock, tomorrow's build gives the same image.
         if std::env::var_os(EPOCH_VARIABLE).is_none_or(|value| value.is_empty()) {
             command = command.env(EPOCH_VARIABLE, "0");
@@ -387,7 +390,7 @@ impl RuntimeBuilder for BuildxBuilder {
         for platform in platforms {
             self.cli.terminal.status("Pulling", format!("{name} for {platform}"));
             let pull = ["image", "pull", "--quiet", "--platform", &platform.to_string(), &exact];
-            let pulled = self.answer(&self.docker()?.args(pull))?;
+            let pulled = self.cli.fetched(self.docker()?.args(pull))?;
             if !pulled.success {
                 return Err(engine::engine_failure(&format!("cannot load `{name}`"), &pulled.stderr));
             }

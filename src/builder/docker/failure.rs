@@ -26,10 +26,6 @@ pub(super) fn rewrites() -> impl Iterator<Item = Duration> {
     delays().take(REWRITES)
 }
 
-pub(crate) fn silence(timeout: Duration) -> String {
-    format!("no answer within {} s", timeout.as_secs())
-}
-
 /// Why a registry did not say whether an image is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {

@@ -2,13 +2,12 @@
 //! The plan and the confirmation ask; a push also writes indexes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde_json::{Value, json};
 
-use crate::builder::docker::failure::{Failure, delays, is_absent, rewrites, silence};
+use crate::builder::docker::failure::{Failure, delays, is_absent, rewrites};
 use crate::builder::inspect::platform_of;
 use crate::builder::promise::BuildxMetadata;
 use crate::error::{Error, Result};
@@ -16,7 +15,7 @@ use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::stored::{PlatformManifest, ResultName, Store, StoredImage, Taken};
-use crate::system::command::{Capture, Command, Running};
+use crate::system::command::{Capture, Command, Running, silence};
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
 
@@ -29,8 +28,8 @@ const SUBJECT: &str = "vnd.docker.reference.digest";
 /// How registries are asked.
 #[derive(Debug)]
 pub(crate) struct Registry<'a> {
-    /// The program `docker`.
-    pub docker: &'a PathBuf,
+    /// The program `docker`, without arguments.
+    pub docker: Command,
     /// The builder instance, whose configuration says how registries are reached.
     pub builder: Option<&'a str>,
     /// How long a registry has to answer. Silence is an error, not an absent image.
@@ -114,7 +113,7 @@ impl Registry<'_> {
         let cannot = || Error::failed(format!("cannot write the index of `{name}`"));
         let mut rewrites = rewrites();
         loop {
-            let running = command.start(Capture::Both, self.interrupt)?;
+            let running = command.clone().bound().start(Capture::Both, self.interrupt)?;
             let output = match running.wait_until(Instant::now() + self.timeout)? {
                 Some(output) if output.success => return Ok(()),
                 Some(output) => output,
@@ -129,7 +128,7 @@ impl Registry<'_> {
 
     fn imagetools(&self, subcommand: &str) -> Command {
         let builder = self.builder.iter().flat_map(|name| ["--builder", name]);
-        Command::new(self.docker).args(["buildx", "imagetools", subcommand]).args(builder)
+        self.docker.clone().args(["buildx", "imagetools", subcommand]).args(builder)
     }
 }
 
@@ -157,7 +156,8 @@ impl Registry<'_> {
         let mut tries = 1;
         let mut last_failure = None;
         loop {
-            let Some(output) = running.wait_until(deadline)? else {
+            let tell = || self.terminal.status("Waiting", format!("for the registry to answer for `{image}`"));
+            let Some(output) = running.wait_telling(deadline, tell)? else {
                 // An earlier failure tells more than the silence now.
                 let (failure, cause) = match last_failure {
                     Some((failure, said)) => (failure, format!("{said}\nthen {}", silence(self.timeout))),
