@@ -36,7 +36,7 @@ ALL = $(notdir $(basename $(wildcard tests/*.rs)))
 ON_ANY_STORE = build_folder cli commands custom docs errors failed_builds fetching fuzz hostile interrupt library names \
 	openhands openhands_original output podman properties roots steps
 ON_BOTH_STORES = caches platforms reuse tiers
-ON_EVERY_ENGINE = base_image builders errors failed_builds fetching interrupt registry registry_faults $(ON_BOTH_STORES)
+ON_EVERY_ENGINE = base_image builders errors failed_builds faults fetching interrupt push_faults registry registry_faults $(ON_BOTH_STORES)
 
 test-matrix:
 	cargo build --locked --all-targets

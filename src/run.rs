@@ -377,11 +377,7 @@ impl<'a> Run<'a> {
             }
         });
         let states: Vec<String> = states.collect();
-        error.note(format!(
-            "in `{}`: {}; another run makes what is missing",
-            self.names().repository,
-            states.join(", ")
-        ))
+        error.note(format!("in `{}`: {}", self.names().repository, states.join(", ")))
     }
 
     fn report(&self, plan: &Plan, build_folder: Option<Utf8PathBuf>, made: Made) -> Report {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rstest::rstest;
 use support::proxy::{Answer, Proxy};
 use support::{HELLO, Project, Run, image_exists, kill, processes_naming, registry, run_image, stand_in_docker};
 
@@ -222,6 +223,8 @@ fn a_warning_of_docker_is_no_failure() {
     let project = Project::small();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("config.json"), "{ no JSON").unwrap();
+    let own = std::env::var("DOCKER_CONFIG").unwrap_or_else(|_| format!("{}/.docker", std::env::var("HOME").unwrap()));
+    symlink(Path::new(&own).join("cli-plugins"), folder.path().join("cli-plugins")).unwrap();
     let run = |arguments: &[&str]| {
         let mut command = project.command(arguments);
         Run::from(command.env("DOCKER_CONFIG", folder.path()).output().unwrap())
@@ -277,3 +280,47 @@ const NOTHING_THERE: &str = "case \"$1 $2\" in \
     'image inspect') echo '[]'; shift 2; for name; do echo \"Error: No such image: $name\" >&2; done; exit 1;; \
     'buildx inspect') echo 'Driver: docker';; \
     *) exit 1;; esac";
+
+/// What an engine answers that lies: what buildx writes of its build, and the image that the engine then has.
+#[rstest]
+#[case::no_metadata(None, MADE, "buildx ended well but wrote no metadata file")]
+#[case::empty(Some(&b""[..]), MADE, "cannot understand the metadata file of buildx")]
+#[case::cut_off(Some(&b"{\"containerimage.digest\": \"sha256:1"[..]), MADE, "cannot understand the metadata file of buildx")]
+#[case::not_utf8(Some(&b"{\"image.name\": \"\xff\"}"[..]), MADE, "cannot understand the metadata file of buildx")]
+#[case::a_list(Some(&b"[]"[..]), MADE, "the metadata file of buildx is not a JSON object")]
+#[case::nothing_said(Some(&b"{}"[..]), MADE, "its metadata names no digest: what it made is not known")]
+#[case::other_types(Some(&b"{\"containerimage.digest\": 7, \"image.name\": {}}"[..]), MADE, "its metadata names no digest")]
+#[case::another_tag(Some(&b"{\"image.name\": \"localhost/x:1\", \"containerimage.digest\": \"MADE\"}"[..]), MADE, "its metadata is about `localhost/x:1`")]
+#[case::another_image(Some(&b"{\"containerimage.digest\": \"MADE\"}"[..]), OTHER, "but the build promised sha256:1111")]
+#[case::gone(Some(&b"{\"containerimage.digest\": \"MADE\"}"[..]), "", "` is not there")]
+#[case::no_json(Some(&b"{\"containerimage.digest\": \"MADE\"}"[..]), "no digest", "cannot understand the engine's `image inspect`")]
+fn an_answer_that_lies_is_never_success(#[case] metadata: Option<&[u8]>, #[case] has: &str, #[case] error: &str) {
+    let project = Project::hello();
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(
+        "case \"$1 $2\" in \
+         'image inspect') shift 2; first=; echo '['; for name; do \
+           if [ -e \"$D/built\" ] && [ -n '{has}' ]; then \
+             echo \"$first{{\\\"Id\\\": \\\"{has}\\\", \\\"RepoTags\\\": [\\\"$name\\\"], \\\"Os\\\": \\\"linux\\\", \\\"Architecture\\\": \\\"amd64\\\"}}\"; first=,; \
+           else echo \"Error: No such image: $name\" >&2; fi; done; echo ']';; \
+         'buildx inspect') echo 'Driver: docker';; \
+         'buildx build') before=; for word; do [ \"$before\" = --metadata-file ] && file=$word; before=$word; done; \
+           [ ! -e \"$D/metadata\" ] || cp \"$D/metadata\" \"$file\"; touch \"$D/built\";; \
+         *) exit 1;; esac"
+    );
+    let (path, _) = stand_in_docker(folder.path(), &script);
+    if let Some(metadata) = metadata {
+        let text: Vec<u8> = match std::str::from_utf8(metadata) {
+            Ok(text) => text.replace("MADE", MADE).into(),
+            Err(_) => metadata.to_vec(),
+        };
+        fs::write(folder.path().join("metadata"), text).unwrap();
+    }
+    let mut command = project.command(&["--platform", "linux/amd64"]);
+    let run = Run::from(command.env("PATH", path).env("D", folder.path()).output().unwrap());
+    run.fails_with(1, &[error]);
+    assert_eq!(run.stderr.contains("run again"), has == OTHER, "{}", run.stderr);
+}
+
+const MADE: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
+const OTHER: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";

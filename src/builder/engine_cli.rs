@@ -24,6 +24,9 @@ use crate::system::terminal::{Terminal, Verbosity};
 /// The variable with the time that images and their files are dated to, in seconds since 1970.
 pub(super) const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 
+/// How often a build is looked at that may stand still.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// What differs between docker and podman.
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -154,17 +157,35 @@ impl EngineCli {
         Ok(Rust::told(&output.stdout))
     }
 
-    /// Runs a build. If it fails, keeps its log and gives what is known of the failure.
+    /// Runs a build. If it fails, keeps its log and gives what is known of the failure. `stands_still` is given what the
+    /// build has printed since it was last asked, about each second, and ends the build when it gives a reason.
     ///
     /// # Errors
     /// When the build cannot be started, or a signal ended it.
-    pub fn build(&self, command: &Command, request: &BuildRequest) -> Result<Option<FailedBuild>> {
+    pub fn build(
+        &self,
+        command: &Command,
+        request: &BuildRequest,
+        mut stands_still: impl FnMut(&str) -> Option<String>,
+    ) -> Result<Option<FailedBuild>> {
         let name = request.names.first().map(ToString::to_string).unwrap_or_default();
-        let log = LogFile::start(&request.folder, &format!("the build of {name}"))?;
+        let mut log = LogFile::start(&request.folder, &format!("the build of {name}"))?;
         self.terminal.verbose("Running", command.to_string());
-        if command.clone().bound().run(Capture::Logged(&log, self.show), &self.interrupt)?.success {
-            return Ok(None);
-        }
+        let running = command.clone().bound().start(Capture::Logged(&log, self.show), &self.interrupt)?;
+        let still = loop {
+            match running.wait_a_while(LOOK)? {
+                Some(output) if output.success => return Ok(None),
+                Some(_) => break None,
+                None => {}
+            }
+            if let Some(reason) = stands_still(&log.news()) {
+                // It may have ended well at this very moment.
+                match running.wait_until(Instant::now())? {
+                    Some(output) if output.success => return Ok(None),
+                    _ => break Some(reason),
+                }
+            }
+        };
         let text = on_screen(&log.text());
         let step = (self.engine.failed_step)(&text);
         let excerpt = match (&step, last_error(&text)) {
@@ -189,6 +210,7 @@ impl EngineCli {
                 self.engine.prune,
             ),
             step,
+            still,
             text,
             folder: request.folder.clone(),
             bases: std::fs::read_to_string(&request.dockerfile).map(|text| bases(&text)).unwrap_or_default(),
@@ -211,6 +233,8 @@ pub(super) struct FailedBuild {
     hints: Vec<String>,
     /// The step that failed, if it was a step.
     pub step: Option<FailedStep>,
+    /// Why it was ended, if it stood still.
+    pub still: Option<String>,
     /// All that was printed.
     pub text: String,
     folder: Utf8PathBuf,
@@ -225,10 +249,22 @@ impl FailedBuild {
         self.bases.first().cloned().filter(|_| !self.step.as_ref().is_some_and(ran))
     }
 
-    /// Why the engine could not push, where all was built and that failed.
+    /// Why the result could not be pushed, where all was built and that failed.
     pub fn push_error(&self) -> Option<&str> {
+        let error = last_error(&self.text);
+        let error = error.strip_prefix("failed to solve: ").unwrap_or(error);
         let is_push = self.step.as_ref().is_some_and(|step| step.name.starts_with("pushing "));
-        is_push.then(|| last_error(&self.text))
+        (is_push || error.starts_with("failed to push ")).then_some(error)
+    }
+
+    /// What the program told last, where no step failed and `is_told` knows it.
+    pub fn engine_error(&self, is_told: impl Fn(&str) -> bool) -> Option<&str> {
+        Some(last_error(&self.text)).filter(|error| self.step.is_none() && is_told(error))
+    }
+
+    /// This error, with where the whole log is.
+    pub fn with_log(&self, error: Error) -> Error {
+        self.error.notes().iter().cloned().fold(error, Error::note)
     }
 
     /// The error to end with. `too_old` tells of a program that is too old, `missing_base` of the image that the build

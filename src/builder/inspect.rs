@@ -17,6 +17,7 @@ use crate::image::stored::{PlatformManifest, Store, StoredImage};
 struct InspectedImage {
     id: String,
     repo_tags: Option<Vec<String>>,
+    repo_digests: Option<Vec<String>>,
     os: String,
     architecture: String,
     variant: Option<String>,
@@ -36,8 +37,8 @@ struct InspectedConfig {
 /// # Errors
 /// When `stdout` is not what they print.
 pub fn inspected_images(images: &[&ImageName], stdout: &str) -> Result<Vec<Option<StoredImage>>> {
-    let inspected: Vec<InspectedImage> = serde_json::from_str(stdout.trim())
-        .map_err(|error| Error::failed("cannot understand the engine's `image inspect`").because(error))?;
+    let inspected: Vec<InspectedImage> =
+        serde_json::from_str(stdout.trim()).map_err(|error| cannot_understand().because(error))?;
     let found = |image: &ImageName| {
         inspected.iter().find(|inspected| {
             let mut tags = inspected.repo_tags.iter().flatten();
@@ -75,15 +76,20 @@ pub(super) fn without_warnings(stderr: &str) -> String {
     if rest.is_empty() { stderr.trim().to_owned() } else { rest.join("\n").trim().to_owned() }
 }
 
+fn cannot_understand() -> Error {
+    Error::failed("cannot understand the engine's `image inspect`")
+}
+
 fn stored(inspected: &InspectedImage) -> Result<StoredImage> {
     let labels = inspected.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
     let own = Platform::new(&inspected.os, &inspected.architecture, inspected.variant.as_deref());
     let manifests = available_manifests(inspected.manifests.as_deref());
+    let digests = inspected.repo_digests.iter().flatten();
     // podman's ID lacks the algorithm.
     let id = if inspected.id.contains(':') { &inspected.id } else { &format!("sha256:{}", inspected.id) };
     Ok(StoredImage {
         store: Store::Engine,
-        digest: id.parse()?,
+        digest: id.parse().map_err(|error: Error| cannot_understand().because(error))?,
         platforms: if manifests.is_empty() {
             vec![own]
         } else {
@@ -91,6 +97,7 @@ fn stored(inspected: &InspectedImage) -> Result<StoredImage> {
         },
         manifests,
         descriptors: Vec::new(),
+        in_registries: digests.filter_map(|digest| digest.rsplit_once('@')?.1.parse().ok()).collect(),
         labels,
     })
 }

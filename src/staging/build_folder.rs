@@ -290,7 +290,10 @@ fn finish_folder(folder: &Utf8Path) -> Result<()> {
 }
 
 /// A new folder beside `destination` that is removed when it is dropped.
-fn temporary_beside(destination: &Utf8Path) -> std::io::Result<TempDir> {
+///
+/// # Errors
+/// When it cannot be made.
+pub fn temporary_beside(destination: &Utf8Path) -> std::io::Result<TempDir> {
     let parent = destination.parent().unwrap_or(Utf8Path::new("."));
     tempfile::Builder::new().prefix(&temporary_prefix(destination)).tempdir_in(parent)
 }

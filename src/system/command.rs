@@ -245,16 +245,23 @@ impl Running {
         self.interrupt.check().map(|()| None)
     }
 
-    /// The same, for what should not take long: `tell` says after five seconds that it is waited for.
+    /// Waits for the command's end, at most for this time; it goes on running if that is not enough.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_a_while(&self, time: Duration) -> Result<Option<CommandOutput>> {
+        let ended = self.handle.wait_timeout(time).map_err(|error| cannot_run(&self.program, error))?;
+        ended.map(|output| self.output(output)).transpose()
+    }
+
+    /// Waits as [`wait_until`](Self::wait_until) does, for what should not take long: `tell` says after five seconds that it is waited for.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
     pub fn wait_telling(&self, deadline: Instant, tell: impl FnOnce()) -> Result<Option<CommandOutput>> {
-        let slow = Instant::now() + SLOW;
-        if slow < deadline {
-            let failed = |error| cannot_run(&self.program, error);
-            if let Some(output) = self.handle.wait_deadline(slow).map_err(failed)? {
-                return self.output(output).map(Some);
+        if Instant::now() + SLOW < deadline {
+            if let Some(output) = self.wait_a_while(SLOW)? {
+                return Ok(Some(output));
             }
             tell();
         }

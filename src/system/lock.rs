@@ -19,6 +19,9 @@ use crate::system::terminal::Terminal;
 
 const POLL: Duration = Duration::from_millis(50);
 
+/// The ending of the names of lock files for pushes, which hold the image's name.
+const PUSH_ENDING: &str = ".push";
+
 /// The ending of a lock file's name.
 const ENDING: &str = ".lock";
 
@@ -27,6 +30,7 @@ const ENDING: &str = ".lock";
 #[derive(Debug)]
 pub struct Lock {
     _file: Arc<File>,
+    path: Utf8PathBuf,
     /// Whether another run held the lock first.
     pub waited: bool,
 }
@@ -69,6 +73,37 @@ impl Lock {
         Self::of_file(&beside(folder)?, &format!("build cache `{folder}`"), waiting)
     }
 
+    /// The lock of a name that an image has only while it is pushed. A run that is killed leaves the lock's file, and
+    /// perhaps the name.
+    ///
+    /// # Errors
+    /// As [`of_image`](Self::of_image).
+    pub(crate) fn of_push(image: &ImageName, interrupt: &Interrupt) -> Result<Self> {
+        let path = folder_of_locks()?.join(format!("{}{PUSH_ENDING}", md5_hex(image.canonical().as_bytes())));
+        let waiting = Waiting { terminal: &Terminal::silent(), interrupt, longest: Duration::from_secs(1) };
+        Self::of_file_with(&path, &image.to_string(), &format!("the push of `{image}`"), waiting)
+    }
+
+    /// The names of images that runs were pushing which are gone, with their locks.
+    pub(crate) fn left_over_pushes() -> Vec<(ImageName, Self)> {
+        let Ok(folder) = folder_of_locks() else { return Vec::new() };
+        let entries = folder.read_dir_utf8().into_iter().flatten().filter_map(std::result::Result::ok);
+        let paths = entries.map(camino::Utf8DirEntry::into_path).filter(|path| path.as_str().ends_with(PUSH_ENDING));
+        let left_over = |path: Utf8PathBuf| {
+            let Ok(Attempt::Taken(file)) = attempt(&path) else { return None };
+            // A run that was killed before it wrote the name has pushed nothing.
+            let name = fs::read_to_string(&path).ok()?.strip_suffix('\n')?.parse().ok()?;
+            Some((name, Self { _file: Arc::new(file), path, waited: false }))
+        };
+        paths.filter_map(left_over).collect()
+    }
+
+    /// Releases the lock for good: its file is removed.
+    pub(crate) fn finish(self) {
+        // A file that cannot be removed is in nobody's way.
+        let _ = fs::remove_file(&self.path);
+    }
+
     /// Removes a build folder that no run holds, with its lock; false if one does.
     ///
     /// # Errors
@@ -85,6 +120,11 @@ impl Lock {
     }
 
     fn of_file(path: &Utf8Path, what: &str, waiting: Waiting<'_>) -> Result<Self> {
+        Self::of_file_with(path, &std::process::id().to_string(), what, waiting)
+    }
+
+    /// The lock of a file, with a note in it for other runs.
+    fn of_file_with(path: &Utf8Path, note: &str, what: &str, waiting: Waiting<'_>) -> Result<Self> {
         let Waiting { terminal, interrupt, longest } = waiting;
         let started = Instant::now();
         let mut waited = false;
@@ -92,11 +132,11 @@ impl Lock {
             interrupt.check()?;
             let mut file = match attempt(path).context(|| format!("cannot lock `{path}`"))? {
                 Attempt::Taken(mut file) => {
-                    // Who holds it is only told: the lock counts without that.
-                    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+                    // The lock counts without the note.
+                    let _ = file.set_len(0).and_then(|()| writeln!(file, "{note}"));
                     let file = Arc::new(file);
                     interrupt.lend(&file);
-                    return Ok(Self { _file: file, waited });
+                    return Ok(Self { _file: file, path: path.to_owned(), waited });
                 }
                 Attempt::Held(file) => file,
             };

@@ -53,6 +53,25 @@ pub(super) fn is_for_another_platform(stderr: &str) -> bool {
         || said("does not provide the specified platform")
 }
 
+/// Whether the engine, or the builder, ended while it was building.
+pub(super) fn is_gone(error: &str) -> bool {
+    let words = [
+        "Cannot connect to the Docker daemon",
+        "failed to receive status",
+        "code = Unavailable",
+        "error reading from server",
+        "connection reset by peer",
+        "server preface",
+    ];
+    words.iter().any(|words| error.contains(words))
+}
+
+/// The error of an engine that ended while it was building.
+pub(super) fn gone(name: &str, cause: &str) -> Error {
+    let error = engine_failure(&format!("the engine went away while it built `{name}`"), cause);
+    error.hint("see that the engine runs, and run again: what it built before stays")
+}
+
 /// The error of a call to the engine, with a hint by what the engine said.
 pub(crate) fn engine_failure(doing: &str, stderr: &str) -> Error {
     let stderr = without_warnings(stderr);

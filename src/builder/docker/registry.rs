@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde_json::{Value, json};
 
-use crate::builder::docker::failure::{Failure, delays, is_absent, rewrites};
-use crate::builder::inspect::platform_of;
+use crate::builder::build_log::last_error;
+use crate::builder::docker::failure::{Doing, Failure, delays, is_absent, rewrites};
+use crate::builder::inspect::{platform_of, without_warnings};
 use crate::builder::promise::BuildxMetadata;
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
@@ -110,17 +111,16 @@ impl Registry<'_> {
     fn write_index(&self, name: &ImageName, sources: &[String]) -> Result<()> {
         let command = self.imagetools("create").args(["--tag", &name.to_string()]).args(sources);
         self.terminal.verbose("Running", command.to_string());
-        let cannot = || Error::failed(format!("cannot write the index of `{name}`"));
-        let mut rewrites = rewrites();
+        let mut rewrites = rewrites(self.timeout);
         loop {
             let running = command.clone().bound().start(Capture::Both, self.interrupt)?;
-            let output = match running.wait_until(Instant::now() + self.timeout)? {
+            let (failure, cause) = match running.wait_until(Instant::now() + self.timeout)? {
                 Some(output) if output.success => return Ok(()),
-                Some(output) => output,
-                None => return Err(cannot().because(silence(self.timeout)).hint(Failure::Silent.hint(name))),
+                Some(output) => (Failure::of(&output.stderr), last_error(&output.stderr).to_owned()),
+                None => (Failure::Silent, silence(self.timeout)),
             };
-            let Some(delay) = rewrites.next().filter(|_| Failure::of(&output.stderr) == Failure::Server) else {
-                return Err(cannot().because(output.stderr.trim()).hint("run again: what was pushed stays"));
+            let Some(delay) = rewrites.delay_after(failure) else {
+                return Err(failure.error(Doing::WriteIndex, name, rewrites.tries, cause));
             };
             self.interrupt.sleep(delay)?;
         }
@@ -163,7 +163,7 @@ impl Registry<'_> {
                     Some((failure, said)) => (failure, format!("{said}\nthen {}", silence(self.timeout))),
                     None => (Failure::Silent, silence(self.timeout)),
                 };
-                return Err(failure.error(image, tries, cause));
+                return Err(failure.error(Doing::Ask, image, tries, cause));
             };
             if output.success {
                 return registry_image(&output.stdout).map(Some);
@@ -172,10 +172,10 @@ impl Registry<'_> {
                 return Ok(None);
             }
             let failure = Failure::of(&output.stderr);
-            let said = output.stderr.trim().to_owned();
+            let said = without_warnings(&output.stderr);
             let delay =
                 delays.next().filter(|delay| tries < failure.most_tries() && Instant::now() + *delay < deadline);
-            let Some(delay) = delay else { return Err(failure.error(image, tries, said)) };
+            let Some(delay) = delay else { return Err(failure.error(Doing::Ask, image, tries, said)) };
             last_failure = Some((failure, said));
             self.terminal.verbose("Waiting", format!("{:.1} s: {}", delay.as_secs_f64(), failure.what()));
             self.interrupt.sleep(delay)?;
@@ -223,7 +223,7 @@ pub fn registry_image(json: &str) -> Result<StoredImage> {
     };
     let platforms = manifests.iter().map(|manifest| manifest.platform.clone()).collect();
     let labels = common_labels(&images);
-    Ok(StoredImage { store: Store::Registry, digest, platforms, manifests, descriptors, labels })
+    Ok(StoredImage { store: Store::Registry, digest, platforms, manifests, descriptors, labels, ..StoredImage::default() })
 }
 
 /// The labels that the images of all platforms have.
