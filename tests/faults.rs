@@ -123,8 +123,8 @@ fn another_run_is_not_waited_for_for_ever() {
     };
     let mut first = started_until(command(&["--platform", "linux/amd64"]), "started");
     let run = Run::from(command(&["--platform", "linux/amd64", "--lock-timeout", "1"]).output().unwrap());
-    let error = format!("error: another run (process {}) does not finish with image `", first.id());
-    run.fails_with(1, &[&error, "waited for 1 s", "hint: end that run if it hangs, or wait longer with `--lock-timeout`"]);
+    let cause = format!("waited for 1 s (process {})", first.id());
+    run.fails_with(1, &["error: another run does not finish with image `", &cause, "hint: end that run if it hangs, or wait longer with `--lock-timeout`"]);
     kill("TERM", &first.id().to_string());
     assert_eq!(first.wait().unwrap().code(), Some(143));
 }
@@ -233,6 +233,31 @@ fn a_warning_of_docker_is_no_failure() {
     assert_eq!(built.code, Some(0), "{}", built.stderr);
     let again = run(&[]);
     assert!(again.code == Some(0) && again.stderr.contains("Reusing"), "{}", again.stderr);
+}
+
+/// What a user's own environment tells docker and buildx must not make two images of one name.
+#[test]
+fn variables_that_decide_what_is_built_do_not_reach_docker() {
+    let project = Project::hello();
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("env | grep -E '^(BUILDX_|DOCKER_DEFAULT|LC_ALL)' >>\"$LOG\"; {NOTHING_THERE}");
+    let (path, _) = stand_in_docker(folder.path(), &script);
+    let log = folder.path().join("log");
+    let mut command = project.command(&["--platform", "linux/amd64"]);
+    for (name, value) in [
+        ("BUILDX_GIT_LABELS", "1"),
+        ("BUILDX_NO_DEFAULT_ATTESTATIONS", "0"),
+        ("BUILDX_METADATA_PROVENANCE", "max"),
+        ("DOCKER_DEFAULT_PLATFORM", "linux/arm64"),
+        ("BUILDX_BUILDER", "mine"),
+        ("LC_ALL", "de_DE.UTF-8"),
+    ] {
+        command.env(name, value);
+    }
+    Run::from(command.env("PATH", path).env("LOG", &log).output().unwrap());
+    let seen: std::collections::BTreeSet<String> = fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect();
+    let expected = ["BUILDX_BUILDER=mine", "BUILDX_METADATA_PROVENANCE=disabled", "LC_ALL=C"].map(str::to_owned);
+    assert_eq!(seen, expected.into());
 }
 
 fn mode(path: &Path) -> u32 {

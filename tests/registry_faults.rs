@@ -148,7 +148,7 @@ fn where_nobody_listens_is_tried_a_few_times() {
     let project = project_at(&address);
     let (run, took) = timed(|| project.run(&["plan", "--push"]));
     assert_fails(&project, &run, REFUSED);
-    run.fails_with(1, &["asked 3 times", "connection refused", &address]);
+    run.fails_with(1, &["tried 3 times", "connection refused", &address]);
     assert!(took < Duration::from_secs(8), "it took {took:?}");
 }
 

@@ -11,8 +11,12 @@ use crate::config::secrets::CA_BUNDLE_SECRET;
 use crate::config::settings::Settings;
 use crate::config::values::{Cmd, Output, Provenance, Sbom, TagScheme, Variable, Version, has_control_characters};
 use crate::error::{Error, Result};
+use crate::hash::{content_digest, hex};
 use crate::image::platform::Platform;
 use crate::system::cargo::CargoCall;
+use crate::system::environment::variable;
+
+const SOURCE_POLICY: &str = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
 
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -141,6 +145,7 @@ impl Settings {
             ca_bundle,
             engine,
             builder,
+            source_policy: source_policy()?,
             progress,
             apt_packages: parsed(apt_packages)?,
             prebuild: prebuild.map(|commands| commands.iter().map(|command| command.trim().to_owned()).collect()),
@@ -152,6 +157,17 @@ impl Settings {
             cargo: CargoCall::default(),
         })
     }
+}
+
+/// The digest of the file that the variable of BuildKit's source policies names.
+fn source_policy() -> Result<Option<String>> {
+    let Some(path) = variable(SOURCE_POLICY) else { return Ok(None) };
+    let text = std::fs::read(&path).map_err(|error| {
+        Error::usage(format!("cannot read the source policy `{path}`"))
+            .because(error)
+            .hint(format!("unset {SOURCE_POLICY}, or name a file with it"))
+    })?;
+    Ok(Some(hex(&content_digest(&text))))
 }
 
 fn parsed<T: std::str::FromStr<Err = Error>>(texts: Option<Vec<String>>) -> Result<Vec<T>> {

@@ -142,8 +142,8 @@ impl Lock {
             };
             let holder = if waited && started.elapsed() < longest { String::new() } else { holder(&mut file) };
             if started.elapsed() >= longest {
-                return Err(Error::failed(format!("another run{holder} does not finish with {what}"))
-                    .because(format!("waited for {} s", longest.as_secs()))
+                return Err(Error::failed(format!("another run does not finish with {what}"))
+                    .because(format!("waited for {} s{holder}", longest.as_secs()))
                     .hint("end that run if it hangs, or wait longer with `--lock-timeout`"));
             }
             if !waited {
@@ -221,7 +221,7 @@ fn is_at(_: &File, _: &Utf8Path) -> bool {
     true
 }
 
-/// Who holds the lock, as it wrote there, as words after "another run"; empty if that cannot be read.
+/// Who holds the lock, as it wrote there, in brackets; empty if that cannot be read.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.take(20).read_to_string(&mut text);

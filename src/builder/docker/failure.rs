@@ -192,13 +192,13 @@ impl Failure {
     }
 
     pub(super) fn error(self, doing: Doing, image: &ImageName, tries: u32, cause: String) -> Error {
-        let (what, tried) = match doing {
-            Doing::Ask => (format!("cannot ask the registry for `{image}`"), "asked"),
-            Doing::Push => (format!("cannot push `{image}` to its registry"), "tried"),
-            Doing::WriteIndex => (format!("cannot write the index of `{image}`"), "tried"),
+        let (what, tries) = (self.what(), if tries > 1 { format!(", tried {tries} times") } else { String::new() });
+        let error = match doing {
+            Doing::Ask => Error::failed(format!("cannot ask the registry for `{image}`: {what}{tries}")),
+            Doing::Push => Error::failed(format!("cannot push `{image}`: {what}{tries}")),
+            Doing::WriteIndex => Error::failed(format!("cannot write the index of `{image}`: {what}{tries}")),
         };
-        let tries = if tries > 1 { format!(", {tried} {tries} times") } else { String::new() };
-        Error::failed(format!("{what}: {}{tries}", self.what())).because(cause).hint(self.hint(doing, image))
+        error.because(cause).hint(self.hint(doing, image))
     }
 }
 
