@@ -4,6 +4,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 
 /// Exit codes of the command.
 pub mod exit_code {
@@ -99,6 +100,19 @@ impl Error {
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Adds what helps if the system refused to write: `elsewhere` says how to name another place.
+    #[must_use]
+    pub fn hint_by_cause(self, elsewhere: &str) -> Self {
+        let cause = self.source.as_ref().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+        match cause {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                self.hint(format!("no space is left there: free some, or {elsewhere}"))
+            }
+            Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => self.hint(elsewhere),
+            _ => self,
+        }
     }
 
     /// Says which key of the configuration holds what is wrong.

@@ -252,6 +252,7 @@ impl<'a> Run<'a> {
             let lock = Lock::of_build_folder(chosen, waiting)?;
             Ok((content.stage(chosen, interrupt)?, lock))
         })
+        .map_err(|error| error.hint_by_cause("name a folder elsewhere with `--build-folder`"))
     }
 
     fn labels(&self, plan: &Plan, from: BuildFromImageType) -> ImageLabels {
@@ -307,7 +308,8 @@ impl<'a> Run<'a> {
         if let Some(request) = builds.of_dependencies() {
             let name = request.names.first().and_then(|name| name.name.tag()).unwrap_or_default();
             self.terminal.status("Building", format!("the dependencies, {name}"));
-            let apart = staged.without_code(self.interrupt)?;
+            let elsewhere = "name a folder elsewhere with `--build-folder`";
+            let apart = staged.without_code(self.interrupt).map_err(|error| error.hint_by_cause(elsewhere))?;
             let (context, dockerfile) = (apart.context.clone(), apart.dockerfile.clone());
             let request = BuildRequest { context, dockerfile, ..request };
             let made = self.build_confirmed(&request, &cache, &mut seconds)?;

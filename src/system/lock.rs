@@ -5,7 +5,7 @@ use std::fs;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -152,6 +152,42 @@ impl Lock {
             waited = true;
             std::thread::sleep(POLL);
         }
+    }
+}
+
+/// A folder that this run has alone. It is removed when it is dropped, or by a later run where this one is killed.
+#[derive(Debug)]
+pub struct RunFolder {
+    /// Where it is.
+    pub path: Utf8PathBuf,
+    lock: Lock,
+}
+
+impl RunFolder {
+    /// Makes one below `parent`, and removes those of runs that were killed.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn below(parent: &Utf8Path, interrupt: &Interrupt) -> Result<Self> {
+        for entry in parent.read_dir_utf8().into_iter().flatten().filter_map(std::result::Result::ok) {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                // What cannot be removed is in nobody's way.
+                let _ = Lock::remove_build_folder(entry.path());
+            }
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let path = parent.join(format!("{}-{}", std::process::id(), now.subsec_nanos()));
+        let waiting = Waiting { terminal: &Terminal::silent(), interrupt, longest: Duration::from_secs(5) };
+        let lock = Lock::of_build_folder(&path, waiting)?;
+        fs::create_dir(&path).context(|| format!("cannot create `{path}`"))?;
+        Ok(Self { path, lock })
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+        let _ = fs::remove_file(&self.lock.path);
     }
 }
 
