@@ -2,6 +2,7 @@
 # make test    all tests, the real-engine ones included
 # make test-matrix   the real-engine tests on the newest Docker in Debian
 # make fuzz    random inputs for all that reads what others wrote, FUZZ_SECONDS (600) each
+# make soak    faults again and again, about half an hour: docs/reliability.md has the table
 # make lint    format, clippy, documentation and its links, scripts
 # make bench   the figures of the README
 # make images  examples/hello for linux/amd64 and linux/arm64, pushed below REGISTRY: make images REGISTRY=ghcr.io/me
@@ -9,7 +10,7 @@
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: demo test test-containerd test-classic test-matrix fuzz lint shellcheck bench images
+.PHONY: demo test test-containerd test-classic test-matrix fuzz soak lint shellcheck bench images
 
 demo:
 	cargo build --release --locked
@@ -45,6 +46,14 @@ test-matrix:
 # Warnings of random configurations are not shown.
 fuzz:
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} cargo test --release --locked --test fuzz -- --nocapture 2>&1 | sed -u '/^warning: /d'
+
+# Tests that are marked as long, on an engine of their own.
+soak:
+	cargo build --locked --all-targets
+	scripts/with-engine cargo test --locked --no-fail-fast $(patsubst %,--test %,$(SOAK)) -- \
+		--ignored --nocapture --test-threads=1
+
+SOAK = push_faults soak
 
 lint: shellcheck
 	cargo fmt --check

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rstest::rstest;
 use support::proxy::{Answer, Proxy};
-use support::{HELLO, Project, Run, image_exists, kill, processes_naming, registry, run_image, stand_in_docker};
+use support::{Project, Run, image_exists, kill, processes_naming, registry, run_image, stand_in_docker};
 
 /// Starts the command and waits until its stderr holds `word`.
 fn started_until(mut command: std::process::Command, word: &str) -> Child {
@@ -43,7 +43,7 @@ fn wait_until(what: &str, is_true: impl Fn() -> bool) {
 
 #[test]
 fn a_build_ends_with_a_run_that_is_killed_and_the_next_run_finds_nothing_of_it() {
-    let project = Project::hello_on_engine();
+    let project = Project::small();
     let slow = format!("echo killed-{}; sleep 300", std::process::id());
     let arguments = ["--extra-deps", &slow];
     killed(started_until(project.command(&arguments), " killed-"));
@@ -52,8 +52,8 @@ fn a_build_ends_with_a_run_that_is_killed_and_the_next_run_finds_nothing_of_it()
     for tag in project.tags(&arguments) {
         assert!(!image_exists(&project.name(&tag)), "{tag} is there");
     }
-    assert_eq!(run_image(project.ok(&[]).image(), &[]), HELLO);
-    assert_eq!(project.left_below_target(), Vec::<String>::new());
+    assert!(run_image(project.ok(&[]).image(), &[]).starts_with("hello from "));
+    assert_eq!(project.left_beside_build_folders(), Vec::<String>::new());
 }
 
 /// As an OOM killer or a time-out of the caller ends a run: while the base image's registry is slow to answer.
@@ -254,10 +254,46 @@ fn variables_that_decide_what_is_built_do_not_reach_docker() {
     ] {
         command.env(name, value);
     }
-    Run::from(command.env("PATH", path).env("LOG", &log).output().unwrap());
+    command.env("PATH", path).env("LOG", &log).output().unwrap();
     let seen: std::collections::BTreeSet<String> = fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect();
     let expected = ["BUILDX_BUILDER=mine", "BUILDX_METADATA_PROVENANCE=disabled", "LC_ALL=C"].map(str::to_owned);
     assert_eq!(seen, expected.into());
+}
+
+/// The command in a mount namespace of its own, after `mounts`.
+fn run_with_mounts(project: &Project, mounts: &str, arguments: &[&str]) -> Run {
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-ec", &format!("{mounts}; exec \"$@\""), "sh", support::COMMAND]);
+    let own = project.command(arguments);
+    for (name, value) in own.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    Run::from(command.args(arguments).current_dir(&project.root).stdin(Stdio::null()).output().unwrap())
+}
+
+#[test]
+fn a_full_disk_and_a_folder_that_cannot_be_written_are_told_with_the_way_out() {
+    let project = Project::hello();
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = stand_in_docker(folder.path(), NOTHING_THERE);
+    let full = folder.path().join("full");
+    fs::create_dir(&full).unwrap();
+    let build_folder = full.join("context").display().to_string();
+    let arguments = ["--platform", "linux/amd64", "--dry-run", "--build-folder", &build_folder];
+    let set_path = format!("export PATH='{path}'");
+    let mounts = format!("{set_path}; mount -t tmpfs -o size=16k none {}", full.display());
+    run_with_mounts(&project, &mounts, &arguments).fails_with(1, &["no space is left there", "`--build-folder`"]);
+    let root = project.root.display();
+    let mounts = format!("{set_path}; mount --bind {root} {root}; mount -o remount,bind,ro {root}; cd {root}");
+    run_with_mounts(&project, &mounts, &["--platform", "linux/amd64"])
+        .fails_with(1, &["hint: name a folder elsewhere with `--build-folder`"]);
+    // The caches are elsewhere, and the build folder can be.
+    fs::remove_dir(&full).unwrap();
+    let run = run_with_mounts(&project, &mounts, &arguments);
+    assert!(run.code == Some(0) && full.join("context/Dockerfile").is_file(), "{}", run.stderr);
 }
 
 fn mode(path: &Path) -> u32 {

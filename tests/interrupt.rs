@@ -49,7 +49,7 @@ fn a_signal_ends_the_build_and_leaves_nothing(#[case] signal: &str, #[case] grou
     for tag in tags {
         assert!(!image_exists(&project.name(&tag)), "{tag} is there");
     }
-    assert_eq!(project.left_below_target(), Vec::<String>::new());
+    assert_eq!(project.left_beside_build_folders(), Vec::<String>::new());
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_ctrl_c_on_a_terminal_ends_the_build_and_gives_the_cursor_back() {
     assert!(sent.elapsed() < Duration::from_secs(5), "it took {:?}", sent.elapsed());
     assert!(rest.iter().any(|line| line.contains("\x1b[?25h")), "the cursor is hidden: {rest:#?}");
     assert_eq!(rest.last().map(|line| line.trim_end()), Some("error: interrupted"));
-    assert_eq!(project.left_below_target(), Vec::<String>::new());
+    assert_eq!(project.left_beside_build_folders(), Vec::<String>::new());
 }
 
 #[test]

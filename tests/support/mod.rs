@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends here")]
 
 pub mod bridge;
+pub mod engine;
 pub mod openhands;
 pub mod proxy;
 
@@ -210,11 +211,22 @@ impl Project {
         self
     }
 
-    /// The logs and temporary folders below the target folder's part for this tool.
-    pub fn left_below_target(&self) -> Vec<String> {
-        let entries = walkdir::WalkDir::new(self.root.join("target/runtime-image")).max_depth(2).into_iter();
-        let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    /// The logs and temporary folders that are left where build folders are: below the target and the cache folder.
+    pub fn left_beside_build_folders(&self) -> Vec<String> {
+        let folders = [self.root.join("target/runtime-image"), self.caches.join("cargo-runtime-image")];
+        let entries = folders.iter().flat_map(|folder| walkdir::WalkDir::new(folder).max_depth(4));
+        let names = entries.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned());
         names.filter(|name| name.contains(".new-") || name.ends_with(".log")).collect()
+    }
+
+    /// What runs left that were killed: below the target folder, among the locks, and in the engine.
+    pub fn left_over(&self) -> Vec<String> {
+        let locks = fs::read_dir(self.caches.join("cargo-runtime-image/locks")).into_iter().flatten().flatten();
+        let pushes = locks.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let names = docker(&["image", "ls", "--format", "{{.Tag}}", &self.repository]);
+        let on_the_way = names.lines().filter(|tag| tag.contains("_linux-")).map(str::to_owned);
+        let beside = self.left_beside_build_folders();
+        beside.into_iter().chain(pushes.filter(|name| name.ends_with(".push"))).chain(on_the_way).collect()
     }
 
     /// Removes its images from the engine, as far as there are any.
