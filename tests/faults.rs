@@ -260,6 +260,26 @@ fn variables_that_decide_what_is_built_do_not_reach_docker() {
     assert_eq!(seen, expected.into());
 }
 
+#[test]
+fn an_image_that_was_pulled_must_be_the_one_that_was_found() {
+    let project = Project::small().in_registry();
+    project.ok(&["--push"]);
+    project.remove_from_engine();
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(
+        "case \"$1 $2\" in \
+         'image pull') touch \"$D/pulled\"; exec \"$REAL_DOCKER\" \"$@\";; \
+         'image inspect') [ -e \"$D/pulled\" ] || exec \"$REAL_DOCKER\" \"$@\"; \
+           \"$REAL_DOCKER\" \"$@\" | sed -E 's/sha256:[0-9a-f]{{64}}/{OTHER}/g';; \
+         *) exec \"$REAL_DOCKER\" \"$@\";; esac"
+    );
+    let (path, real) = stand_in_docker(folder.path(), &script);
+    let mut command = project.command(&["--push", "--load"]);
+    command.env("PATH", path).env("REAL_DOCKER", real).env("D", folder.path());
+    Run::from(command.output().unwrap()).fails_with(1, &["was pulled, but the engine has no such image for linux/"]);
+    project.ok(&["--push", "--load"]);
+}
+
 /// The command in a mount namespace of its own, after `mounts`.
 fn run_with_mounts(project: &Project, mounts: &str, arguments: &[&str]) -> Run {
     let mut command = std::process::Command::new("unshare");
