@@ -171,6 +171,34 @@ fn a_registry_that_recovers_is_asked_until_it_does(#[case] code: u16, #[case] ti
 }
 
 #[test]
+fn a_registry_that_is_slow_is_waited_for_and_one_that_breaks_off_is_asked_again() {
+    let project = project_at(&registry());
+    project.ok(&["--push"]);
+    let proxy = proxy(|_, _| Answer::Forward);
+    let asked = || {
+        let repository = project.repository.replace(&registry(), &proxy.address);
+        project.run(&["plan", "--push", "--registry-timeout", "15", "--repository", &repository])
+    };
+    proxy.follow(|request, _| {
+        if request.is_for_manifest() { Answer::Slow(Duration::from_secs(2)) } else { Answer::Forward }
+    });
+    let slow = asked();
+    assert!(slow.code == Some(0) && slow.stdout.contains("reuse"), "{}\n{}", slow.stdout, slow.stderr);
+    proxy.follow(|request, before| {
+        let is_cut = request.method == "GET" && request.is_for_manifest() && before < 3;
+        if is_cut { Answer::Cut } else { Answer::Forward }
+    });
+    let cut = asked();
+    assert!(cut.code == Some(0) && cut.stdout.contains("reuse"), "{}\n{}", cut.stdout, cut.stderr);
+    proxy.follow(|request, _| {
+        let is_cut = request.method == "GET" && request.is_for_manifest();
+        if is_cut { Answer::Cut } else { Answer::Forward }
+    });
+    let run = asked();
+    run.fails_with(1, &["it failed", "\nhint: run again; "]);
+}
+
+#[test]
 fn a_registry_that_hangs_leaves_no_process_behind() {
     let proxy = proxy(|_, _| Answer::Hang);
     let project = project_at(&proxy.address);

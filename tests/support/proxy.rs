@@ -12,6 +12,8 @@ use std::time::Duration;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long the rest of a refused request is read, so that the answer is not lost with the connection.
 const DRAIN: Duration = Duration::from_millis(200);
+/// How much of an answer that is cut off is passed on: more than a head, and less than a head and a manifest.
+const CUT_AT: u64 = 450;
 const LONGEST_HEAD: usize = 64 * 1024;
 
 /// What becomes of a request.
@@ -25,6 +27,10 @@ pub enum Answer {
     Close,
     /// The connection stays open without an answer.
     Hang,
+    /// The registry answers, and the connection is closed in the middle of the body.
+    Cut,
+    /// The registry answers after this time.
+    Slow(Duration),
 }
 
 impl Answer {
@@ -133,10 +139,14 @@ fn serve(mut client: &TcpStream, state: &Mutex<State>, ended: &AtomicBool, regis
         (Arc::clone(&state.rule), state.seen.len() - 1)
     };
     match rule(&request, before) {
-        Answer::Forward => {
+        answer @ (Answer::Forward | Answer::Cut | Answer::Slow(_)) => {
+            if let Answer::Slow(time) = answer {
+                thread::sleep(time);
+            }
             let server = TcpStream::connect(registry)?;
             keep(&server, state, ended)?;
-            forward(client, &server, &head, &rest)
+            let most = if matches!(answer, Answer::Cut) { CUT_AT } else { u64::MAX };
+            forward(client, &server, &head, &rest, most)
         }
         Answer::Status(code, headers, body) => {
             answer(client, code, &headers, if request.method == "HEAD" { "" } else { body })
@@ -200,9 +210,9 @@ fn read_head(mut client: &TcpStream) -> io::Result<Option<(Request, String, Vec<
     Ok(Some((request, head, rest)))
 }
 
-/// Both ways until both sides are done.
-fn forward(client: &TcpStream, server: &TcpStream, head: &str, rest: &[u8]) -> io::Result<()> {
-    let (mut to_server, mut from_server) = (server, server);
+/// Both ways until both sides are done, or `most` bytes of the answer have been passed on.
+fn forward(client: &TcpStream, server: &TcpStream, head: &str, rest: &[u8], most: u64) -> io::Result<()> {
+    let (mut to_server, mut from_server) = (server, server.take(most));
     let (mut to_client, mut from_client) = (client, client);
     to_server.write_all(head.as_bytes())?;
     to_server.write_all(rest)?;
