@@ -13,6 +13,7 @@ use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild}
 use crate::builder::inspect::{ToolVersion, complains, inspected_images};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust, Target};
+use crate::config::build_args::PassedOn;
 use crate::config::cache::Cache;
 use crate::config::options::Options;
 use crate::config::secrets::{CA_BUNDLE_SECRET, Secret, Ssh};
@@ -275,6 +276,7 @@ impl RuntimeBuilder for PodmanBuilder {
             .cli
             .command()?
             .args(build_arguments(request, &self.settings, &short_names, &id_file))
+            .envs(PassedOn::of(&request.build_args).variables)
             // podman 4.3, ended by a signal, leaves its step running.
             .ended_from_below();
         if let Some(failed) = self.cli.build(&command, request)? {
@@ -335,7 +337,7 @@ fn build_arguments(
     deps_image
         .iter()
         .for_each(|image| add("--build-context", &format!("{DEPS_STAGE}=docker-image://{}", image.canonical())));
-    build_args.iter().for_each(|argument| add("--build-arg", &argument.to_string()));
+    PassedOn::of(build_args).flags.iter().for_each(|argument| add("--build-arg", argument));
     secrets.iter().for_each(|secret| add("--secret", &secret.to_string()));
     ssh.iter().for_each(|ssh| add("--ssh", &ssh.to_string()));
     add("--iidfile", id_file.as_str());
@@ -494,7 +496,7 @@ mod tests {
         };
         assert_eq!(
             line(&request, &settings, &[]),
-            "podman build --platform linux/amd64 --file /build/Dockerfile --build-arg 'A=b c' --secret id=token \
+            "podman build --platform linux/amd64 --file /build/Dockerfile --build-arg A --secret id=token \
              --ssh default --iidfile /tmp/id \
              --format docker --layers=false --identity-label=false --network=host /build/context"
         );

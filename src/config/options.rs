@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use crate::config::build_args::BuildArg;
 use crate::config::cache::Cache;
 use crate::config::passed_on::{is_about_attestations, is_turned_off};
 use crate::config::secrets::{Secret, Ssh};
 use crate::config::values::{
-    BuildArg, BuildTool, Cmd, DebianPackage, Output, Progress, ProjectKind, Provenance, Sbom, TagScheme, User, Version,
-    Workdir,
+    BuildTool, Cmd, DebianPackage, Output, Progress, ProjectKind, Provenance, Sbom, TagScheme, User, Version, Workdir,
 };
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
+use crate::redact::redacted_arguments;
 #[cfg(unix)]
 use crate::system::interrupt::end_children;
 use crate::system::interrupt::{Child, Interrupt};
@@ -78,10 +79,16 @@ impl Command {
         self
     }
 
-    /// Sets an environment variable.
+    /// Sets an environment variable, whatever it was set to.
     pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.set.retain(|(set, _)| set != name);
         self.set.push((name.into(), value.into()));
         self
+    }
+
+    /// Sets environment variables.
+    pub fn envs(self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        variables.into_iter().fold(self, |command, (name, value)| command.env(&name, &value))
     }
 
     /// Removes an environment variable.
@@ -238,18 +245,18 @@ fn cannot_run(program: &OsStr, error: std::io::Error) -> Error {
 }
 
 impl fmt::Display for Command {
-    /// The command as one line for a shell.
+    /// The command as one line for a shell, without what is secret in its arguments.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&quoted(&self.program))?;
-        self.arguments.iter().try_for_each(|argument| write!(formatter, " {}", quoted(argument)))
+        formatter.write_str(&quoted(&self.program.to_string_lossy()))?;
+        let arguments = redacted_arguments(self.arguments.iter().map(|argument| argument.to_string_lossy()));
+        arguments.iter().try_for_each(|argument| write!(formatter, " {}", quoted(argument)))
     }
 }
 
-fn quoted(word: &OsStr) -> String {
-    let text = word.to_string_lossy();
+fn quoted(text: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,@%+".contains(character);
     if !text.is_empty() && text.chars().all(plain) {
-        text.into_owned()
+        text.to_owned()
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
     }
@@ -263,6 +270,21 @@ mod tests {
     fn a_command_displays_as_a_line_for_a_shell() {
         let command = Command::new("docker").args(["build", "--label", "a=it's b", ""]);
         assert_eq!(command.to_string(), r"docker build --label 'a=it'\''s b' ''");
+    }
+
+    #[test]
+    fn a_command_is_shown_and_told_of_without_its_secrets() {
+        let script = "exit 1 # https://user:hunter2@host/x";
+        let command = Command::new("sh").args(["-c", script, "--build-arg", "A=hunter2", "--label", "a=b"]);
+        assert_eq!(command.to_string(), "sh -c 'exit 1 # https://***@host/x' --build-arg 'A=***' --label a=b");
+        let error = command.stdout(&Interrupt::default()).expect_err("it succeeded");
+        assert_eq!(error.to_string(), format!("`{command}` failed"));
+    }
+
+    #[test]
+    fn a_variable_that_is_set_twice_has_the_later_value() {
+        let command = Command::new("sh").args(["-c", "echo $A"]).env("A", "1").env("A", "2");
+        assert_eq!(command.stdout(&Interrupt::default()).ok().as_deref(), Some("2\n"));
     }
 
     #[test]

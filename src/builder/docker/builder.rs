@@ -16,6 +16,7 @@ use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild}
 use crate::builder::inspect::{complains, inspected_images};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust};
+use crate::config::build_args::PassedOn;
 use crate::config::options::Options;
 use crate::config::values::Output;
 use crate::error::{Context as _, Error, Result};
@@ -255,6 +256,7 @@ impl BuildxBuilder {
         let mut command = self
             .docker()?
             .args(build_arguments(request, exporter, &self.settings, &metadata_file))
+            .envs(PassedOn::of(&request.build_args).variables)
             // Fetching provenance after a push can fail a command whose image is complete.
             .env("BUILDX_METADATA_PROVENANCE", "disabled")
             .without_env("DOCKER_DEFAULT_PLATFORM");
