@@ -27,6 +27,9 @@ static FIELD: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+/// What a message repeats of a text, as Rust writes texts.
+static QUOTED: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(?s)"((?:[^"\\]|\\.)*)""#));
+
 static AUTHORIZATION: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"([Aa]uthorization: *(?:[Bb]asic|[Bb]earer|[Tt]oken) +)\S+"));
 
@@ -100,6 +103,15 @@ pub fn redacted_pair(pair: &str) -> String {
 /// What was given where `NAME=VALUE` is wanted, without the value. What has no name may be a value alone.
 pub fn redacted_wrong_pair(text: &str) -> String {
     if text.contains('=') { redacted_pair(text) } else { HIDDEN.to_owned() }
+}
+
+/// A message of a parser, which repeats the text that it did not expect, without the value in such a text.
+pub fn redacted_message(message: &str) -> String {
+    let message = replaced(&QUOTED, message, |found| {
+        let text = found.get(1)?.as_str();
+        text.contains('=').then(|| format!("\"{}\"", redacted_pair(text)))
+    });
+    redacted(&message)
 }
 
 /// An image reference that is none, without credentials. Those of a URL stand before `@`, as a name stands before its

@@ -16,6 +16,7 @@ use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rus
 use crate::config::build_args::PassedOn;
 use crate::config::cache::Cache;
 use crate::config::options::Options;
+use crate::config::passed_on::shown;
 use crate::config::secrets::{CA_BUNDLE_SECRET, Secret, Ssh};
 use crate::error::{Context as _, Error, Result};
 use crate::image::digest::Digest;
@@ -120,6 +121,7 @@ fn refuse_what_podman_cannot(options: &Options, platforms: &[Platform]) -> Resul
         return refused(&format!("`{flag}` does not work"), "");
     }
     if let Some(argument) = options.buildx_args.iter().find(|argument| is_ours(argument)) {
+        let argument = shown(argument);
         return Err(Error::usage(format!("`{argument}` cannot be passed on to podman: it is decided by this tool")));
     }
     Ok(())

@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::config::csv::{csv_fields, csv_line};
 use crate::config::values::{has_control_characters, is_word};
 use crate::error::{Error, Result};
+use crate::redact::{HIDDEN, redacted_pair, redacted_wrong_pair};
 use crate::system::environment::variable;
 
 /// The id of the secret that the steps take for the CA bundle.
@@ -92,10 +93,20 @@ impl FromStr for Secret {
 
     fn from_str(text: &str) -> Result<Self> {
         Self::read(text).filter(|_| !has_control_characters(text)).ok_or_else(|| {
-            Error::usage(format!("invalid secret {text:?}"))
+            Error::usage(format!("invalid secret {:?}", told(text)))
                 .hint("a secret reads `id=NAME[,src=PATH|,env=NAME]`, `NAME` being letters, digits and `_ - .`")
         })
     }
+}
+
+/// A wrong secret as it is told of: what stands where no value should be may be the secret itself.
+fn told(text: &str) -> String {
+    let is_place = |name: &str| ["id", "src", "source", "env", "type"].iter().any(|of| name.eq_ignore_ascii_case(of));
+    let field = |field: &str| match field.split_once('=') {
+        Some((name, _)) if is_place(name) => field.to_owned(),
+        _ => redacted_wrong_pair(field),
+    };
+    text.split(',').map(field).collect::<Vec<_>>().join(",")
 }
 
 impl fmt::Display for Secret {
@@ -138,7 +149,9 @@ impl FromStr for Ssh {
     fn from_str(text: &str) -> Result<Self> {
         let (id, files) = text.split_once('=').unwrap_or((text, ""));
         if !is_word(id, b"-.") || has_control_characters(text) {
-            return Err(Error::usage(format!("invalid SSH agent or key {text:?}"))
+            // What is given in the place of a key's path may be the key.
+            let told = if is_word(id, b"-.") && text.contains('=') { redacted_pair(text) } else { HIDDEN.to_owned() };
+            return Err(Error::usage(format!("invalid SSH agent or key {told:?}"))
                 .hint("it reads `default`, or `ID[=SOCKET|=KEY]`, `ID` being letters, digits and `_ - .`"));
         }
         let files = files.split(',').filter(|file| !file.is_empty()).map(Utf8PathBuf::from);
@@ -181,6 +194,24 @@ mod tests {
     #[case("id=a,src=b\nc", None)]
     fn a_secret_has_an_id_that_is_a_word(#[case] text: &str, #[case] id: Option<&str>) {
         assert_eq!(text.parse::<Secret>().ok().map(|secret| secret.id).as_deref(), id);
+    }
+
+    #[rstest]
+    #[case("hunter2", "***")]
+    #[case("TOKEN=hunter2", "TOKEN=***")]
+    #[case("id=a,src=b,value=hunter2", "id=a,src=b,value=***")]
+    fn what_is_no_secrets_place_may_be_the_secret_and_is_not_told(#[case] text: &str, #[case] told: &str) {
+        let error = text.parse::<Secret>().expect_err(text);
+        assert_eq!(error.to_string(), format!("invalid secret {told:?}"));
+    }
+
+    #[rstest]
+    #[case("-----BEGIN KEY\nhunter2=", "***")]
+    #[case("a=-----BEGIN KEY\nhunter2", "a=***")]
+    #[case("*", "***")]
+    fn what_is_no_path_of_a_key_may_be_the_key_and_is_not_told(#[case] text: &str, #[case] told: &str) {
+        let error = text.parse::<Ssh>().expect_err(text);
+        assert_eq!(error.to_string(), format!("invalid SSH agent or key {told:?}"));
     }
 
     #[rstest]

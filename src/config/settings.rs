@@ -13,6 +13,7 @@ use crate::config::cache::{Cache, CacheEntry};
 use crate::config::secrets::{Secret, Ssh};
 use crate::config::values::{BuildTool, Cmd, Progress, ProjectKind, TagScheme, Variable, Version, variables};
 use crate::error::{Context as _, Error, Result};
+use crate::redact::redacted_message;
 use crate::system::paths::{ends_outside, refuse_outside};
 use crate::system::terminal::Terminal;
 
@@ -474,7 +475,6 @@ impl Settings {
     fn from_table<'de, D>(table: D, place: &str, terminal: &Terminal) -> Result<Self>
     where
         D: serde::Deserializer<'de>,
-        D::Error: Send + Sync + 'static,
     {
         let mut unknown = BTreeSet::new();
         let settings = serde_ignored::deserialize(table, |key| {
@@ -520,8 +520,16 @@ fn merged(higher: Option<Vec<Variable>>, lower: Option<Vec<Variable>>) -> Option
     }
 }
 
-fn wrong(place: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::usage(format!("wrong configuration in {place}")).because(error)
+fn wrong(place: &str, error: impl std::fmt::Display) -> Error {
+    Error::usage(format!("wrong configuration in {place}")).because(redacted_message(&error.to_string()))
+}
+
+/// Where a parser stopped, without the line itself: a value may stand there.
+fn where_in(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let (line, column) =
+        (before.split('\n').count(), before.rsplit('\n').next().unwrap_or_default().chars().count() + 1);
+    format!("line {line}, column {column}: {}", redacted_message(error.message()))
 }
 
 /// What the file `runtime-image.toml` in `root` holds, if there is one.
@@ -533,7 +541,8 @@ fn table_in(root: &Utf8Path) -> Result<Option<toml::Table>> {
     }
     refuse_outside(root, &path)?;
     let text = std::fs::read_to_string(&path).context(|| format!("cannot read `{path}`"))?;
-    let table = toml::from_str(&text).map_err(|error| Error::usage(format!("cannot parse `{path}`")).because(error))?;
+    let table = toml::from_str(&text)
+        .map_err(|error| Error::usage(format!("cannot parse `{path}`")).because(where_in(&text, &error)))?;
     Ok(Some(table))
 }
 
@@ -593,6 +602,23 @@ mod tests {
         assert_eq!(error.to_string(), "wrong value in the variable `RUNTIME_IMAGE_KIND`");
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         assert!(cause.starts_with("invalid value 'cargoo' for '--kind <KIND>'"), "{cause}");
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_told_without_the_values_in_it() {
+        for (toml, told) in [
+            ("build-arg = ['A=hunter2'", "line 1, column"),
+            ("build-arg = 'A=hunter2'", "invalid type: string \"A=***\""),
+            ("build-arg = 'A=b \"hunter2\" c'", "invalid type: string \"A=***\""),
+            ("kind = 'custom'\nbuild-arg = ['TOKEN=a \"hunter2\"', 7]", "invalid type: integer"),
+        ] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let root = Utf8Path::from_path(folder.path()).expect("UTF-8");
+            std::fs::write(root.join(CONFIG_FILE), toml).expect("written");
+            let error = Settings::from_file(root, &Terminal::silent()).expect_err(toml);
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            assert!(cause.contains(told) && !cause.contains("hunter2"), "{cause}");
+        }
     }
 
     #[test]

@@ -310,7 +310,7 @@ impl Variable {
                 .hint("a name is letters, digits and `_`, not starting with a digit"));
         }
         if has_control_characters(value) {
-            return Err(Error::usage(format!("`env.{name}` has more than one line, or control characters: {value:?}")));
+            return Err(Error::usage(format!("`env.{name}` has more than one line, or control characters")));
         }
         Ok(())
     }
