@@ -8,7 +8,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::stored::{Confirmed, as_strings};
 use crate::image::tags::{BuildFromImageType, Tags};
-use crate::system::terminal::is_obeyed;
+use crate::system::terminal::{is_obeyed, one_line};
 
 /// The version of the JSON object's form.
 pub const SCHEMA: u32 = 1;
@@ -135,7 +135,7 @@ fn json(value: &impl Serialize) -> String {
 
 fn aligned(lines: &[(&str, &str)]) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    lines.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")
+    lines.iter().map(|(name, value)| format!("{name:width$}  {}", one_line(value))).collect::<Vec<_>>().join("\n")
 }
 
 /// Build or reuse.

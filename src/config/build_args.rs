@@ -8,6 +8,7 @@ use crate::config::values::is_variable_name;
 use crate::error::{Error, Result};
 use crate::redact::{has_credentials, is_named_like_a_secret, redacted_wrong_pair};
 use crate::system::environment::variable;
+use crate::system::terminal::{Terminal, some_of};
 
 /// What the names of variables start with that docker, podman, or what these start, read for themselves: plug-ins,
 /// helpers for credentials, ssh, builders in a cloud, caches, Go, the C library and shells.
@@ -137,6 +138,22 @@ impl BuildArg {
         ))
         .hint("set the variable itself for this run, with the same value, or use `--secret`"))
     }
+}
+
+/// Warns of build arguments that are named like secrets. An image shows them to everyone who has it.
+pub fn warn_of_secrets(build_args: &[BuildArg], terminal: &Terminal) {
+    let mut names: Vec<&str> = Vec::new();
+    for argument in build_args.iter().filter(|argument| argument.is_named_like_a_secret()) {
+        if !names.contains(&&*argument.name) {
+            names.push(&argument.name);
+        }
+    }
+    let (told, them) = match names.as_slice() {
+        [] => return,
+        [one] => (format!("the build argument `{one}` looks like a secret"), "its value"),
+        some => (format!("the build arguments {} look like secrets", some_of(some)), "their values"),
+    };
+    terminal.warning(format!("{told}, and {them} will be in the image's history; steps that fetch take `--secret`"));
 }
 
 impl PassedOn {

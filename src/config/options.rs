@@ -83,6 +83,8 @@ pub struct Options {
     pub secrets: Vec<Secret>,
     /// Globs of files that look like secrets and are meant to be in the image.
     pub allow_secrets: Vec<String>,
+    /// Whether any other file that looks like a secret is an error.
+    pub deny_secrets: bool,
     /// The SSH agents and keys that the steps that fetch may use.
     pub ssh: Vec<Ssh>,
     /// A file of certificates for the steps that fetch.

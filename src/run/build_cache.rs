@@ -48,7 +48,10 @@ impl<'a> BuildCache<'a> {
             caches: &user_caches(&project.root),
         }
         .arguments(&options.cache)?;
-        let locked = locks_of(&arguments, terminal, interrupt).and_then(|locks| arguments.prepare().map(|()| locks));
+        let locked = arguments
+            .make_root()
+            .and_then(|()| locks_of(&arguments, terminal, interrupt))
+            .and_then(|locks| arguments.prepare().map(|()| locks));
         match locked {
             Ok(locks) => Ok(Self { arguments, _locks: locks, terminal }),
             Err(error) if matches!(error.kind(), ErrorKind::Interrupted(_)) => Err(error),

@@ -22,7 +22,7 @@ use crate::staging::own_files::{
 use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
 use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
-use crate::system::paths::own_name;
+use crate::system::paths::{FOR_THIS_USER, folder_for_this_user, own_name};
 
 /// What a build folder is to hold.
 #[derive(Debug, Clone)]
@@ -177,7 +177,9 @@ impl BuildFolder<'_> {
             }
         }
         fs::create_dir_all(root.join(CODE)).context(|| format!("cannot create `{root}/{CODE}`"))?;
-        folders.iter().rev().try_for_each(|folder| finish_folder(folder))
+        folders.iter().rev().try_for_each(|folder| finish_folder(folder))?;
+        // Sources that only this user may read stay so on this machine; what is below has the modes that an image gets.
+        set_mode(root, FOR_THIS_USER)
     }
 }
 
@@ -222,6 +224,7 @@ impl Staged {
             }
         }
         folders.iter().rev().try_for_each(|folder| finish_folder(folder))?;
+        set_mode(&context, FOR_THIS_USER)?;
         Ok(WithoutCode { context, dockerfile, _folder: folder })
     }
 }
@@ -251,7 +254,7 @@ fn finish_folder(folder: &Utf8Path) -> Result<()> {
 /// A new folder beside `destination` that is removed when it is dropped.
 fn temporary_beside(destination: &Utf8Path) -> std::io::Result<TempDir> {
     let parent = destination.parent().unwrap_or(Utf8Path::new("."));
-    tempfile::Builder::new().prefix(&temporary_prefix(destination)).tempdir_in(parent)
+    folder_for_this_user(&temporary_prefix(destination), parent)
 }
 
 fn temporary_prefix(destination: &Utf8Path) -> String {

@@ -1,5 +1,6 @@
 //! The one place that prints: status, warnings and errors to stderr, the result to stdout.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error as _;
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
@@ -135,6 +136,18 @@ impl Terminal {
     }
 }
 
+/// Has panics told as errors are: what they repeat may hold anything.
+pub fn tell_of_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        line(&format!("error: {}", one_line(&panic.to_string())));
+        line("note: this is a defect of this program; `RUST_BACKTRACE=1` shows where");
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            line(&harmless(&backtrace.to_string()));
+        }
+    }));
+}
+
 /// The first of several names or paths, and how many more there are, as a text for people names them.
 pub(crate) fn some_of(paths: &[impl Display]) -> String {
     let first = paths.iter().take(NAMED).map(|path| format!("`{path}`"));
@@ -152,7 +165,7 @@ pub(crate) fn harmless(text: &str) -> String {
 }
 
 /// A message of this tool: on one line, so that no name of a file makes another line of it, and without what is secret.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     harmless(&redacted(text)).replace('\n', "\\n")
 }
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Context as _, Error, Result};
 use crate::project::cargo::inputs::LOCK_FILE;
@@ -13,6 +13,7 @@ use crate::staging::staged::{make_link, set_mode};
 use crate::system::cargo::CargoCall;
 use crate::system::command::Capture;
 use crate::system::interrupt::Interrupt;
+use crate::system::paths::folder_for_this_user;
 
 /// What is wrong with the tree's `Cargo.lock`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,8 @@ pub(super) fn resolved(
     interrupt: &Interrupt,
 ) -> Result<SourceFile> {
     let cannot = || "cannot prepare a folder for Cargo".to_owned();
-    let folder = tempfile::tempdir().context(cannot)?;
+    let temporary = Utf8PathBuf::try_from(std::env::temp_dir()).context(cannot)?;
+    let folder = folder_for_this_user(".tmp", &temporary).context(cannot)?;
     let folder = Utf8Path::from_path(folder.path()).ok_or_else(|| Error::failed(cannot()))?;
     let tree = folder.join("tree");
     let lock_file = root.file(LOCK_FILE);
