@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use runtime_image::cli::Arguments;
-use runtime_image::term::tell_of_panics;
+use runtime_image::system::terminal::tell_of_panics;
 
 fn main() -> ExitCode {
     let started = Instant::now();

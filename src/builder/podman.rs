@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::builder::build_log::FailedStep;
 use crate::builder::confirm::confirmed;
-use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild};
+use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild, hidden_texts};
 use crate::builder::inspect::{ToolVersion, complains, inspected_images};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust, Target};
@@ -279,6 +279,7 @@ impl RuntimeBuilder for PodmanBuilder {
             .command()?
             .args(build_arguments(request, &self.settings, &short_names, &id_file))
             .envs(PassedOn::of(&request.build_args).variables)
+            .hiding(hidden_texts(&self.settings.secrets, &request.build_args))
             // podman 4.3, ended by a signal, leaves its step running.
             .ended_from_below();
         if let Some(failed) = self.cli.build(&command, request)? {

@@ -114,8 +114,8 @@ impl BuildArg {
         !is_read_by_engines(&self.name)
     }
 
-    /// Whether it would be seen and must not be.
-    fn is_secret(&self) -> bool {
+    /// Whether the value is known to be secret.
+    pub fn is_secret(&self) -> bool {
         self.is_named_like_a_secret() || has_credentials(&self.value)
     }
 

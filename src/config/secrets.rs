@@ -15,6 +15,12 @@ use crate::system::environment::variable;
 /// The id of the secret that the steps take for the CA bundle.
 pub const CA_BUNDLE_SECRET: &str = "ca-bundle";
 
+/// Of a secret that is larger, in bytes, lines are not looked for in what a build shows.
+const LARGEST: u64 = 1 << 14;
+
+/// Shorter lines of a secret, such as a bracket, tell nothing.
+const SHORTEST_LINE: usize = 6;
+
 /// A secret, read as buildx reads it and written so that buildx and podman understand it:
 /// `id=NAME[,src=PATH|,env=NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +50,17 @@ impl Secret {
             SecretSource::File(file) => Some(file),
             SecretSource::Variable(_) | SecretSource::Unsaid => None,
         }
+    }
+
+    /// What a build must not show of the secret: its lines, as far as they tell anything.
+    pub fn texts(&self) -> Vec<String> {
+        let text = match &self.from {
+            SecretSource::File(file) => small_text(file),
+            SecretSource::Variable(name) => variable(name),
+            SecretSource::Unsaid => variable(&self.id),
+        };
+        let lines = text.iter().flat_map(|text| text.lines()).map(str::trim);
+        lines.filter(|line| line.len() >= SHORTEST_LINE).map(str::to_owned).collect()
     }
 
     /// With the file's path absolute, seen from `folder`. Where nothing is said, the file is called as the secret is,
@@ -107,6 +124,12 @@ fn told(text: &str) -> String {
         _ => redacted_wrong_pair(field),
     };
     text.split(',').map(field).collect::<Vec<_>>().join(",")
+}
+
+/// The text of a file that is as small as a secret is.
+fn small_text(file: &Utf8Path) -> Option<String> {
+    let is_small = std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() <= LARGEST);
+    std::fs::read_to_string(file).ok().filter(|_| is_small)
 }
 
 impl fmt::Display for Secret {

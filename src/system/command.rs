@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
 use crate::redact::redacted_arguments;
+use crate::system::hiding::Hiding;
 #[cfg(unix)]
 use crate::system::interrupt::end_children;
 use crate::system::interrupt::{Child, Interrupt};
@@ -46,6 +47,7 @@ pub struct Command {
     set: Vec<(OsString, OsString)>,
     unset: Vec<OsString>,
     from_below: bool,
+    hidden: Vec<String>,
 }
 
 impl Command {
@@ -58,6 +60,7 @@ impl Command {
             set: Vec::new(),
             unset: Vec::new(),
             from_below: false,
+            hidden: Vec::new(),
         }
     }
 
@@ -97,6 +100,12 @@ impl Command {
         self
     }
 
+    /// Leaves these texts out of the output that is logged and shown.
+    pub fn hiding(mut self, texts: impl IntoIterator<Item = String>) -> Self {
+        self.hidden.extend(texts);
+        self
+    }
+
     /// For a program that leaves its own children running when it is ended, and ends well when they do. A signal is
     /// passed on to these children instead, and a terminal's Ctrl-C does not reach the program.
     pub fn ended_from_below(mut self) -> Self {
@@ -124,7 +133,8 @@ impl Command {
         expression = match capture {
             Capture::Both => expression.stdout_capture().stderr_capture(),
             Capture::Logged(log, show) => {
-                let (started, child_end) = log.writer().and_then(|log| Tee::start(log, show)).map_err(cannot)?;
+                let (started, child_end) =
+                    log.writer().and_then(|log| Tee::start(log, show, Hiding::new(&self.hidden))).map_err(cannot)?;
                 tee = Some(started);
                 expression.stdout_to_stderr().stderr_file(child_end)
             }

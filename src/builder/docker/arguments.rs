@@ -7,6 +7,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use crate::builder::docker::capabilities::Wanted;
+use crate::builder::engine_cli::proxies_set;
 use crate::builder::runtime_builder::BuildRequest;
 use crate::config::build_args::PassedOn;
 use crate::config::cache::is_inline;
@@ -18,9 +19,6 @@ use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
 use crate::staging::dockerfile::DEPS_STAGE;
 use crate::staging::template::FileDates;
-
-/// Passed on as build arguments by name. BuildKit predefines these, and keeps them out of cache keys and images.
-const PROXY_VARIABLES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 /// What is the same for every build of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +61,6 @@ pub struct BuildxSettings {
 impl BuildxSettings {
     pub(super) fn new(options: &Options, quiet: bool) -> Self {
         let bundle = options.ca_bundle.iter().map(|path| Secret::of_file(CA_BUNDLE_SECRET, path));
-        let proxies = PROXY_VARIABLES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
         Self {
             outputs: options.outputs.clone(),
             builder: options.builder.clone(),
@@ -73,7 +70,7 @@ impl BuildxSettings {
             cache_to: options.cache_to.clone(),
             secrets: options.secrets.iter().cloned().chain(bundle).collect(),
             ssh: options.ssh.clone(),
-            proxies: proxies.filter(|name| std::env::var_os(name).is_some()).collect(),
+            proxies: proxies_set().collect(),
             attestations: options.attestations().collect(),
             attests: options.attests(),
             rewrite: options.reproducible,

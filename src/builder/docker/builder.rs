@@ -12,7 +12,7 @@ use crate::builder::docker::engine;
 use crate::builder::docker::engine::engine_is_this_machine;
 use crate::builder::docker::failure::{Failure, may_be_passed_over, rewrites};
 use crate::builder::docker::registry::Registry;
-use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild};
+use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild, hidden_texts};
 use crate::builder::inspect::{complains, inspected_images};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust};
@@ -257,6 +257,7 @@ impl BuildxBuilder {
             .docker()?
             .args(build_arguments(request, exporter, &self.settings, &metadata_file))
             .envs(PassedOn::of(&request.build_args).variables)
+            .hiding(hidden_texts(&self.settings.secrets, &request.build_args))
             // Fetching provenance after a push can fail a command whose image is complete.
             .env("BUILDX_METADATA_PROVENANCE", "disabled")
             .without_env("DOCKER_DEFAULT_PLATFORM");
