@@ -15,15 +15,15 @@ const FLAGS_OF_VALUES: [&str; 2] = ["--build-arg", "--env"];
 /// Flags that are named like a secret and tell only where it is.
 const FLAGS_OF_PLACES: [&str; 3] = ["--secret", "--allow-secret", "--deny-secrets"];
 
-/// Further names of fields that hold secrets, in queries of URLs and entries of caches.
-const FIELDS: [&str; 7] = ["apikey", "auth", "key", "passwd", "pwd", "sig", "x-amz-credential"];
+/// Further names of secrets in queries of URLs.
+const IN_QUERIES: [&str; 7] = ["apikey", "auth", "key", "passwd", "pwd", "sig", "x-amz-credential"];
 
 static URL: LazyLock<Regex> = LazyLock::new(|| pattern(r#"([A-Za-z][A-Za-z0-9+.-]*://)([^\s"'<>`]+)"#));
 
 /// A name with its value: all of a quoted field, a quoted value, or what goes up to the next separator.
 static FIELD: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r#"(?s)"(?<field>[\w.-]+)=(?:[^"]|"")*"|(?<name>[\w.-]+)=(?<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,&;"'`)\]}]+)"#,
+        r#"(?s)"(?<field>[\w.-]+)=(?:[^"]|"")*"|(?<query>[?&])?(?<name>[\w.-]+)=(?<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,&;"'`)\]}]+)"#,
     )
 });
 
@@ -54,25 +54,25 @@ pub fn redacted(text: &str) -> String {
     let text = without_userinfo(text);
     let text = replaced(&FIELD, &text, |found| {
         if let Some(name) = found.name("field") {
-            let is_secret = is_secret_field(name.as_str());
-            return is_secret.then(|| format!("\"{}={HIDDEN}\"", name.as_str()));
+            return is_secret_field(name.as_str()).then(|| format!("\"{}={HIDDEN}\"", name.as_str()));
         }
+        let query = found.name("query").map_or("", |sign| sign.as_str());
         let (name, value) = (found.name("name")?.as_str(), found.name("value")?.as_str());
         if FLAGS_OF_PLACES.contains(&name) {
-            return Some(format!("{name}={}", redacted(value)));
+            return Some(format!("{query}{name}={}", redacted(value)));
         }
-        if is_secret_field(name) {
-            return Some(format!("{name}={HIDDEN}"));
+        let is_in_query = !query.is_empty() && IN_QUERIES.contains(&&*name.to_ascii_lowercase());
+        if is_secret_field(name) || is_in_query {
+            return Some(format!("{query}{name}={HIDDEN}"));
         }
         // A flag, or a field, whose value is fields again.
-        value.contains('=').then(|| format!("{name}={}", redacted(value)))
+        value.contains('=').then(|| format!("{query}{name}={}", redacted(value)))
     });
     replaced(&AUTHORIZATION, &text, |found| Some(format!("{}{HIDDEN}", found.get(1)?.as_str()))).into_owned()
 }
 
 fn is_secret_field(name: &str) -> bool {
-    let plain = name.trim_start_matches('-').to_ascii_lowercase();
-    is_named_like_a_secret(name) || FIELDS.contains(&&*plain) || plain.contains("signature")
+    is_named_like_a_secret(name) || name.to_ascii_lowercase().contains("signature")
 }
 
 /// The arguments of a program, each redacted. The values of build arguments and variables are left out whatever their
@@ -199,6 +199,7 @@ mod tests {
     #[case("registries.x.token=\"p w\"", "registries.x.token=***")]
     #[case("https://host/x?a=1&private_token=pw#y", "https://host/x?a=1&private_token=***")]
     #[case("https://host/x?X-Amz-Signature=pw&sig=pw", "https://host/x?X-Amz-Signature=***&sig=***")]
+    #[case("reads `KEY=VALUE`, `sig=x`", "reads `KEY=VALUE`, `sig=x`")]
     #[case("Authorization: Bearer abcdefgh.1", "Authorization: Bearer ***")]
     #[case("in basic terms", "in basic terms")]
     #[case("{{.Id}} a=b cargo build --features x=y", "{{.Id}} a=b cargo build --features x=y")]

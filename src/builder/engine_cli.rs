@@ -29,7 +29,9 @@ pub(super) const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 /// What the build must not show: secrets, build arguments that are known to be secret, and proxies with a password.
 pub(super) fn hidden_texts(secrets: &[Secret], build_args: &[BuildArg]) -> Vec<String> {
     let secrets = secrets.iter().filter(|secret| secret.id != CA_BUNDLE_SECRET).flat_map(Secret::texts);
-    let build_args = build_args.iter().filter(|argument| argument.is_secret()).map(|argument| argument.value.clone());
+    let build_args = build_args.iter().filter(|argument| argument.is_secret());
+    // A build prints line by line.
+    let build_args = build_args.flat_map(|argument| argument.value.lines().map(str::to_owned));
     let proxies = proxies_set().filter_map(|name| variable(&name)).filter(|proxy| has_credentials(proxy));
     secrets.chain(build_args).chain(proxies).collect()
 }

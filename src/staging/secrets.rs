@@ -37,7 +37,7 @@ pub fn warn_of_secrets<'a>(
     };
     let remedy = format!("{leave_out} in `allow-secrets` if {they_are} meant");
     if options.deny_secrets {
-        return Err(Error::failed(format!("{told}, which `deny-secrets` forbids")).hint(remedy));
+        return Err(Error::failed(format!("`deny-secrets` is set: {told}")).hint(remedy));
     }
     terminal.warning(format!("{told}; {remedy}"));
     Ok(())
