@@ -2,6 +2,7 @@
 # make test    all tests, the real-engine ones included
 # make test-matrix   the real-engine tests on the newest Docker in Debian
 # make fuzz    random inputs for all that reads what others wrote, FUZZ_SECONDS (600) each
+# make soak    faults again and again, about half an hour: docs/reliability.md has the table
 # make lint    format, clippy, documentation and its links, scripts
 # make bench   the figures of the README
 # make images  examples/hello for linux/amd64 and linux/arm64, pushed below REGISTRY: make images REGISTRY=ghcr.io/me
@@ -9,7 +10,7 @@
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: demo test test-containerd test-classic test-matrix fuzz lint shellcheck bench images
+.PHONY: demo test test-containerd test-classic test-matrix fuzz soak lint shellcheck bench images
 
 demo:
 	cargo build --release --locked
@@ -36,7 +37,7 @@ ALL = $(notdir $(basename $(wildcard tests/*.rs)))
 ON_ANY_STORE = build_folder cli commands custom docs errors failed_builds fetching fuzz hostile interrupt library names \
 	openhands openhands_original output podman properties roots steps
 ON_BOTH_STORES = caches platforms reuse tiers
-ON_EVERY_ENGINE = base_image builders errors failed_builds fetching interrupt registry registry_faults $(ON_BOTH_STORES)
+ON_EVERY_ENGINE = base_image builders errors failed_builds faults fetching interrupt push_faults registry registry_faults $(ON_BOTH_STORES)
 
 test-matrix:
 	cargo build --locked --all-targets
@@ -45,6 +46,14 @@ test-matrix:
 # Warnings of random configurations are not shown.
 fuzz:
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} cargo test --release --locked --test fuzz -- --nocapture 2>&1 | sed -u '/^warning: /d'
+
+# Tests that are marked as long, on an engine of their own.
+soak:
+	cargo build --locked --all-targets
+	scripts/with-engine cargo test --locked --no-fail-fast $(patsubst %,--test %,$(SOAK)) -- \
+		--ignored --nocapture --test-threads=1
+
+SOAK = push_faults soak
 
 lint: shellcheck
 	cargo fmt --check

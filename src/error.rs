@@ -4,6 +4,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 
 /// Exit codes of the command.
 pub mod exit_code {
@@ -28,6 +29,8 @@ pub enum ErrorKind {
     Usage,
     /// `docker buildx build` or `podman build` ran and failed.
     Build,
+    /// A file changed after the project was read.
+    Changed,
     /// A signal with this number ended the run.
     Interrupted(i32),
 }
@@ -59,6 +62,11 @@ impl Error {
     /// The build itself failed.
     pub fn build(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Build, message)
+    }
+
+    /// A file changed after the project was read.
+    pub fn changed(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Changed, message)
     }
 
     /// The run was ended by `signal`.
@@ -94,6 +102,19 @@ impl Error {
         self
     }
 
+    /// Adds what helps if the system refused to write: `elsewhere` says how to name another place.
+    #[must_use]
+    pub fn hint_by_cause(self, elsewhere: &str) -> Self {
+        let cause = self.source.as_ref().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+        match cause {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                self.hint(format!("no space is left there: free some, or {elsewhere}"))
+            }
+            Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => self.hint(elsewhere),
+            _ => self,
+        }
+    }
+
     /// Says which key of the configuration holds what is wrong.
     #[must_use]
     pub fn in_key(mut self, key: &str) -> Self {
@@ -124,7 +145,7 @@ impl Error {
     /// The exit code the command ends with, one of [`exit_code`].
     pub fn exit_code(&self) -> u8 {
         match self.kind {
-            ErrorKind::Failed => exit_code::FAILED,
+            ErrorKind::Failed | ErrorKind::Changed => exit_code::FAILED,
             ErrorKind::Usage => exit_code::USAGE,
             ErrorKind::Build => exit_code::BUILD_FAILED,
             ErrorKind::Interrupted(signal) => exit_code::SIGNAL_BASE.saturating_add(u8::try_from(signal).unwrap_or(0)),

@@ -3,6 +3,7 @@
 mod build_cache;
 mod builds;
 mod labels;
+mod locks;
 
 use std::time::Instant;
 
@@ -25,15 +26,20 @@ use crate::project::read::Project;
 use crate::report::{Action, Names, Report, SCHEMA, Seconds};
 use crate::run::build_cache::BuildCache;
 use crate::run::builds::Builds;
+use crate::run::locks::Locks;
 use crate::staging::build_folder::{BuildFolder, Staged};
 use crate::staging::config_sh::write_config_sh;
 use crate::system::git::WorkTree;
 use crate::system::interrupt::Interrupt;
-use crate::system::lock::Lock;
+use crate::system::lock::{Lock, Waiting};
 use crate::system::terminal::Terminal;
+
+/// How often a project is read that changes each time before its files are staged.
+const MOST_READS: usize = 10;
 
 /// A project with its names: all that can be known without an engine.
 pub struct Run<'a> {
+    found: &'a Found,
     options: Options,
     builder: &'a dyn RuntimeBuilder,
     terminal: &'a Terminal,
@@ -60,7 +66,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When the project cannot be read or named.
     pub fn new(
-        found: &Found,
+        found: &'a Found,
         options: Options,
         builder: &'a dyn RuntimeBuilder,
         terminal: &'a Terminal,
@@ -68,20 +74,9 @@ impl<'a> Run<'a> {
         started: Instant,
     ) -> Result<Self> {
         let options = with_base_digest(Options { kind: Some(found.kind()), ..options }, builder)?;
-        let rust_of_image = || {
-            let rust = builder.rust_of(&options.pinned_base_image(), Lacking::Pull).unwrap_or_else(|error| {
-                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                let cause = cause.lines().next().map(|line| format!(": {line}")).unwrap_or_default();
-                terminal.warning(format!("this machine's Rust stands for that of the image: {error}{cause}"));
-                None
-            });
-            rust.map(|rust| rust.version)
-        };
-        let project = found.read(&options, &rust_of_image, terminal, interrupt)?;
-        let hashes = project.hashes(&options);
-        let tags = project.tags(&options, &hashes)?;
+        let (project, hashes, tags) = read(found, &options, builder, terminal, interrupt)?;
         let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
-        Ok(Self { options, builder, terminal, interrupt, project, hashes, tags, seconds })
+        Ok(Self { found, options, builder, terminal, interrupt, project, hashes, tags, seconds })
     }
 
     /// The names.
@@ -99,33 +94,75 @@ impl<'a> Run<'a> {
         Ok(self.report(&plan, None, Made::default()))
     }
 
-    /// Makes the image exist. A dry run stops when the build folder is ready.
+    /// Makes the image exist. A dry run stops when the build folder is ready. A project that changes before its files
+    /// are staged is read again.
     ///
     /// # Errors
     /// When a step fails; nothing half-done keeps a name.
     pub fn build(mut self) -> Result<Report> {
-        let mut plan = self.decide()?;
-        let destination = self.build_folder();
-        let mut locks = Vec::new();
-        if plan.reused().is_none() {
-            locks.push(Lock::of_image(&self.tags.source, self.terminal, self.interrupt)?);
-            locks.push(Lock::of_build_folder(&destination, self.terminal, self.interrupt)?);
-            if locks.iter().any(|lock| lock.waited) {
-                // The run that was first may have made the image, or a better one to build from.
-                plan = self.decide()?;
+        for _ in 1..MOST_READS {
+            match self.build_as_read() {
+                Err(error) if error.kind() == ErrorKind::Changed => {
+                    self.terminal.status("Reading", format!("the project again: {error}"));
+                    self.read_again()?;
+                }
+                result => return result,
             }
         }
+        self.build_as_read()
+    }
+
+    fn build_as_read(&mut self) -> Result<Report> {
+        let (plan, mut locks) = self.decide_locked()?;
         match plan.decision.clone() {
-            Decision::Reuse(reused) => self.reuse(&plan, &reused, &destination),
-            Decision::Build { from, image } => self.build_from(&plan, from, &image, &destination),
+            Decision::Reuse(reused) => self.reuse(&plan, &reused),
+            Decision::Build { from, image } => self.build_from(&plan, from, &image, &mut locks),
         }
     }
 
-    fn reuse(&self, plan: &Plan, reused: &Confirmed, destination: &Utf8Path) -> Result<Report> {
+    /// Decides, with the locks of the names that are written.
+    fn decide_locked(&mut self) -> Result<(Plan, Locks)> {
+        let mut locks = Locks::default();
+        loop {
+            let plan = self.decide()?;
+            let written = self.written_names(&plan);
+            let names: Vec<&ImageName> = written.iter().collect();
+            if !locks.hold(&names, self.waiting())? {
+                return Ok((plan, locks));
+            }
+            // Who waited for another run finds what that has made, and perhaps another tree.
+            self.read_again()?;
+        }
+    }
+
+    /// The names that a plan's run writes, in the order of their locks.
+    fn written_names(&self, plan: &Plan) -> Vec<ImageName> {
+        let Tags { source, lock, versioned } = self.tags.clone();
+        match plan.build_from() {
+            None => Vec::new(),
+            Some(_) if self.options.dry_run => Vec::new(),
+            Some(BuildFromImageType::Lock) if !plan.lacks_versioned => vec![source],
+            Some(_) => vec![source, lock, versioned],
+        }
+    }
+
+    fn waiting(&self) -> Waiting<'a> {
+        Waiting { terminal: self.terminal, interrupt: self.interrupt, longest: self.options.lock_timeout }
+    }
+
+    fn read_again(&mut self) -> Result<()> {
+        let Self { found, options, builder, terminal, interrupt, .. } = self;
+        let read = timed(&mut self.seconds.hash, || read(found, options, *builder, terminal, interrupt))?;
+        (self.project, self.hashes, self.tags) = read;
+        Ok(())
+    }
+
+    fn reuse(&self, plan: &Plan, reused: &Confirmed) -> Result<Report> {
         self.terminal.status("Reusing", &plan.reason);
-        let config_sh = self.project.config_sh(&self.options, &self.tags)?;
-        if let Some(config_sh) = config_sh.filter(|_| destination.is_dir()) {
-            write_config_sh(destination, &config_sh)?;
+        if let Some(folder) = self.options.build_folder.as_ref().filter(|folder| folder.is_dir())
+            && let Some(config_sh) = self.project.config_sh(&self.options, &self.tags)?
+        {
+            write_config_sh(folder, &config_sh)?;
         }
         let mut made = Made { confirmed: Some(reused.clone()), loaded: None };
         if self.options.pushes() && self.options.outputs.contains(&Output::Load) && !self.options.dry_run {
@@ -136,16 +173,16 @@ impl<'a> Run<'a> {
     }
 
     fn build_from(
-        mut self,
+        &mut self,
         plan: &Plan,
         from: BuildFromImageType,
         image: &ImageName,
-        destination: &Utf8Path,
+        locks: &mut Locks,
     ) -> Result<Report> {
         self.warn_of_other_rust(plan);
         self.terminal.status("Planning", format!("a build from {from}: {}", plan.reason));
         let labels = self.labels(plan, from);
-        let staged = self.stage(from, image, &labels, destination)?;
+        let (staged, _lock) = self.stage(from, image, &labels)?;
         self.terminal.status(
             "Staging",
             format!("{} files, {} in {}", staged.files, size_text(staged.size), shown_path(&staged.path)),
@@ -155,7 +192,7 @@ impl<'a> Run<'a> {
                 .status("Stopping", "the build folder is ready, and nothing is built (`--dry-run=false` builds)");
             return Ok(self.report(plan, Some(staged.path), Made::default()));
         }
-        let made = self.make(plan, from, image, &staged, &labels)?;
+        let made = self.make(plan, from, image, &staged, &labels, locks)?;
         for confirmed in [&made.confirmed, &made.loaded].into_iter().flatten() {
             self.terminal.status(
                 "Confirmed",
@@ -197,26 +234,25 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The build folder. Its base name stays the same from build to build, so that BuildKit is sent only what changed.
-    fn build_folder(&self) -> Utf8PathBuf {
-        let name = self.tags.versioned.tag().unwrap_or("image");
-        self.options.build_folder.clone().unwrap_or_else(|| self.project.build_folders.join(name))
-    }
-
-    fn stage(
-        &mut self,
-        from: BuildFromImageType,
-        image: &ImageName,
-        labels: &ImageLabels,
-        destination: &Utf8Path,
-    ) -> Result<Staged> {
+    /// Stages, and gives the lock of the build folder.
+    fn stage(&mut self, from: BuildFromImageType, image: &ImageName, labels: &ImageLabels) -> Result<(Staged, Lock)> {
+        let (waiting, interrupt) = (self.waiting(), self.interrupt);
         let Project { template, steps, code, deps, .. } = &self.project;
+        // The base name stays the same from build to build, so that BuildKit is sent only what changed.
+        let name = self.tags.versioned.tag().unwrap_or("image");
+        let chosen = self.options.build_folder.as_ref();
         timed(&mut self.seconds.stage, || {
             let dockerfile = template.render(from, &image.to_string(), labels)?;
             let config_sh = self.project.config_sh(&self.options, &self.tags)?;
             let (steps, config_sh) = (&steps.staged(), config_sh.as_deref());
-            BuildFolder { dockerfile, steps, code, deps, config_sh }.stage(destination, self.interrupt)
+            let content = BuildFolder { dockerfile, steps, code, deps, config_sh };
+            let Some(chosen) = chosen else {
+                return content.stage_below(&self.project.build_folders, name, waiting);
+            };
+            let lock = Lock::of_build_folder(chosen, waiting)?;
+            Ok((content.stage(chosen, interrupt)?, lock))
         })
+        .map_err(|error| error.hint_by_cause("name a folder elsewhere with `--build-folder`"))
     }
 
     fn labels(&self, plan: &Plan, from: BuildFromImageType) -> ImageLabels {
@@ -247,8 +283,9 @@ impl<'a> Run<'a> {
         image: &ImageName,
         staged: &Staged,
         labels: &ImageLabels,
+        locks: &mut Locks,
     ) -> Result<Made> {
-        let cache = BuildCache::open(&self.project, &self.options, &self.tags, self.terminal, self.interrupt)?;
+        let cache = BuildCache::open(&self.project, &self.options, &self.tags, self.waiting())?;
         let [lock, versioned, source] = self.result_names();
         let builds = Builds {
             project: &self.project,
@@ -271,7 +308,8 @@ impl<'a> Run<'a> {
         if let Some(request) = builds.of_dependencies() {
             let name = request.names.first().and_then(|name| name.name.tag()).unwrap_or_default();
             self.terminal.status("Building", format!("the dependencies, {name}"));
-            let apart = staged.without_code(self.interrupt)?;
+            let elsewhere = "name a folder elsewhere with `--build-folder`";
+            let apart = staged.without_code(self.interrupt).map_err(|error| error.hint_by_cause(elsewhere))?;
             let (context, dockerfile) = (apart.context.clone(), apart.dockerfile.clone());
             let request = BuildRequest { context, dockerfile, ..request };
             let made = self.build_confirmed(&request, &cache, &mut seconds)?;
@@ -280,6 +318,7 @@ impl<'a> Run<'a> {
                     deps_image = Some(confirmed.name_for_builds(&self.tags.lock));
                 }
             }
+            locks.release_dependencies();
         }
         let what = if self.project.has_deps_stage { "the sources" } else { "the image" };
         self.terminal.status("Building", format!("{what}, {}", self.tags.source.tag().unwrap_or_default()));
@@ -340,11 +379,7 @@ impl<'a> Run<'a> {
             }
         });
         let states: Vec<String> = states.collect();
-        error.note(format!(
-            "in `{}`: {}; another run makes what is missing",
-            self.names().repository,
-            states.join(", ")
-        ))
+        error.note(format!("in `{}`: {}", self.names().repository, states.join(", ")))
     }
 
     fn report(&self, plan: &Plan, build_folder: Option<Utf8PathBuf>, made: Made) -> Report {
@@ -374,6 +409,29 @@ impl<'a> Run<'a> {
             seconds: self.seconds.rounded(),
         }
     }
+}
+
+/// Reads the project and computes its names.
+fn read(
+    found: &Found,
+    options: &Options,
+    builder: &dyn RuntimeBuilder,
+    terminal: &Terminal,
+    interrupt: &Interrupt,
+) -> Result<(Project, Hashes, Tags)> {
+    let rust_of_image = || {
+        let rust = builder.rust_of(&options.pinned_base_image(), Lacking::Pull).unwrap_or_else(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let cause = cause.lines().next().map(|line| format!(": {line}")).unwrap_or_default();
+            terminal.warning(format!("this machine's Rust stands for that of the image: {error}{cause}"));
+            None
+        });
+        rust.map(|rust| rust.version)
+    };
+    let project = found.read(options, &rust_of_image, terminal, interrupt)?;
+    let hashes = project.hashes(options);
+    let tags = project.tags(options, &hashes)?;
+    Ok((project, hashes, tags))
 }
 
 /// Adds the time that `action` takes to `seconds`.

@@ -484,6 +484,26 @@ fn names(run: Run) -> String {
 }
 
 #[test]
+fn what_the_environment_tells_buildkit_has_no_effect_or_counts() {
+    let project = Project::hello();
+    let expected = project.tags(&[]);
+    let with = |name: &str, value: &str| {
+        let mut command = project.command(&["tags", "--message-format", "json"]);
+        let run = Run::from(command.env(name, value).output().unwrap());
+        let json: serde_json::Value = serde_json::from_str(&names(run)).unwrap();
+        ["source", "lock", "versioned"].map(|name| json["tags"][name].as_str().unwrap().to_owned())
+    };
+    assert_eq!(with("BUILDX_GIT_LABELS", "1"), expected);
+    assert_eq!(with("DOCKER_DEFAULT_PLATFORM", "linux/arm64"), expected);
+    let policy = project.root.parent().unwrap().join("policy.json");
+    std::fs::write(&policy, "{}").unwrap();
+    let one = with("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", policy.to_str().unwrap());
+    assert!(one[0] != expected[0] && one[1] != expected[1], "a policy counts for no name");
+    std::fs::write(&policy, "{ }").unwrap();
+    assert_ne!(with("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", policy.to_str().unwrap())[1], one[1], "its content");
+}
+
+#[test]
 fn the_same_tree_has_the_same_names_anywhere() {
     let project = Project::hello();
     project.write("bin/run", "#!/bin/sh\n");

@@ -73,7 +73,7 @@ fn plans() {
     for (member, version) in [("greeting", "0.1.0"), ("shout", "0.1.0"), ("hello", "3.0.0")] {
         project.edit(&format!("{member}/Cargo.toml"), "version.workspace = true", &format!("version = \"{version}\""));
     }
-    let plan = with_docker(&project, NO_IMAGES, &["plan", "--offline"]);
+    let plan = with_docker(&project, NO_IMAGES, &["plan"]);
     assert!(plan.contains("version        3.0.0, of `hello`, the only member with a program\n"), "{plan}");
     let project = Project::hello();
     assert_snapshot!("plan_of_a_forced_rebuild", with_docker(&project, NO_IMAGES, &["plan", "--force-rebuild"]));

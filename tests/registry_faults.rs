@@ -148,7 +148,7 @@ fn where_nobody_listens_is_tried_a_few_times() {
     let project = project_at(&address);
     let (run, took) = timed(|| project.run(&["plan", "--push"]));
     assert_fails(&project, &run, REFUSED);
-    run.fails_with(1, &["asked 3 times", "connection refused", &address]);
+    run.fails_with(1, &["tried 3 times", "connection refused", &address]);
     assert!(took < Duration::from_secs(8), "it took {took:?}");
 }
 
@@ -234,8 +234,7 @@ fn a_push_that_the_registry_ends_half_way_is_finished_by_the_next_run() {
     });
     let run = project.run(&["--push"]);
     let states = format!(
-        "\nnote: in `{}`: `{lock}` is there, `{versioned}` is there, `{source}` is not there; another run makes what \
-         is missing\n",
+        "\nnote: in `{}`: `{lock}` is there, `{versioned}` is there, `{source}` is not there\n",
         project.repository
     );
     run.fails_with(1, &["403 Forbidden", &states, "\nhint: "]);
@@ -281,7 +280,7 @@ fn a_push_that_meets_a_fault_of_the_registry_is_tried_again() {
         if fails { Answer::status(500) } else { Answer::Forward }
     });
     let (report, run) = project.json(&["--push"]);
-    assert!(run.stderr.contains("Pushing again: the registry answered with a fault of its own"), "{}", run.stderr);
+    assert!(run.stderr.contains("Pushing again, because of the registry: it failed"), "{}", run.stderr);
     assert_eq!(report["confirmed"]["store"], "registry");
 }
 
@@ -311,7 +310,7 @@ fn a_versioned_name_that_could_not_be_pushed_comes_with_the_next_run() {
         let is_refused = request.method == "PUT" && request.path.ends_with(&refused);
         if is_refused { Answer::status(403) } else { Answer::Forward }
     });
-    let states = format!("`{lock}` is there, `{versioned}` is not there, `{source}` is not there; another run");
+    let states = format!("`{lock}` is there, `{versioned}` is not there, `{source}` is not there\n");
     project.run(&["--push"]).fails_with(1, &["403 Forbidden", &states, "\nhint: "]);
 
     proxy.follow(|_, _| Answer::Forward);

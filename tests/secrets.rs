@@ -325,7 +325,7 @@ fn copies_of_sources_are_for_this_user_alone(#[case] umask: &str) {
     fs::set_permissions(guarded.project.root.join("app"), fs::Permissions::from_mode(0o600)).unwrap();
     let tool = guarded.command(&["build", "--cache", "local"]);
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("umask {umask}; exec \"$0\" build --cache local"), support::COMMAND]);
+    command.args(["-c", &format!("umask {umask}; exec \"$0\" build --cache local \"$@\""), support::COMMAND]);
     for (name, value) in tool.get_envs() {
         match value {
             Some(value) => command.env(name, value),
@@ -339,12 +339,16 @@ fn copies_of_sources_are_for_this_user_alone(#[case] umask: &str) {
     let files = files_below(&guarded.file("cache"));
     let log = files.iter().find(|file| file.extension().is_some_and(|of| of == "log")).unwrap();
     let folder = log.with_extension("");
-    assert_eq!((mode(log), mode(&folder)), (0o600, 0o700), "the log and the build folder");
+    assert_eq!((mode(log), mode(folder.parent().unwrap())), (0o600, 0o700), "the log, and the folder around");
     for (path, expected) in [("Dockerfile", 0o644), ("code/app", 0o644), ("code", 0o755), ("steps", 0o755)] {
         assert_eq!(mode(&folder.join(path)), expected, "{path}");
     }
+    let chosen = guarded.file("tmp/chosen");
+    let status = command.arg("--dry-run").arg("--build-folder").arg(&chosen).output().unwrap().status;
+    assert!(status.success());
+    assert_eq!((mode(&chosen), mode(&chosen.join("code/app"))), (0o700, 0o644), "a build folder of the user's choice");
     assert_eq!(mode(&guarded.file("cache/cargo-runtime-image/build-cache")), 0o700, "the folder of build caches");
-    assert_eq!(guarded.notes("modes"), "700\n700\n", "what the dependencies are built from, and the folder around it");
+    assert_eq!(guarded.notes("modes"), "755\n700\n", "what the dependencies are built from, and the folder around it");
 }
 
 #[test]

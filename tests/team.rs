@@ -6,63 +6,12 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
+use support::engine::OtherEngine;
 use support::proxy::{Answer, Proxy};
-use support::{Project, Run, docker, docker_with, manifests, registry, registry_digest, salt};
-
-/// Another engine, as another machine would have. It ends with the test.
-struct SecondEngine {
-    environment: Vec<(&'static str, String)>,
-}
-
-const NAME: &str = "team";
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/engine");
-
-fn scripts_engine(command: &str) -> String {
-    let output = Command::new(SCRIPT).args([command, "--name", NAME]).stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "scripts/engine {command}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-impl SecondEngine {
-    fn start() -> Self {
-        scripts_engine("up");
-        let exports = scripts_engine("env");
-        let value = |name: &str| {
-            let line = exports.lines().find_map(|line| line.strip_prefix(&format!("export {name}=")));
-            line.unwrap().to_owned()
-        };
-        Self { environment: ["DOCKER_HOST", "DOCKER_CONFIG"].map(|name| (name, value(name))).into() }
-    }
-
-    fn json(&self, project: &Project, arguments: &[&str]) -> (Value, Run) {
-        let mut command = project.command(&[&["--message-format", "json"], arguments].concat());
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let run = Run::from(command.output().unwrap());
-        assert_eq!(run.code, Some(0), "{arguments:?} failed:\n{}", run.stderr);
-        (serde_json::from_str(&run.stdout).unwrap(), run)
-    }
-
-    /// Removes all that it has built and pulled, now and in earlier runs.
-    fn empty(&self) {
-        self.docker(&["system", "prune", "--all", "--force"]);
-        self.docker(&["buildx", "prune", "--all", "--force"]);
-    }
-
-    fn docker(&self, arguments: &[&str]) -> String {
-        docker_with(&self.environment, arguments)
-    }
-}
-
-impl Drop for SecondEngine {
-    fn drop(&mut self) {
-        // Where the test has failed already, its own message is the one to read.
-        let down = Command::new(SCRIPT).args(["down", "--name", NAME]).status();
-        assert!(std::thread::panicking() || down.unwrap().success());
-    }
-}
+use support::{Project, docker, manifests, registry, registry_digest, salt};
 
 /// The digests of all layers of an image.
 fn layers(image: &str) -> BTreeSet<String> {
@@ -101,7 +50,7 @@ fn one_machines_scratch_build_is_the_others_reuse_and_lock_build_for_both_platfo
     let image = first["image"].as_str().unwrap();
     let lock = project.name(first["tags"]["lock"].as_str().unwrap());
 
-    let other = SecondEngine::start();
+    let other = OtherEngine::start("team");
     other.empty();
     proxy.follow(|_, _| Answer::Forward);
     for arguments in [&BOTH[..], &BOTH[1..]] {

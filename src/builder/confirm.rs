@@ -17,6 +17,12 @@ pub fn confirmed(
     found: Vec<Option<StoredImage>>,
     who_tells_more: &str,
 ) -> Result<Confirmed> {
+    if promised.promises_nothing() {
+        return Err(Error::failed("the build ended well, but its metadata names no digest: what it made is not known")
+            .hint(
+                "an argument or setting takes the result elsewhere; leave it out, and look at the builder's version",
+            ));
+    }
     let mut confirmed = None;
     for (name, image) in request.names.iter().zip(found) {
         let image = image.ok_or_else(|| {
@@ -27,7 +33,12 @@ pub fn confirmed(
             return Err(Error::failed(format!(
                 "`{name}` is {}, but the build promised {}",
                 image.digest,
-                promised.digest.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
+                promised
+                    .digest
+                    .as_ref()
+                    .or(promised.config_digest.as_ref())
+                    .map(ToString::to_string)
+                    .unwrap_or_default()
             ))
             .hint("somebody else moved the name meanwhile; run again"));
         }
@@ -111,7 +122,7 @@ mod tests {
         let request = request_for(&["localhost/rec:a".parse()?]);
         let digest = format!("sha256:{}", "1".repeat(64));
         let error = confirm(&request, &promised, answers(&request, &digest)).expect_err("it was confirmed");
-        assert!(error.to_string().ends_with("but the build promised nothing"), "{error}");
+        assert!(error.to_string().contains("its metadata names no digest"), "{error}");
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::image::name::ImageName;
 use crate::redact::has_credentials;
 use crate::staging::dockerfile::bases;
-use crate::system::command::{Capture, Command, CommandOutput};
+use crate::system::command::{Capture, Command, CommandOutput, silence};
 use crate::system::environment::{user_caches, variable};
 use crate::system::interrupt::Interrupt;
 use crate::system::log_file::LogFile;
@@ -25,6 +26,9 @@ use crate::system::terminal::{Terminal, Verbosity};
 
 /// The variable with the time that images and their files are dated to, in seconds since 1970.
 pub(super) const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
+
+/// How often a build is looked at that may stand still.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the build must not show: secrets, build arguments that are known to be secret, and proxies with a password.
 pub(super) fn hidden_texts(secrets: &[Secret], build_args: &[BuildArg]) -> Vec<String> {
@@ -69,6 +73,8 @@ pub(super) struct EngineCli {
     pub interrupt: Interrupt,
     /// Whether what a build prints is shown.
     pub show: Show,
+    /// How long a question may take.
+    timeout: Duration,
 }
 
 impl EngineCli {
@@ -76,11 +82,17 @@ impl EngineCli {
     pub fn new(engine: Engine, options: &Options, terminal: &Terminal, interrupt: &Interrupt) -> Self {
         let quiet = terminal.verbosity() == Verbosity::Quiet || options.progress == Some(Progress::Quiet);
         let show = if quiet { Show::Nothing } else { Show::Everything };
-        Self { engine, path: OnceLock::new(), terminal: terminal.clone(), interrupt: interrupt.clone(), show }
+        Self {
+            engine,
+            path: OnceLock::new(),
+            terminal: terminal.clone(),
+            interrupt: interrupt.clone(),
+            show,
+            timeout: options.engine_timeout,
+        }
     }
 
-    /// The program's path.
-    pub fn path(&self) -> Result<&PathBuf> {
+    fn path(&self) -> Result<&PathBuf> {
         let cannot = || Error::failed(format!("cannot find `{}`", self.engine.program));
         if self.path.get().is_none() {
             let path =
@@ -90,15 +102,38 @@ impl EngineCli {
         self.path.get().ok_or_else(cannot)
     }
 
-    /// The program, without arguments.
+    /// The program, without arguments. Its language is fixed, for its answers are read; and no variable changes what it
+    /// builds.
     pub fn command(&self) -> Result<Command> {
-        Ok(Command::new(self.path()?))
+        let decides = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| decides(name));
+        Ok(decides.fold(Command::new(self.path()?).env("LC_ALL", "C"), |command, name| command.without_env(&name)))
     }
 
     /// The command's output, whatever its exit status.
+    ///
+    /// # Errors
+    /// When the command cannot be started, or does not answer within the time allowed.
     pub fn answer(&self, command: &Command) -> Result<CommandOutput> {
         self.terminal.verbose("Running", command.to_string());
-        command.run(Capture::Both, &self.interrupt)
+        let running = command.start(Capture::Both, &self.interrupt)?;
+        let tell = || self.terminal.status("Waiting", format!("for `{command}` to answer"));
+        running.wait_telling(Instant::now() + self.timeout, tell)?.ok_or_else(|| {
+            let program = self.engine.program;
+            Error::failed(format!("`{program}` does not answer"))
+                .because(format!("`{command}`: {}", silence(self.timeout)))
+                .hint(format!(
+                    "`{program} info` tells whether the engine answers; `--engine-timeout` gives it more time"
+                ))
+        })
+    }
+
+    /// The output of a command that fetches an image, which may take its time.
+    ///
+    /// # Errors
+    /// When the command cannot be started.
+    pub fn fetched(&self, command: Command) -> Result<CommandOutput> {
+        self.terminal.verbose("Running", command.to_string());
+        command.bound().run(Capture::Both, &self.interrupt)
     }
 
     /// The Rust in `image`, if it has one. What an image answered is kept in the user's cache folder, by the image's
@@ -108,23 +143,33 @@ impl EngineCli {
     /// When the engine cannot be asked, or cannot have the image.
     pub fn rust_of(&self, image: &ImageName, lacking: Lacking) -> Result<Option<Rust>> {
         let name = image.to_string();
-        let inspected = self.answer(&self.command()?.args(["image", "inspect", "--format", "{{.Id}}", &name]))?;
-        let id = Some(inspected.stdout.trim()).filter(|id| inspected.success && !id.is_empty());
-        if id.is_none() && lacking == Lacking::Leave {
+        let cannot = |output: &CommandOutput| {
+            Error::failed(format!("cannot ask `{name}` for its version of Rust")).because(output.stderr.trim())
+        };
+        let inspect = self.command()?.args(["image", "inspect", "--format", "{{.Id}}", &name]);
+        let mut inspected = self.answer(&inspect)?;
+        if !inspected.success && lacking == Lacking::Leave {
             return Ok(None);
         }
+        if !inspected.success {
+            self.terminal.status("Pulling", format!("`{name}`, to ask it for its version of Rust"));
+            let pulled = self.fetched(self.command()?.args(["image", "pull", "--quiet", &name]))?;
+            if !pulled.success {
+                return Err(cannot(&pulled));
+            }
+            inspected = self.answer(&inspect)?;
+        }
+        let id = Some(inspected.stdout.trim()).filter(|id| inspected.success && !id.is_empty());
         let kept = id.map(|id| user_caches(Utf8Path::new(".")).join("rust").join(id.replace(':', "-")));
         if let Some(known) = kept.as_ref().and_then(|path| std::fs::read_to_string(path).ok()) {
             return Ok(Rust::told(&known));
         }
         self.terminal.status("Asking", format!("`{name}` for its version of Rust"));
         let script = "rustc --version || :; command -v rustup || :";
-        let run = ["run", "--rm", "--network", "none", "--entrypoint", "sh", &name, "-c", script];
+        let run = ["run", "--rm", "--pull", "never", "--network", "none", "--entrypoint", "sh", &name, "-c", script];
         let output = self.answer(&self.command()?.args(run))?;
         if !output.success && !output.stderr.contains("executable file") {
-            return Err(
-                Error::failed(format!("cannot ask `{name}` for its version of Rust")).because(output.stderr.trim())
-            );
+            return Err(cannot(&output));
         }
         if let Some(path) = kept {
             // Without it the image is asked again.
@@ -134,17 +179,35 @@ impl EngineCli {
         Ok(Rust::told(&output.stdout))
     }
 
-    /// Runs a build. If it fails, keeps its log and gives what is known of the failure.
+    /// Runs a build. If it fails, keeps its log and gives what is known of the failure. `stands_still` is given what the
+    /// build has printed since it was last asked, about each second, and ends the build when it gives a reason.
     ///
     /// # Errors
     /// When the build cannot be started, or a signal ended it.
-    pub fn build(&self, command: &Command, request: &BuildRequest) -> Result<Option<FailedBuild>> {
+    pub fn build(
+        &self,
+        command: &Command,
+        request: &BuildRequest,
+        mut stands_still: impl FnMut(&str) -> Option<String>,
+    ) -> Result<Option<FailedBuild>> {
         let name = request.names.first().map(ToString::to_string).unwrap_or_default();
-        let log = LogFile::start(&request.folder, &format!("the build of {name}"))?;
+        let mut log = LogFile::start(&request.folder, &format!("the build of {name}"))?;
         self.terminal.verbose("Running", command.to_string());
-        if command.run(Capture::Logged(&log, self.show), &self.interrupt)?.success {
-            return Ok(None);
-        }
+        let running = command.clone().bound().start(Capture::Logged(&log, self.show), &self.interrupt)?;
+        let still = loop {
+            match running.wait_a_while(LOOK)? {
+                Some(output) if output.success => return Ok(None),
+                Some(_) => break None,
+                None => {}
+            }
+            if let Some(reason) = stands_still(&log.news()) {
+                // It may have ended well at this very moment.
+                match running.wait_until(Instant::now())? {
+                    Some(output) if output.success => return Ok(None),
+                    _ => break Some(reason),
+                }
+            }
+        };
         let text = on_screen(&log.text());
         let step = (self.engine.failed_step)(&text);
         let excerpt = match (&step, last_error(&text)) {
@@ -169,12 +232,21 @@ impl EngineCli {
                 self.engine.prune,
             ),
             step,
+            still,
             text,
             folder: request.folder.clone(),
             bases: std::fs::read_to_string(&request.dockerfile).map(|text| bases(&text)).unwrap_or_default(),
         }))
     }
 }
+
+/// Whether a variable with this name decides what is built, so that two runs would give one name to two images. Where
+/// builders are, and which one is used, is the user's.
+fn decides(name: &str) -> bool {
+    name == "DOCKER_DEFAULT_PLATFORM" || (name.starts_with("BUILDX_") && !BUILDERS.contains(&name))
+}
+
+const BUILDERS: [&str; 2] = ["BUILDX_BUILDER", "BUILDX_CONFIG"];
 
 /// A build that failed, and what its log tells of that.
 #[derive(Debug)]
@@ -183,6 +255,8 @@ pub(super) struct FailedBuild {
     hints: Vec<String>,
     /// The step that failed, if it was a step.
     pub step: Option<FailedStep>,
+    /// Why it was ended, if it stood still.
+    pub still: Option<String>,
     /// All that was printed.
     pub text: String,
     folder: Utf8PathBuf,
@@ -197,10 +271,22 @@ impl FailedBuild {
         self.bases.first().cloned().filter(|_| !self.step.as_ref().is_some_and(ran))
     }
 
-    /// Why the engine could not push, where all was built and that failed.
+    /// Why the result could not be pushed, where all was built and that failed.
     pub fn push_error(&self) -> Option<&str> {
+        let error = last_error(&self.text);
+        let error = error.strip_prefix("failed to solve: ").unwrap_or(error);
         let is_push = self.step.as_ref().is_some_and(|step| step.name.starts_with("pushing "));
-        is_push.then(|| last_error(&self.text))
+        (is_push || error.starts_with("failed to push ")).then_some(error)
+    }
+
+    /// What the program told last, where no step failed and `is_told` knows it.
+    pub fn engine_error(&self, is_told: impl Fn(&str) -> bool) -> Option<&str> {
+        Some(last_error(&self.text)).filter(|error| self.step.is_none() && is_told(error))
+    }
+
+    /// This error, with where the whole log is.
+    pub fn with_log(&self, error: Error) -> Error {
+        self.error.notes().iter().cloned().fold(error, Error::note)
     }
 
     /// The error to end with. `too_old` tells of a program that is too old, `missing_base` of the image that the build

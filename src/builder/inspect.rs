@@ -17,6 +17,7 @@ use crate::image::stored::{PlatformManifest, Store, StoredImage};
 struct InspectedImage {
     id: String,
     repo_tags: Option<Vec<String>>,
+    repo_digests: Option<Vec<String>>,
     os: String,
     architecture: String,
     variant: Option<String>,
@@ -36,8 +37,8 @@ struct InspectedConfig {
 /// # Errors
 /// When `stdout` is not what they print.
 pub fn inspected_images(images: &[&ImageName], stdout: &str) -> Result<Vec<Option<StoredImage>>> {
-    let inspected: Vec<InspectedImage> = serde_json::from_str(stdout.trim())
-        .map_err(|error| Error::failed("cannot understand the engine's `image inspect`").because(error))?;
+    let inspected: Vec<InspectedImage> =
+        serde_json::from_str(stdout.trim()).map_err(|error| cannot_understand().because(error))?;
     let found = |image: &ImageName| {
         inspected.iter().find(|inspected| {
             let mut tags = inspected.repo_tags.iter().flatten();
@@ -47,24 +48,48 @@ pub fn inspected_images(images: &[&ImageName], stdout: &str) -> Result<Vec<Optio
     images.iter().map(|image| found(image).map(stored).transpose()).collect()
 }
 
-/// Whether `image inspect` complains of anything but absent images.
-pub(super) fn complains(stderr: &str) -> bool {
-    let absent = |line: &str| {
-        let line = line.to_lowercase();
-        line.contains("no such image") || line.contains("image not known")
+/// Which of the images asked for by `names` `image inspect` neither found nor said to be absent, judged by what it printed
+/// on stderr. What else is there, such as a warning, says nothing of an image.
+pub(super) fn unanswered<'a>(
+    names: &'a [String],
+    found: &'a [Option<StoredImage>],
+    stderr: &'a str,
+) -> impl Iterator<Item = &'a str> {
+    let is_absent = |name: &str| {
+        stderr.lines().any(|line| {
+            let said = line.to_lowercase();
+            (said.contains("no such image") || said.contains("image not known")) && line.contains(name)
+        })
     };
-    stderr.lines().any(|line| !line.trim().is_empty() && !absent(line))
+    let missing = names.iter().zip(found).filter(|(_, found)| found.is_none()).map(|(name, _)| name.as_str());
+    missing.filter(move |name| !is_absent(name))
+}
+
+/// What docker or podman said on stderr without warnings, which both give of their own surroundings, whatever they are
+/// asked.
+pub(super) fn without_warnings(stderr: &str) -> String {
+    let is_warning = |line: &&str| {
+        ["WARNING:", "WARN["].iter().any(|start| line.starts_with(start)) || line.contains("level=warning")
+    };
+    let rest: Vec<&str> = stderr.trim().lines().filter(|line| !is_warning(line)).collect();
+    // Warnings alone are better than nothing.
+    if rest.is_empty() { stderr.trim().to_owned() } else { rest.join("\n").trim().to_owned() }
+}
+
+fn cannot_understand() -> Error {
+    Error::failed("cannot understand the engine's `image inspect`")
 }
 
 fn stored(inspected: &InspectedImage) -> Result<StoredImage> {
     let labels = inspected.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
     let own = Platform::new(&inspected.os, &inspected.architecture, inspected.variant.as_deref());
     let manifests = available_manifests(inspected.manifests.as_deref());
+    let digests = inspected.repo_digests.iter().flatten();
     // podman's ID lacks the algorithm.
     let id = if inspected.id.contains(':') { &inspected.id } else { &format!("sha256:{}", inspected.id) };
     Ok(StoredImage {
         store: Store::Engine,
-        digest: id.parse()?,
+        digest: id.parse().map_err(|error: Error| cannot_understand().because(error))?,
         platforms: if manifests.is_empty() {
             vec![own]
         } else {
@@ -72,6 +97,7 @@ fn stored(inspected: &InspectedImage) -> Result<StoredImage> {
         },
         manifests,
         descriptors: Vec::new(),
+        in_registries: digests.filter_map(|digest| digest.rsplit_once('@')?.1.parse().ok()).collect(),
         labels,
     })
 }
@@ -140,9 +166,27 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_does_not_answer_is_no_answer() {
-        assert!(complains("Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?\n"));
-        assert!(!complains("Error: No such image: localhost/a:1\n"));
+    fn an_image_is_absent_only_if_that_is_said_of_it() {
+        let names = ["localhost/a:1".to_owned(), "localhost/b:1".to_owned()];
+        let asked = |found: [Option<StoredImage>; 2], stderr: &str| -> Vec<String> {
+            unanswered(&names, &found, stderr).map(str::to_owned).collect()
+        };
+        let image = || Some(StoredImage::default());
+        let gone = "Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?\n";
+        assert_eq!(asked([None, None], gone), names);
+        assert_eq!(asked([image(), None], ""), names[1..]);
+        assert!(asked([image(), image()], "WARNING: no such image of yours\n").is_empty());
+        let absent = "WARNING: Error loading config file: denied\nError: No such image: localhost/a:1\n";
+        assert_eq!(asked([None, None], absent), names[1..]);
+        assert!(asked([None, image()], absent).is_empty());
+        assert!(asked([None, image()], "Error: localhost/a:1: image not known\n").is_empty());
+    }
+
+    #[test]
+    fn warnings_are_told_from_the_cause() {
+        let stderr = "WARNING: Error loading config file: permission denied\nError: nobody is there\n";
+        assert_eq!(without_warnings(stderr), "Error: nobody is there");
+        assert_eq!(without_warnings("WARNING: odd\n"), "WARNING: odd");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::builder::build_log::FailedStep;
 use crate::builder::confirm::confirmed;
 use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild, hidden_texts};
-use crate::builder::inspect::{ToolVersion, complains, inspected_images};
+use crate::builder::inspect::{ToolVersion, inspected_images, unanswered, without_warnings};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust, Target};
 use crate::config::build_args::PassedOn;
@@ -23,6 +23,7 @@ use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
 use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
+use crate::staging::build_folder::temporary_beside;
 use crate::staging::dockerfile::{DEPS_STAGE, bases, is_short};
 use crate::staging::template::FileDates;
 use crate::system::command::CommandOutput;
@@ -170,17 +171,18 @@ impl PodmanBuilder {
         let names: Vec<String> = images.iter().map(|image| image.canonical()).collect();
         let output =
             self.answer(&[&["image", "inspect"], &*names.iter().map(String::as_str).collect::<Vec<_>>()].concat())?;
-        let complaints = without_warnings(&output.stderr);
-        if complains(&complaints) {
-            return Err(podman_failure("cannot ask podman for its images", &complaints));
+        let failure = || podman_failure("cannot ask podman for its images", &output.stderr);
+        if output.stdout.trim().is_empty() {
+            return Err(failure());
         }
-        inspected_images(images, &output.stdout)
+        let found = inspected_images(images, &output.stdout)?;
+        if unanswered(&names, &found, &output.stderr).next().is_some() { Err(failure()) } else { Ok(found) }
     }
 
     fn asked_platform(&self) -> Result<Platform> {
         let output = self.answer(&["info", "--format", "{{.Host.OS}}/{{.Host.Arch}}"])?;
         if !output.success {
-            return Err(podman_failure("cannot ask podman for its platform", &without_warnings(&output.stderr)));
+            return Err(podman_failure("cannot ask podman for its platform", &output.stderr));
         }
         output.stdout.trim().parse()
     }
@@ -233,7 +235,7 @@ impl RuntimeBuilder for PodmanBuilder {
 
     fn ready(&self, platforms: &[Platform], _: FileDates) -> Result<()> {
         refuse_what_podman_cannot(&self.options, platforms)?;
-        self.cli.path()?;
+        self.cli.command().map(drop)?;
         let native = self.default_platform()?;
         if self.warned.set(()).is_err() {
             return Ok(());
@@ -270,7 +272,8 @@ impl RuntimeBuilder for PodmanBuilder {
     }
 
     fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
-        let folder = tempfile::tempdir().context(|| "cannot make a temporary folder".to_owned())?;
+        let folder = temporary_beside(&request.folder)
+            .context(|| format!("cannot make a temporary folder beside `{}`", request.folder))?;
         let id_file = Utf8PathBuf::try_from(folder.path().join("id"))
             .context(|| "the temporary folder's name is not UTF-8".to_owned())?;
         let short_names = self.short_names(&request.dockerfile)?;
@@ -282,7 +285,7 @@ impl RuntimeBuilder for PodmanBuilder {
             .hiding(hidden_texts(&self.settings.secrets, &request.build_args))
             // podman 4.3, ended by a signal, leaves its step running.
             .ended_from_below();
-        if let Some(failed) = self.cli.build(&command, request)? {
+        if let Some(failed) = self.cli.build(&command, request, |_| None)? {
             let missing_base = self.missing_base(&failed);
             return Err(failed.error(self.too_old(), missing_base));
         }
@@ -365,14 +368,8 @@ fn build_arguments(
     arguments.into_iter().map(OsString::from).collect()
 }
 
-/// podman's stderr without warnings: podman warns of its own surroundings, whatever it is asked.
-fn without_warnings(stderr: &str) -> String {
-    let is_warning = |line: &&str| line.contains("level=warning") || line.starts_with("WARN[");
-    stderr.lines().filter(|line| !is_warning(line)).collect::<Vec<_>>().join("\n")
-}
-
 fn podman_failure(doing: &str, stderr: &str) -> Error {
-    let error = Error::failed(doing).because(stderr.trim());
+    let error = Error::failed(doing).because(without_warnings(stderr));
     error.hint(format!("`podman info` tells whether podman works for this user; otherwise {USE_DOCKER}"))
 }
 
@@ -509,8 +506,9 @@ mod tests {
     #[test]
     fn absent_images_are_an_answer_and_warnings_are_no_complaint() -> Result<()> {
         let stderr = "time=\"x\" level=warning msg=\"y\"\nError: inspecting object: localhost/a:1: image not known\n";
-        assert!(!complains(&without_warnings(stderr)));
-        assert!(complains(&without_warnings("Error: creating runtime: permission denied\n")));
+        let asked = ["localhost/a:1".to_owned()];
+        assert_eq!(unanswered(&asked, &[None], stderr).next(), None);
+        assert!(unanswered(&asked, &[None], "Error: creating runtime: permission denied\n").next().is_some());
         let stdout = r#"[{"Id":"1212121212121212121212121212121212121212121212121212121212121212","RepoTags":["localhost/b:1"],"Os":"linux","Architecture":"amd64"}]"#;
         let names: [ImageName; 2] = ["localhost/a:1".parse()?, "localhost/b:1".parse()?];
         let found = inspected_images(&[&names[0], &names[1]], stdout)?;

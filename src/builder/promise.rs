@@ -30,8 +30,8 @@ impl BuildxMetadata {
     ///
     /// # Errors
     /// When `text` is not a JSON object.
-    pub fn parse(text: &str) -> Result<Self> {
-        let value: Value = serde_json::from_str(text)
+    pub fn parse(text: impl AsRef<[u8]>) -> Result<Self> {
+        let value: Value = serde_json::from_slice(text.as_ref())
             .map_err(|error| Error::failed("cannot understand the metadata file of buildx").because(error))?;
         let Value::Object(keys) = value else {
             return Err(Error::failed("the metadata file of buildx is not a JSON object"));
@@ -50,6 +50,24 @@ impl BuildxMetadata {
             manifests: Vec::new(),
             build_ref: text("buildx.build.ref"),
         })
+    }
+
+    /// Whether no image can be the result.
+    pub fn promises_nothing(&self) -> bool {
+        self.digest.is_none() && self.config_digest.is_none() && self.manifests.is_empty()
+    }
+
+    /// Refuses what tells of another image than `name`.
+    ///
+    /// # Errors
+    /// When names are told, and `name` is none of them.
+    pub fn expect_name(&self, name: &ImageName) -> Result<()> {
+        if self.names.is_empty() || self.names.contains(name) {
+            return Ok(());
+        }
+        let told: Vec<String> = self.names.iter().map(ToString::to_string).collect();
+        Err(Error::failed(format!("the build of `{name}` ended well, but its metadata is about `{}`", told.join(", ")))
+            .hint("an argument or setting gives the result another name; leave it out"))
     }
 
     /// Whether an image with this digest can be the result.
@@ -84,7 +102,7 @@ mod tests {
     #[test]
     fn the_descriptor_stands_in_for_a_missing_digest() -> Result<()> {
         let text = format!(r#"{{"containerimage.descriptor": {{"digest": "{DIGEST}", "size": 1}}}}"#);
-        assert!(BuildxMetadata::parse(&text)?.promises(&DIGEST.parse()?));
+        assert!(BuildxMetadata::parse(text)?.promises(&DIGEST.parse()?));
         Ok(())
     }
 
@@ -98,6 +116,15 @@ mod tests {
         assert_eq!((&metadata.digest, &metadata.config_digest), (&None, &None));
         assert!(!metadata.promises(&DIGEST.parse()?));
         Ok(())
+    }
+
+    #[test]
+    fn metadata_of_another_image_is_refused() -> Result<()> {
+        let metadata = BuildxMetadata::parse(r#"{"image.name": "localhost/x:1,localhost/x:2"}"#)?;
+        metadata.expect_name(&"localhost/x:2".parse()?)?;
+        let error = metadata.expect_name(&"localhost/x:3".parse()?).expect_err("it was taken");
+        assert!(error.to_string().ends_with("its metadata is about `localhost/x:1, localhost/x:2`"), "{error}");
+        BuildxMetadata::default().expect_name(&"localhost/x:3".parse()?)
     }
 
     #[rstest]

@@ -12,11 +12,11 @@ use crate::system::terminal::{Terminal, some_of};
 
 /// What the names of variables start with that docker, podman, or what these start, read for themselves: plug-ins,
 /// helpers for credentials, ssh, builders in a cloud, caches, Go, the C library and shells.
-const READ_BY_ENGINES: [&str; 40] = [
+const READ_BY_ENGINES: &[&str] = &[
     "ACTIONS_",
     "AWS_",
     "AZURE_",
-    "BASH_",
+    "BASH",
     "BUILDAH_",
     "BUILDKIT_",
     "BUILDX_",
@@ -56,12 +56,15 @@ const READ_BY_ENGINES: [&str; 40] = [
 ];
 
 /// Whole names of such variables. Those of proxies are read in small letters too.
-const READ_BY_ENGINES_AS_A_WHOLE: [&str; 25] = [
+const READ_BY_ENGINES_AS_A_WHOLE: &[&str] = &[
     "ALL_PROXY",
     "CI",
     "COLORTERM",
     "ENV",
+    "EPOCHREALTIME",
+    "EPOCHSECONDS",
     "FTP_PROXY",
+    "HISTCMD",
     "HOME",
     "HOSTALIASES",
     "HTTPS_PROXY",
@@ -69,14 +72,26 @@ const READ_BY_ENGINES_AS_A_WHOLE: [&str; 25] = [
     "IFS",
     "LANG",
     "LANGUAGE",
+    "LINENO",
     "LOGNAME",
     "NO_COLOR",
     "NO_PROXY",
+    "OLDPWD",
+    "OPTERR",
+    "OPTIND",
     "PATH",
+    "PPID",
+    "PS1",
+    "PS2",
+    "PS4",
     "PWD",
+    "RANDOM",
     "RES_OPTIONS",
     "SHELL",
+    "SHELLOPTS",
+    "SHLVL",
     "SOURCE_DATE_EPOCH",
+    "SRANDOM",
     "TERM",
     "TMP",
     "TMPDIR",
@@ -235,6 +250,7 @@ mod tests {
     #[case("CONTAINERS_CONF=x")]
     #[case("LD_PRELOAD=x")]
     #[case("TMPDIR=/x")]
+    #[case("OPTIND=1")]
     fn what_would_change_the_engines_program_is_given_as_it_is(#[case] text: &str) -> Result<()> {
         let passed = passed(&[text]);
         assert_eq!((passed.flags, passed.variables), (vec![text.to_owned()], Vec::new()));

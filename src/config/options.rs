@@ -73,6 +73,10 @@ pub struct Options {
     pub sbom: Option<Sbom>,
     /// How long a registry has to answer.
     pub registry_timeout: Duration,
+    /// How long the engine and the builder have to answer a question.
+    pub engine_timeout: Duration,
+    /// How long another run is waited for.
+    pub lock_timeout: Duration,
     /// Where a build cache is kept.
     pub cache: Cache,
     /// Cache sources for buildx.
@@ -93,6 +97,8 @@ pub struct Options {
     pub engine: Option<BuildTool>,
     /// The builder instance of buildx.
     pub builder: Option<String>,
+    /// The digest of BuildKit's source policy, which decides what base images become.
+    pub source_policy: Option<String>,
     /// How the progress of the build is shown.
     pub progress: Option<Progress>,
     /// Debian packages.
@@ -120,6 +126,12 @@ impl Options {
             Some(digest) => self.base_image.with_digest(digest),
             None => self.base_image.clone(),
         }
+    }
+
+    /// What is told to the builder beside the Dockerfile and changes what it builds, with what each is.
+    pub fn told_to_builder(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let arguments = self.buildx_args.iter().map(|argument| ("buildx argument", argument.clone()));
+        arguments.chain(self.source_policy.iter().map(|policy| ("source policy", policy.clone())))
     }
 
     /// Whether the image goes to a registry.

@@ -12,11 +12,19 @@ use crate::config::secrets::CA_BUNDLE_SECRET;
 use crate::config::settings::Settings;
 use crate::config::values::{Cmd, Output, Provenance, Sbom, TagScheme, Variable, Version, has_control_characters};
 use crate::error::{Error, Result};
+use crate::hash::{content_digest, hex};
 use crate::image::platform::Platform;
 use crate::redact::{redacted, redacted_pair};
 use crate::system::cargo::CargoCall;
+use crate::system::environment::variable;
+
+const SOURCE_POLICY: &str = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
 
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(30);
+
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(30);
+
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
 const DEFAULT_BASE_IMAGE: &str = "rust:1-bookworm";
 const DEFAULT_WORKDIR: &str = "/workspace";
 
@@ -83,6 +91,8 @@ impl Settings {
             sbom,
             build_folder,
             registry_timeout,
+            engine_timeout,
+            lock_timeout,
             cache_from,
             cache_to,
             engine,
@@ -127,7 +137,9 @@ impl Settings {
             reproducible,
             provenance: provenance.as_deref().map(Provenance::parse).transpose()?.flatten(),
             sbom: sbom.as_deref().map(Sbom::parse).transpose()?.flatten(),
-            registry_timeout: registry_timeout.map_or(REGISTRY_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
+            registry_timeout: seconds("registry-timeout", registry_timeout, REGISTRY_TIMEOUT)?,
+            engine_timeout: seconds("engine-timeout", engine_timeout, ENGINE_TIMEOUT)?,
+            lock_timeout: seconds("lock-timeout", lock_timeout, LOCK_TIMEOUT)?,
             cache: cache.unwrap_or_default(),
             cache_from: cache_from.unwrap_or_default(),
             cache_to: cache_to.unwrap_or_default(),
@@ -138,6 +150,7 @@ impl Settings {
             ca_bundle,
             engine,
             builder,
+            source_policy: source_policy()?,
             progress,
             apt_packages: parsed(apt_packages)?,
             prebuild: prebuild.map(|commands| commands.iter().map(|command| command.trim().to_owned()).collect()),
@@ -151,8 +164,27 @@ impl Settings {
     }
 }
 
+/// The digest of the file that the variable of BuildKit's source policies names.
+fn source_policy() -> Result<Option<String>> {
+    let Some(path) = variable(SOURCE_POLICY) else { return Ok(None) };
+    let text = std::fs::read(&path).map_err(|error| {
+        Error::usage(format!("cannot read the source policy `{path}`"))
+            .because(error)
+            .hint(format!("unset {SOURCE_POLICY}, or name a file with it"))
+    })?;
+    Ok(Some(hex(&content_digest(&text))))
+}
+
 fn parsed<T: std::str::FromStr<Err = Error>>(texts: Option<Vec<String>>) -> Result<Vec<T>> {
     texts.unwrap_or_default().iter().map(|text| text.parse()).collect()
+}
+
+fn seconds(key: &str, given: Option<u32>, otherwise: Duration) -> Result<Duration> {
+    match given {
+        Some(0) => Err(Error::usage(format!("invalid `{key}` 0")).hint("it is a number of seconds, 1 or more")),
+        Some(seconds) => Ok(Duration::from_secs(seconds.into())),
+        None => Ok(otherwise),
+    }
 }
 
 /// The outputs, the registry first: every later build can start from what a registry holds.
@@ -233,9 +265,6 @@ fn refuse_unfit_outputs(options: &Options) -> Result<()> {
     if options.pushes() && !options.names_a_registry() {
         return Err(Error::usage("`--push` needs a repository that names a registry")
             .hint("for example `--repository registry.example.com/team/app-runtime`"));
-    }
-    if options.registry_timeout.is_zero() {
-        return Err(Error::usage("invalid `registry-timeout` 0").hint("it is a number of seconds, 1 or more"));
     }
     Ok(())
 }

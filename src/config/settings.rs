@@ -264,8 +264,14 @@ keys! {
     build_folder: Utf8PathBuf = "build-folder", "build-folder" "DIR", One, BUILD, ANY, Replace, Seldom,
         "below the target folder, or the user's cache folder", "build_folder";
 
-    /// Seconds that a registry has to answer
+    /// Seconds that a registry has to answer, and that a push may stand still
     registry_timeout: u32 = "registry-timeout", "registry-timeout" "SECONDS", One, BUILD, ANY, Replace, NotByTags, "30";
+
+    /// Seconds that the engine and the builder have to answer a question; builds and downloads take their time
+    engine_timeout: u32 = "engine-timeout", "engine-timeout" "SECONDS", One, BUILD, ANY, Replace, NotByTags, "30";
+
+    /// Seconds that another run with the same image is waited for
+    lock_timeout: u32 = "lock-timeout", "lock-timeout" "SECONDS", One, BUILD, ANY, Replace, NotByTags, "7200";
 
     /// Cache source, passed on to buildx (repeatable)
     cache_from: Vec<String> = "cache-from", "cache-from" "CACHE", Lines, BUILD, ANY, Replace, NotByTags, "";

@@ -60,6 +60,8 @@ pub struct StoredImage {
     pub manifests: Vec<PlatformManifest>,
     /// In a registry, the descriptors of its manifests, and of the attestations that belong to them.
     pub descriptors: Vec<serde_json::Value>,
+    /// In an engine, the digests by which it was pulled or pushed.
+    pub in_registries: Vec<Digest>,
     /// The labels that it has for every platform.
     pub labels: BTreeMap<String, String>,
 }
@@ -86,6 +88,11 @@ impl StoredImage {
     /// Whether the image is there for every one of `platforms`.
     pub fn holds(&self, platforms: &[Platform]) -> bool {
         platforms.iter().all(|platform| self.platforms.contains(platform))
+    }
+
+    /// Whether this is the image that a registry has under `digest`.
+    pub fn is_known_by(&self, digest: &Digest) -> bool {
+        self.digest == *digest || self.in_registries.contains(digest)
     }
 
     /// The name by which a build finds this image and no other. An engine may have another image under the registry's

@@ -89,8 +89,8 @@ impl Project {
         for step in self.steps.system {
             system.field(step.name, step.text);
         }
-        for argument in &options.buildx_args {
-            system.field("buildx argument", argument);
+        for (what, value) in options.told_to_builder() {
+            system.field(what, value);
         }
         for argument in &self.dependency_args {
             system.field("build argument", argument.to_string());

@@ -9,8 +9,7 @@ use crate::image::tags::Tags;
 use crate::project::read::Project;
 use crate::system::environment::user_caches;
 use crate::system::git::WorkTree;
-use crate::system::interrupt::Interrupt;
-use crate::system::lock::Lock;
+use crate::system::lock::{Lock, Waiting};
 use crate::system::terminal::Terminal;
 
 /// A cache that is ready to be used, with its locks.
@@ -25,13 +24,8 @@ impl<'a> BuildCache<'a> {
     ///
     /// # Errors
     /// When a signal ends the waiting for another run, or the cache's name is not valid.
-    pub(super) fn open(
-        project: &Project,
-        options: &Options,
-        tags: &Tags,
-        terminal: &'a Terminal,
-        interrupt: &Interrupt,
-    ) -> Result<Self> {
+    pub(super) fn open(project: &Project, options: &Options, tags: &Tags, waiting: Waiting<'a>) -> Result<Self> {
+        let Waiting { terminal, interrupt, .. } = waiting;
         let none = Self { arguments: CacheArguments::default(), _locks: Vec::new(), terminal };
         if options.cache == Cache::Off {
             return Ok(none);
@@ -50,7 +44,7 @@ impl<'a> BuildCache<'a> {
         .arguments(&options.cache)?;
         let locked = arguments
             .make_root()
-            .and_then(|()| locks_of(&arguments, terminal, interrupt))
+            .and_then(|()| locks_of(&arguments, waiting))
             .and_then(|locks| arguments.prepare().map(|()| locks));
         match locked {
             Ok(locks) => Ok(Self { arguments, _locks: locks, terminal }),
@@ -76,9 +70,9 @@ impl<'a> BuildCache<'a> {
 }
 
 /// Locks the folders in the order of their names, so that no two runs wait for each other.
-fn locks_of(cache: &CacheArguments, terminal: &Terminal, interrupt: &Interrupt) -> Result<Vec<Lock>> {
+fn locks_of(cache: &CacheArguments, waiting: Waiting<'_>) -> Result<Vec<Lock>> {
     let local = cache.local.iter();
     let mut folders: Vec<_> = local.flat_map(|local| [Some(&local.folder), local.default.as_ref()]).flatten().collect();
     folders.sort();
-    folders.iter().map(|folder| Lock::of_cache(folder, terminal, interrupt)).collect()
+    folders.iter().map(|folder| Lock::of_cache(folder, waiting)).collect()
 }

@@ -14,7 +14,7 @@ use filetime::FileTime;
 use tempfile::TempDir;
 
 use crate::error::{Context as _, Error, Result};
-use crate::hash::{ContentDigest, content_digest};
+use crate::hash::{ContentDigest, FieldHasher, content_digest};
 use crate::staging::config_sh::{ConfigSh, write_config_sh};
 use crate::staging::own_files::{
     CODE, DEPS, DOCKERFILE, FOLDER_TIME, STEPS, content_time, has_folder_time, is_own_dockerfile,
@@ -22,7 +22,15 @@ use crate::staging::own_files::{
 use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
 use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
+use crate::system::lock::{Lock, Waiting};
 use crate::system::paths::{FOR_THIS_USER, folder_for_this_user, own_name};
+
+/// The length of the names that stand for a build folder's content, in hexadecimal digits.
+const KEY_LENGTH: usize = 16;
+
+fn is_key(name: &str) -> bool {
+    name.len() == KEY_LENGTH && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
 
 /// What a build folder is to hold.
 #[derive(Debug, Clone)]
@@ -51,6 +59,42 @@ pub struct Staged {
 }
 
 impl BuildFolder<'_> {
+    /// Makes a folder below `parent` that has a name of its own for these files, and in it the build folder `name`. So
+    /// what a build was given stays as it is, whatever is staged meanwhile. Removes what earlier runs left there and no
+    /// run holds. Gives the lock as well.
+    ///
+    /// # Errors
+    /// As [`stage`](Self::stage), and when the lock cannot be had.
+    pub fn stage_below(&self, parent: &Utf8Path, name: &str, waiting: Waiting<'_>) -> Result<(Staged, Lock)> {
+        let own = parent.join(self.key());
+        let lock = Lock::of_build_folder(&own, waiting)?;
+        let staged = self.stage(&own.join(name), waiting.interrupt)?;
+        // Closed to others here: podman, and its steps that are not root, see the mode of what they mount as a whole.
+        set_mode(&own, FOR_THIS_USER)?;
+        set_mode(&staged.path, 0o755)?;
+        for entry in parent.read_dir_utf8().into_iter().flatten().filter_map(std::result::Result::ok) {
+            let is_other = is_key(entry.file_name()) && entry.path() != own;
+            if is_other && let Err(error) = Lock::remove_build_folder(entry.path()) {
+                // It is in nobody's way, and another run may be able to remove it.
+                waiting.terminal.verbose("Leaving", error.to_string());
+            }
+        }
+        Ok((staged, lock))
+    }
+
+    /// A name for the folder's content.
+    fn key(&self) -> String {
+        let mut hasher = FieldHasher::new("build folder");
+        hasher.field("dockerfile", &self.dockerfile);
+        for (below, files) in [(STEPS, self.steps), (DEPS, self.deps), (CODE, self.code)] {
+            hasher.field("folder", below);
+            files.iter().for_each(|file| file.hash_into(&mut hasher));
+        }
+        let mut name = hasher.finish().identity;
+        name.truncate(KEY_LENGTH);
+        name
+    }
+
     /// Makes `destination` hold exactly these files. An earlier build folder there is replaced.
     ///
     /// # Errors
@@ -224,7 +268,6 @@ impl Staged {
             }
         }
         folders.iter().rev().try_for_each(|folder| finish_folder(folder))?;
-        set_mode(&context, FOR_THIS_USER)?;
         Ok(WithoutCode { context, dockerfile, _folder: folder })
     }
 }
@@ -252,7 +295,10 @@ fn finish_folder(folder: &Utf8Path) -> Result<()> {
 }
 
 /// A new folder beside `destination` that is removed when it is dropped.
-fn temporary_beside(destination: &Utf8Path) -> std::io::Result<TempDir> {
+///
+/// # Errors
+/// When it cannot be made.
+pub fn temporary_beside(destination: &Utf8Path) -> std::io::Result<TempDir> {
     let parent = destination.parent().unwrap_or(Utf8Path::new("."));
     folder_for_this_user(&temporary_prefix(destination), parent)
 }
@@ -302,7 +348,7 @@ fn write_file(
 fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest) -> Result<()> {
     let bytes = fs::read(from).context(|| format!("cannot read `{from}`"))?;
     if content_digest(&bytes) != *expected {
-        return Err(Error::failed(format!("`{from}` changed while the build folder was prepared"))
+        return Err(Error::changed(format!("`{from}` changed while the build folder was prepared"))
             .hint("nothing was built; run again when the tree is at rest"));
     }
     fs::File::create_new(to).and_then(|mut file| file.write_all(&bytes)).context(|| format!("cannot write `{to}`"))
@@ -374,6 +420,8 @@ mod tests {
         };
         let mut expected = listed(&destination);
         expected.retain(|(path, ..)| !path.starts_with(CODE) && !path.starts_with(DOCKERFILE));
+        // The one is closed to other users itself, and the other by the folder around it.
+        expected[0].2 = fs::metadata(&apart.context).expect("it is there").permissions();
         assert_eq!(listed(&apart.context), expected);
         assert_eq!((apart.context.file_name(), expected.len()), (Some("context.deps"), 7));
         assert_eq!(fs::read(&apart.dockerfile).ok().as_deref(), Some(&b"FROM x\n"[..]));

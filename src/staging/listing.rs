@@ -154,12 +154,17 @@ impl Rules {
         let command = git(&folder).args(listed);
         let output = match command.run(Capture::Both, interrupt) {
             Ok(output) if output.success => output,
-            Ok(output) if output.stderr.contains("safe.directory") => {
-                return Err(command.failure(&output).hint(format!(
-                    "git does not trust a tree of another user: `git config --global --add safe.directory {folder}`"
-                )));
+            Ok(output) => {
+                let error = Error::failed(format!("git cannot list the files of `{folder}`"));
+                let hint = if output.stderr.contains("safe.directory") {
+                    format!(
+                        "git does not trust a tree of another user: `git config --global --add safe.directory {folder}`"
+                    )
+                } else {
+                    format!("`git -C {folder} status` says more: mend the repository, or take its `.git` away")
+                };
+                return Err(error.because(output.stderr.trim()).hint(hint));
             }
-            Ok(output) => return Err(command.failure(&output)),
             Err(error) if which::which("git").is_err() => {
                 return Err(error.hint("the project is a git work tree: install `git`, which knows its files"));
             }

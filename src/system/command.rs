@@ -3,8 +3,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
+use std::io::{PipeReader, PipeWriter, Write as _};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -16,6 +18,19 @@ use crate::system::interrupt::end_children;
 use crate::system::interrupt::{Child, Interrupt};
 use crate::system::log_file::LogFile;
 use crate::system::tee::{Show, Tee};
+
+/// How long a child may run before it is told that it is waited for.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// Runs a command that ends when this program ends, however that comes about. Its stdin is a pipe that this program
+/// alone holds the other end of. A process that is nobody's child reads there: a line if all went well, or the pipe's
+/// end. The first argument is what is ended then: `process` or `group`. A variable set here would change the command's
+/// own of that name.
+const BOUND: &str = r#"case $1 in group) shift; set -- "-$$" "$@" ;; *) shift; set -- "$$" "$@" ;; esac
+exec 9<&0 </dev/null
+( { read -r _ <&9 || kill -TERM -- "$1"; } >/dev/null 2>&1 & )
+shift
+exec "$@" 9<&-"#;
 
 /// What a child left behind.
 #[derive(Debug, Clone)]
@@ -48,6 +63,7 @@ pub struct Command {
     unset: Vec<OsString>,
     from_below: bool,
     hidden: Vec<String>,
+    bound: bool,
 }
 
 impl Command {
@@ -61,6 +77,7 @@ impl Command {
             unset: Vec::new(),
             from_below: false,
             hidden: Vec::new(),
+            bound: false,
         }
     }
 
@@ -85,6 +102,7 @@ impl Command {
     /// Sets an environment variable, whatever it was set to.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.set.retain(|(set, _)| set != name);
+        self.unset.retain(|unset| unset != name);
         self.set.push((name.into(), value.into()));
         self
     }
@@ -96,6 +114,7 @@ impl Command {
 
     /// Removes an environment variable.
     pub fn without_env(mut self, name: &str) -> Self {
+        self.set.retain(|(set, _)| set != name);
         self.unset.push(name.into());
         self
     }
@@ -110,6 +129,13 @@ impl Command {
     /// passed on to these children instead, and a terminal's Ctrl-C does not reach the program.
     pub fn ended_from_below(mut self) -> Self {
         self.from_below = true;
+        self
+    }
+
+    /// For a command that changes what others see. It ends when this program ends, be it killed. As long as it lives, or
+    /// a child of it, the locks stay held that this program holds now.
+    pub fn bound(mut self) -> Self {
+        self.bound = true;
         self
     }
 
@@ -128,7 +154,9 @@ impl Command {
     pub fn start(&self, capture: Capture<'_>, interrupt: &Interrupt) -> Result<Running> {
         interrupt.check()?;
         let cannot = |error| cannot_run(&self.program, error);
-        let mut expression = duct::cmd(&self.program, &self.arguments).stdin_null().unchecked();
+        let life = if self.bound && cfg!(unix) { Some(std::io::pipe().map_err(cannot)?) } else { None };
+        let (expression, life) = self.expression(life);
+        let mut expression = expression.unchecked();
         let mut tee = None;
         expression = match capture {
             Capture::Both => expression.stdout_capture().stderr_capture(),
@@ -156,15 +184,30 @@ impl Command {
                 Ok(())
             });
         }
-        let handle = Arc::new(expression.start().map_err(cannot)?);
+        let lent = if self.bound { interrupt.locks() } else { Vec::new() };
+        inherited(&lent, true);
+        let started = expression.start();
+        inherited(&lent, false);
+        let handle = Arc::new(started.map_err(cannot)?);
         {
             let mut children = interrupt.children();
             children.retain(|child| child.handle.strong_count() > 0);
             children.push(Child { handle: Arc::downgrade(&handle), from_below: self.from_below });
         }
-        let running = Running { handle, tee, program: self.program.clone(), interrupt: interrupt.clone() };
+        let running = Running { handle, tee, life, program: self.program.clone(), interrupt: interrupt.clone() };
         // A signal that came after the check above and before the child was listed did not reach the child.
         interrupt.check().map(|()| running)
+    }
+
+    /// The command with its stdin, and this program's end of the pipe that it ends with.
+    fn expression(&self, life: Option<(PipeReader, PipeWriter)>) -> (duct::Expression, Option<PipeWriter>) {
+        let Some((child_end, life)) = life else {
+            return (duct::cmd(&self.program, &self.arguments).stdin_null(), None);
+        };
+        let what = if self.from_below { "group" } else { "process" };
+        let launched = ["-c", BOUND, "sh", what].map(OsString::from);
+        let arguments = launched.iter().chain([&self.program]).chain(&self.arguments);
+        (duct::cmd("sh", arguments).stdin_file(child_end), Some(life))
     }
 
     /// Runs the command and gives its stdout.
@@ -191,6 +234,7 @@ impl Command {
 pub struct Running {
     handle: Arc<duct::Handle>,
     tee: Option<Tee>,
+    life: Option<PipeWriter>,
     program: OsString,
     interrupt: Interrupt,
 }
@@ -219,6 +263,29 @@ impl Running {
         self.interrupt.check().map(|()| None)
     }
 
+    /// Waits for the command's end, at most for this time; it goes on running if that is not enough.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_a_while(&self, time: Duration) -> Result<Option<CommandOutput>> {
+        let ended = self.handle.wait_timeout(time).map_err(|error| cannot_run(&self.program, error))?;
+        ended.map(|output| self.output(output)).transpose()
+    }
+
+    /// Waits as [`wait_until`](Self::wait_until) does, for what should not take long: `tell` says after five seconds that it is waited for.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_telling(&self, deadline: Instant, tell: impl FnOnce()) -> Result<Option<CommandOutput>> {
+        if Instant::now() + SLOW < deadline {
+            if let Some(output) = self.wait_a_while(SLOW)? {
+                return Ok(Some(output));
+            }
+            tell();
+        }
+        self.wait_until(deadline)
+    }
+
     /// Ends it at once, with its own children: `docker`, when it is killed while its plug-in starts, leaves that
     /// running.
     fn end(&self) -> std::io::Result<()> {
@@ -230,6 +297,7 @@ impl Running {
     }
 
     fn output(&self, output: &std::process::Output) -> Result<CommandOutput> {
+        self.end_watch();
         self.tee.iter().for_each(|tee| tee.finish(&self.interrupt));
         self.interrupt.check()?;
         Ok(CommandOutput {
@@ -240,6 +308,14 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Says to whoever watches this program's life that the child has ended.
+    fn end_watch(&self) {
+        // Nobody may watch any more.
+        self.life.iter().for_each(|mut life| drop(life.write_all(b"\n")));
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // Nobody waits for the answer any more.
@@ -247,7 +323,27 @@ impl Drop for Running {
         if !has_ended {
             let _ = self.end();
         }
+        self.end_watch();
     }
+}
+
+/// Lets the next child have these files, or none of the later ones.
+#[cfg(unix)]
+fn inherited(files: &[Arc<File>], yes: bool) {
+    use rustix::io::{FdFlags, fcntl_setfd};
+    let flags = if yes { FdFlags::empty() } else { FdFlags::CLOEXEC };
+    // This fails for no open file.
+    for file in files {
+        let _ = fcntl_setfd(file, flags);
+    }
+}
+
+#[cfg(not(unix))]
+fn inherited(_: &[Arc<File>], _: bool) {}
+
+/// That there was no answer in time, in words.
+pub(crate) fn silence(timeout: Duration) -> String {
+    format!("no answer within {} s", timeout.as_secs())
 }
 
 fn cannot_run(program: &OsStr, error: std::io::Error) -> Error {
@@ -280,6 +376,21 @@ mod tests {
     fn a_command_displays_as_a_line_for_a_shell() {
         let command = Command::new("docker").args(["build", "--label", "a=it's b", ""]);
         assert_eq!(command.to_string(), r"docker build --label 'a=it'\''s b' ''");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_bound_command_is_told_from_no_other_by_its_output_and_status() -> Result<()> {
+        let command = Command::new("sh").args(["-c", "cat; echo \"$1 $PPID\"; exit 3", "sh", "a b"]).bound();
+        assert_eq!(command.to_string(), r#"sh -c 'cat; echo "$1 $PPID"; exit 3' sh 'a b'"#);
+        let output = command.run(Capture::Both, &Interrupt::default())?;
+        assert_eq!((output.success, output.stderr.as_str()), (false, ""));
+        assert_eq!(
+            output.stdout,
+            format!("a b {}\n", std::process::id()),
+            "stdin is empty, and the parent this process"
+        );
+        Ok(())
     }
 
     #[test]

@@ -44,7 +44,8 @@ pub fn git(folder: &Utf8Path) -> Command {
         "-c",
         "core.hooksPath=",
     ]);
-    let command = ELSEWHERE.into_iter().fold(command, Command::without_env);
+    // What git says is read: its language is fixed.
+    let command = ELSEWHERE.into_iter().fold(command.env("LC_ALL", "C"), Command::without_env);
     // Without this, `core.worktree` of the repository may say that its files lie elsewhere.
     match work_tree_of(folder) {
         Some(work_tree) => command.env("GIT_WORK_TREE", work_tree.as_str()),

@@ -1,5 +1,6 @@
 //! Signals, at every step of the way: whether one asked the program to end, and the children that get it too.
 
+use std::fs::File;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ pub struct Interrupt(Arc<InterruptState>);
 struct InterruptState {
     signal: AtomicI32,
     children: Mutex<Vec<Child>>,
+    locks: Mutex<Vec<Weak<File>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -103,6 +105,19 @@ impl Interrupt {
             // leaves neither orphan nor tag then.
             let _ = if first { child.send_signal(signal_hook::consts::SIGTERM) } else { child.kill() };
         }
+    }
+
+    /// Lets bound children have a lock's file, as long as the lock is held here.
+    pub(super) fn lend(&self, lock: &Arc<File>) {
+        let mut locks = self.0.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.retain(|lock| lock.strong_count() > 0);
+        locks.push(Arc::downgrade(lock));
+    }
+
+    /// The files of all locks that are held.
+    pub(super) fn locks(&self) -> Vec<Arc<File>> {
+        let locks = self.0.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.iter().filter_map(Weak::upgrade).collect()
     }
 
     pub(super) fn children(&self) -> std::sync::MutexGuard<'_, Vec<Child>> {

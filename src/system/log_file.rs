@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -16,6 +16,8 @@ const START: &str = "# cargo-runtime-image: ";
 pub struct LogFile {
     path: Utf8PathBuf,
     file: File,
+    /// How much of it was read as news.
+    read: u64,
     kept: bool,
 }
 
@@ -55,7 +57,7 @@ impl LogFile {
         }
         let mut file = for_this_user(File::options().append(true).create_new(true)).open(&path).context(cannot)?;
         writeln!(file, "{START}{title}").context(cannot)?;
-        Ok(Self { path, file, kept: false })
+        Ok(Self { path, file, read: 0, kept: false })
     }
 
     /// A handle that adds to the log.
@@ -68,6 +70,17 @@ impl LogFile {
         let bytes = fs::read(&self.path).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         text.split_once('\n').map_or_else(String::new, |(_, text)| text.to_owned())
+    }
+
+    /// What was written since this was last asked; empty if the log cannot be read.
+    pub fn news(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let read = File::open(&self.path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(self.read))?;
+            file.read_to_end(&mut bytes)
+        });
+        self.read += read.unwrap_or(0) as u64;
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Keeps the log, with `text` below its title, and gives its path; `None` if the log cannot be written.

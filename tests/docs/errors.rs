@@ -8,8 +8,8 @@ use std::fs;
 
 use super::{files_below, root};
 
-/// What stands before the reason for which a registry could not be asked.
-const ASKING: &str = "cannot ask the registry for";
+/// What stands before the reason for which a registry did not do what it was asked.
+const HEADS: [&str; 3] = ["cannot ask the registry for", "cannot push", "cannot write the index of"];
 
 /// The error texts of all of `src/`. Not read, because they are not this program's words: the causes and hints below an
 /// error, and what clap says of a wrong command line.
@@ -28,16 +28,18 @@ pub fn errors_of_the_program() -> BTreeSet<String> {
          test: {unreadable:#?}"
     );
     // What a registry does wrong is chosen by a method beside that text: its literals, in the place of one value.
-    let head = found.iter().find(|text| text.starts_with(ASKING)).cloned().expect("the error of a silent registry");
-    found.remove(&head);
-    let head = head.trim_end_matches('*');
-    let is_there = |token: &Token| matches!(token, Token::Text(text) if text.starts_with(ASKING));
+    let is_there = |token: &Token| matches!(token, Token::Text(text) if text.starts_with(HEADS[0]));
     let reasons = files
         .iter()
         .filter(|(_, tokens)| tokens.iter().any(is_there))
         .find_map(|(_, tokens)| strings_of_function(tokens, "what"))
         .expect("the method `what(self)` that names a registry's failures");
-    found.extend(reasons.iter().map(|reason| normal(&format!("{head}{reason}"))));
+    for head in HEADS {
+        let text = found.iter().find(|text| text.starts_with(head)).cloned().expect("the error of a silent registry");
+        found.remove(&text);
+        let head = text.trim_end_matches('*');
+        found.extend(reasons.iter().map(|reason| normal(&format!("{head}{reason}"))));
+    }
     found
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends here")]
 
 pub mod bridge;
+pub mod engine;
 pub mod openhands;
 pub mod proxy;
 
@@ -30,6 +31,8 @@ pub struct Project {
     pub root: PathBuf,
     pub repository: String,
     pub base_image: String,
+    /// The user's cache folder, with the locks of image names.
+    pub caches: PathBuf,
 }
 
 /// What a run of the command left behind.
@@ -61,11 +64,23 @@ impl Project {
         fs::create_dir(&root).unwrap();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         Self {
+            caches: folder.path().join("cache"),
             folder,
             root,
             repository: format!("localhost/ri-test-{}-{number}", std::process::id()),
             base_image: "rust:1-bookworm".to_owned(),
         }
+    }
+
+    /// A clone of the project: the same files, image names and user in another folder.
+    #[must_use]
+    pub fn cloned(&self) -> Self {
+        let mut clone = Self::empty();
+        copy(&self.root, &clone.root);
+        clone.repository.clone_from(&self.repository);
+        clone.base_image.clone_from(&self.base_image);
+        clone.caches.clone_from(&self.caches);
+        clone
     }
 
     /// With the engine's Rust base image. Fails where there is no engine.
@@ -138,7 +153,7 @@ impl Project {
             .env("RUNTIME_IMAGE_BASE_IMAGE", &self.base_image)
             .env("RUNTIME_IMAGE_REPOSITORY", &self.repository)
             .env("RUNTIME_IMAGE_PROGRESS", "plain")
-            .env("XDG_CACHE_HOME", self.folder.path().join("cache"))
+            .env("XDG_CACHE_HOME", &self.caches)
             .env_remove("CARGO_TARGET_DIR")
             .stdin(Stdio::null());
         command
@@ -194,6 +209,24 @@ impl Project {
         self.repository = format!("localhost/{}", self.repository.split_once('/').unwrap().1);
         docker(&["image", "tag", image, &self.name(image.rsplit_once(':').unwrap().1)]);
         self
+    }
+
+    /// The logs and temporary folders that are left where build folders are: below the target and the cache folder.
+    pub fn left_beside_build_folders(&self) -> Vec<String> {
+        let folders = [self.root.join("target/runtime-image"), self.caches.join("cargo-runtime-image")];
+        let entries = folders.iter().flat_map(|folder| walkdir::WalkDir::new(folder).max_depth(4));
+        let names = entries.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.contains(".new-") || name.ends_with(".log")).collect()
+    }
+
+    /// What runs left that were killed: below the target folder, among the locks, and in the engine.
+    pub fn left_over(&self) -> Vec<String> {
+        let locks = fs::read_dir(self.caches.join("cargo-runtime-image/locks")).into_iter().flatten().flatten();
+        let pushes = locks.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let names = docker(&["image", "ls", "--format", "{{.Tag}}", &self.repository]);
+        let on_the_way = names.lines().filter(|tag| tag.contains("_linux-")).map(str::to_owned);
+        let beside = self.left_beside_build_folders();
+        beside.into_iter().chain(pushes.filter(|name| name.ends_with(".push"))).chain(on_the_way).collect()
     }
 
     /// Removes its images from the engine, as far as there are any.
@@ -314,7 +347,7 @@ pub fn push_one_platform_while_the_other_is_pushed(
         if on_its_way(request) && is_first.swap(false, Ordering::SeqCst) {
             let folder = tempfile::tempdir().unwrap();
             let mut command = second.command(&["--push", "--platform", other, "--build-folder"]);
-            command.arg(folder.path().join("context")).env("TMPDIR", folder.path());
+            command.arg(folder.path().join("context")).env("XDG_CACHE_HOME", folder.path());
             let run = Run::from(command.envs(variables.clone()).output().unwrap());
             assert_eq!(run.code, Some(0), "{}", run.stderr);
         }

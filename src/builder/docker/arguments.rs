@@ -113,6 +113,12 @@ pub enum Exporter {
     ByDigest(String),
 }
 
+impl Exporter {
+    pub(super) fn pushes(&self) -> bool {
+        !matches!(self, Self::Load)
+    }
+}
+
 /// The arguments of `docker` for a build; pure, so that it can be tested without an engine.
 #[allow(clippy::too_many_lines, reason = "a line for each field, which the compiler asks for")]
 pub fn build_arguments(

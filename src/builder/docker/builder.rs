@@ -1,6 +1,7 @@
 //! The builder for docker: it answers the plan's questions, runs `docker buildx build`, and asks back what was built.
 
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use camino::Utf8PathBuf;
 
@@ -10,10 +11,11 @@ use crate::builder::docker::arguments::{BuildxSettings, Exporter, build_argument
 use crate::builder::docker::capabilities::{Driver, ImageStore, Instance, refuse_what_cannot_be_built, too_old};
 use crate::builder::docker::engine;
 use crate::builder::docker::engine::engine_is_this_machine;
-use crate::builder::docker::failure::{Failure, may_be_passed_over, rewrites};
+use crate::builder::docker::failure::{Doing, Failure, may_be_passed_over, rewrites};
+use crate::builder::docker::push_watch::PushWatch;
 use crate::builder::docker::registry::Registry;
 use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild, hidden_texts};
-use crate::builder::inspect::{complains, inspected_images};
+use crate::builder::inspect::{inspected_images, unanswered};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust};
 use crate::config::build_args::PassedOn;
@@ -24,9 +26,11 @@ use crate::image::digest::Digest;
 use crate::image::name::{ImageName, fitting_tag};
 use crate::image::platform::{Platform, joined};
 use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage, Taken};
+use crate::staging::build_folder::temporary_beside;
 use crate::staging::template::FileDates;
 use crate::system::command::{Command, CommandOutput};
 use crate::system::interrupt::Interrupt;
+use crate::system::lock::Lock;
 use crate::system::tee::Show;
 use crate::system::terminal::Terminal;
 
@@ -72,7 +76,7 @@ impl BuildxBuilder {
 
     fn registry(&self) -> Result<Registry<'_>> {
         Ok(Registry {
-            docker: self.cli.path()?,
+            docker: self.docker()?,
             builder: self.settings.builder.as_deref(),
             timeout: self.settings.registry_timeout,
             terminal: &self.cli.terminal,
@@ -81,12 +85,16 @@ impl BuildxBuilder {
     }
 
     fn find_in_engine(&self, images: &[&ImageName], platforms: &[Platform]) -> Result<Vec<Option<StoredImage>>> {
-        let output =
-            self.answer(&self.docker()?.args(["image", "inspect"]).args(images.iter().map(ToString::to_string)))?;
-        if complains(&output.stderr) {
-            return Err(engine::engine_failure("cannot ask the engine for its images", &output.stderr));
+        let names: Vec<String> = images.iter().map(ToString::to_string).collect();
+        let output = self.answer(&self.docker()?.args(["image", "inspect"]).args(&names))?;
+        let failure = || engine::engine_failure("cannot ask the engine for its images", &output.stderr);
+        if output.stdout.trim().is_empty() {
+            return Err(failure());
         }
         let mut found = inspected_images(images, &output.stdout)?;
+        if unanswered(&names, &found, &output.stderr).next().is_some() {
+            return Err(failure());
+        }
         for (name, image) in images.iter().zip(&mut found) {
             let Some(image) = image.as_mut().filter(|image| image.manifests.is_empty()) else { continue };
             for platform in platforms {
@@ -220,24 +228,29 @@ impl BuildxBuilder {
             .then(|| format!("the image `{base}` was found neither in the engine nor in its registry; check its name"))
     }
 
-    /// Builds. The engine asks a registry once: a push that fails in a way that may pass is tried again here, with what
-    /// is built already.
+    /// Builds. A push that fails in a way that may pass is tried again, with what is built already.
     fn run_build(&self, request: &BuildRequest, exporter: &Exporter) -> Result<BuildxMetadata> {
         let mut request = request.clone();
-        let mut rewrites = rewrites();
+        let mut rewrites = rewrites(self.settings.registry_timeout);
         let failed = loop {
             let failed = match self.build_once(&request, exporter)? {
                 Ok(metadata) => return Ok(metadata),
                 Err(failed) => failed,
             };
-            let may_pass = failed.push_error().is_some_and(|error| Failure::of(error) == Failure::Server);
-            let Some(delay) = rewrites.next().filter(|_| may_pass) else { break failed };
-            self.cli.terminal.status("Pushing", "again: the registry answered with a fault of its own");
+            let why = failed.still.as_deref().map(|_| Failure::Silent);
+            let Some(failure) = why.or_else(|| failed.push_error().map(Failure::of)) else { break failed };
+            let Some(delay) = rewrites.delay_after(failure) else {
+                let cause = failed.still.as_deref().or(failed.push_error()).unwrap_or_default().to_owned();
+                let name = request.names.last().map(|name| &name.name).ok_or_else(without_a_name)?;
+                return Err(failed.with_log(failure.error(Doing::Push, name, rewrites.tries, cause)));
+            };
+            self.cli.terminal.status("Pushing", format!("again, because of the registry: {}", failure.what()));
             self.cli.interrupt.sleep(delay)?;
             request.no_cache = false;
         };
-        if failed.step.is_none() && failed.text.contains("Cannot connect") {
-            return Err(engine::engine_failure("cannot build", &failed.text));
+        if let Some(cause) = failed.engine_error(engine::is_gone) {
+            let name = request.names.first().map(ToString::to_string).unwrap_or_default();
+            return Err(failed.with_log(engine::gone(&name, cause)));
         }
         let missing_base = self.missing_base(&failed);
         Err(failed.error(self.too_old(), missing_base))
@@ -249,8 +262,10 @@ impl BuildxBuilder {
         request: &BuildRequest,
         exporter: &Exporter,
     ) -> Result<std::result::Result<BuildxMetadata, FailedBuild>> {
-        // buildx does not remove an earlier metadata file: a fresh path each time.
-        let folder = tempfile::tempdir().context(|| "cannot make a temporary folder".to_owned())?;
+        // buildx does not remove an earlier metadata file: a fresh path each time. What a killed run leaves beside its
+        // build folder, the next one removes.
+        let folder = temporary_beside(&request.folder)
+            .context(|| format!("cannot make a temporary folder beside `{}`", request.folder))?;
         let metadata_file = Utf8PathBuf::try_from(folder.path().join("metadata.json"))
             .context(|| "the temporary folder's name is not UTF-8".to_owned())?;
         let mut command = self
@@ -259,18 +274,25 @@ impl BuildxBuilder {
             .envs(PassedOn::of(&request.build_args).variables)
             .hiding(hidden_texts(&self.settings.secrets, &request.build_args))
             // Fetching provenance after a push can fail a command whose image is complete.
-            .env("BUILDX_METADATA_PROVENANCE", "disabled")
-            .without_env("DOCKER_DEFAULT_PLATFORM");
+            .env("BUILDX_METADATA_PROVENANCE", "disabled");
         // Without the clock, tomorrow's build gives the same image.
         if std::env::var_os(EPOCH_VARIABLE).is_none_or(|value| value.is_empty()) {
             command = command.env(EPOCH_VARIABLE, "0");
         }
-        if let Some(failed) = self.cli.build(&command, request)? {
+        let mut watch = PushWatch::new(self.settings.registry_timeout);
+        let stands_still = |news: &str| watch.stands_still(news, Instant::now()).filter(|_| exporter.pushes());
+        if let Some(failed) = self.cli.build(&command, request, stands_still)? {
             return Ok(Err(failed));
         }
-        let text = std::fs::read_to_string(&metadata_file)
-            .context(|| "buildx ended well but wrote no metadata file".to_owned())?;
-        BuildxMetadata::parse(&text).map(Ok)
+        let text =
+            std::fs::read(&metadata_file).context(|| "buildx ended well but wrote no metadata file".to_owned())?;
+        let metadata = BuildxMetadata::parse(&text)?;
+        match exporter {
+            Exporter::Load => request.names.iter().try_for_each(|name| metadata.expect_name(&name.name))?,
+            Exporter::Push(name) => metadata.expect_name(name)?,
+            Exporter::ByDigest(_) => {}
+        }
+        Ok(Ok(metadata))
     }
 
     /// Pushes the result, and adds it to what the names hold for other platforms. Names are read and written after the
@@ -278,8 +300,7 @@ impl BuildxBuilder {
     fn push(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
         // A name that does not move: no other build gives it to other content.
         let mut names = request.names.iter().rev();
-        let own = names.clone().find(|name| !name.moves).or_else(|| names.next());
-        let own = own.ok_or_else(|| Error::failed("a result without a name cannot be pushed"))?;
+        let own = names.clone().find(|name| !name.moves).or_else(|| names.next()).ok_or_else(without_a_name)?;
         if self.instance()?.driver != Driver::Docker {
             let metadata = self.run_build(request, &Exporter::ByDigest(own.name.repository()))?;
             return self.registry()?.add_to_indexes(&request.names, &request.platforms, metadata);
@@ -288,15 +309,44 @@ impl BuildxBuilder {
         let platforms = joined(&request.platforms).replace(['/', ','], "-");
         let tag = format!("{}_{platforms}", own.name.tag().unwrap_or_default());
         let on_the_way = own.name.with_tag(&fitting_tag(tag, "rt"))?;
-        let metadata = self.run_build(request, &Exporter::Push(on_the_way.clone()))?;
-        let metadata = self.registry()?.add_to_indexes(&request.names, &request.platforms, metadata)?;
-        // The engine keeps what it pushed, from now on under the result's names.
-        for name in &request.names {
-            self.answer(&self.docker()?.args(["image", "tag", &on_the_way.to_string(), &name.to_string()]))?;
+        for (name, lock) in Lock::left_over_pushes() {
+            self.remove_on_the_way(&name, lock)?;
         }
-        self.answer(&self.docker()?.args(["image", "rm", &on_the_way.to_string()]))?;
-        Ok(metadata)
+        let lock = Lock::of_push(&on_the_way, &self.cli.interrupt)?;
+        let built = self.run_build(request, &Exporter::Push(on_the_way.clone()));
+        if built.is_ok() {
+            self.keep_in_engine(&request.names, &on_the_way)?;
+        }
+        self.cli.interrupt.check()?;
+        self.remove_on_the_way(&on_the_way, lock)?;
+        self.registry()?.add_to_indexes(&request.names, &request.platforms, built?)
     }
+
+    /// Lets the engine keep what it pushed, under the result's names. An image that somebody else made keeps its name.
+    fn keep_in_engine(&self, names: &[ResultName], pushed: &ImageName) -> Result<()> {
+        let asked: Vec<&ImageName> = names.iter().map(|name| &name.name).collect();
+        for (name, image) in names.iter().zip(self.find_in_engine(&asked, &[])?) {
+            let is_strange = |image: &StoredImage| !image.labels.contains_key(name.key.label);
+            let is_kept = |image: &StoredImage| is_strange(image) || name.taken_by(image) == Taken::Refuse;
+            if image.as_ref().is_none_or(|image| !is_kept(image)) {
+                self.answer(&self.docker()?.args(["image", "tag", &pushed.to_string(), &name.to_string()]))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the name from an image that it had on its way to a registry. Where that fails, a later run does it.
+    fn remove_on_the_way(&self, name: &ImageName, lock: Lock) -> Result<()> {
+        let removed = self.answer(&self.docker()?.args(["image", "rm", &name.to_string()]))?;
+        if removed.success || engine::is_for_another_platform(&removed.stderr) {
+            lock.finish();
+        }
+        Ok(())
+    }
+}
+
+fn without_a_name() -> Error {
+    Error::failed("a result without a name cannot be pushed")
 }
 
 impl RuntimeBuilder for BuildxBuilder {
@@ -390,15 +440,15 @@ impl RuntimeBuilder for BuildxBuilder {
         for platform in platforms {
             self.cli.terminal.status("Pulling", format!("{name} for {platform}"));
             let pull = ["image", "pull", "--quiet", "--platform", &platform.to_string(), &exact];
-            let pulled = self.answer(&self.docker()?.args(pull))?;
+            let pulled = self.cli.fetched(self.docker()?.args(pull))?;
             if !pulled.success {
                 return Err(engine::engine_failure(&format!("cannot load `{name}`"), &pulled.stderr));
             }
         }
         self.answer(&self.docker()?.args(["image", "tag", &exact, &name.to_string()]))?;
-        let image = held(self.find_to_replace(names, platforms)?);
+        let image = held(self.find_to_replace(names, platforms)?).filter(|image| image.is_known_by(&found.digest));
         image.as_ref().map(Confirmed::from).ok_or_else(|| {
-            Error::failed(format!("`{name}` was pulled, but the engine does not have it for {}", joined(platforms)))
+            Error::failed(format!("`{name}` was pulled, but the engine has no such image for {}", joined(platforms)))
                 .hint("something removed it meanwhile: run again")
         })
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::builder::inspect::without_warnings;
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::system::environment::variable;
@@ -52,10 +53,30 @@ pub(super) fn is_for_another_platform(stderr: &str) -> bool {
         || said("does not provide the specified platform")
 }
 
+/// Whether the engine, or the builder, ended while it was building.
+pub(super) fn is_gone(error: &str) -> bool {
+    let words = [
+        "Cannot connect to the Docker daemon",
+        "failed to receive status",
+        "code = Unavailable",
+        "error reading from server",
+        "connection reset by peer",
+        "server preface",
+    ];
+    words.iter().any(|words| error.contains(words))
+}
+
+/// The error of an engine that ended while it was building.
+pub(super) fn gone(name: &str, cause: &str) -> Error {
+    let error = engine_failure(&format!("the engine went away while it built `{name}`"), cause);
+    error.hint("see that the engine runs, and run again: what it built before stays")
+}
+
 /// The error of a call to the engine, with a hint by what the engine said.
 pub(crate) fn engine_failure(doing: &str, stderr: &str) -> Error {
+    let stderr = without_warnings(stderr);
     let said = |words: &[&str]| words.iter().any(|word| stderr.to_lowercase().contains(word));
-    let error = Error::failed(doing).because(stderr.trim());
+    let error = Error::failed(doing).because(stderr.clone());
     if said(&["permission denied"]) {
         error.hint("you may not use the engine's socket: run as a member of the group `docker`")
     } else if said(&["cannot connect", "is the docker daemon running", "connection refused", "no such host"]) {

@@ -5,6 +5,7 @@ pub mod builder;
 pub mod capabilities;
 mod engine;
 mod failure;
+mod push_watch;
 mod registry;
 
 pub use registry::registry_image;

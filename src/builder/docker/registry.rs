@@ -2,21 +2,21 @@
 //! The plan and the confirmation ask; a push also writes indexes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde_json::{Value, json};
 
-use crate::builder::docker::failure::{Failure, delays, is_absent, rewrites, silence};
-use crate::builder::inspect::platform_of;
+use crate::builder::build_log::last_error;
+use crate::builder::docker::failure::{Doing, Failure, delays, is_absent, rewrites};
+use crate::builder::inspect::{platform_of, without_warnings};
 use crate::builder::promise::BuildxMetadata;
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::stored::{PlatformManifest, ResultName, Store, StoredImage, Taken};
-use crate::system::command::{Capture, Command, Running};
+use crate::system::command::{Capture, Command, Running, silence};
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
 
@@ -29,8 +29,8 @@ const SUBJECT: &str = "vnd.docker.reference.digest";
 /// How registries are asked.
 #[derive(Debug)]
 pub(crate) struct Registry<'a> {
-    /// The program `docker`.
-    pub docker: &'a PathBuf,
+    /// The program `docker`, without arguments.
+    pub docker: Command,
     /// The builder instance, whose configuration says how registries are reached.
     pub builder: Option<&'a str>,
     /// How long a registry has to answer. Silence is an error, not an absent image.
@@ -111,17 +111,16 @@ impl Registry<'_> {
     fn write_index(&self, name: &ImageName, sources: &[String]) -> Result<()> {
         let command = self.imagetools("create").args(["--tag", &name.to_string()]).args(sources);
         self.terminal.verbose("Running", command.to_string());
-        let cannot = || Error::failed(format!("cannot write the index of `{name}`"));
-        let mut rewrites = rewrites();
+        let mut rewrites = rewrites(self.timeout);
         loop {
-            let running = command.start(Capture::Both, self.interrupt)?;
-            let output = match running.wait_until(Instant::now() + self.timeout)? {
+            let running = command.clone().bound().start(Capture::Both, self.interrupt)?;
+            let (failure, cause) = match running.wait_until(Instant::now() + self.timeout)? {
                 Some(output) if output.success => return Ok(()),
-                Some(output) => output,
-                None => return Err(cannot().because(silence(self.timeout)).hint(Failure::Silent.hint(name))),
+                Some(output) => (Failure::of(&output.stderr), last_error(&output.stderr).to_owned()),
+                None => (Failure::Silent, silence(self.timeout)),
             };
-            let Some(delay) = rewrites.next().filter(|_| Failure::of(&output.stderr) == Failure::Server) else {
-                return Err(cannot().because(output.stderr.trim()).hint("run again: what was pushed stays"));
+            let Some(delay) = rewrites.delay_after(failure) else {
+                return Err(failure.error(Doing::WriteIndex, name, rewrites.tries, cause));
             };
             self.interrupt.sleep(delay)?;
         }
@@ -129,7 +128,7 @@ impl Registry<'_> {
 
     fn imagetools(&self, subcommand: &str) -> Command {
         let builder = self.builder.iter().flat_map(|name| ["--builder", name]);
-        Command::new(self.docker).args(["buildx", "imagetools", subcommand]).args(builder)
+        self.docker.clone().args(["buildx", "imagetools", subcommand]).args(builder)
     }
 }
 
@@ -157,13 +156,14 @@ impl Registry<'_> {
         let mut tries = 1;
         let mut last_failure = None;
         loop {
-            let Some(output) = running.wait_until(deadline)? else {
+            let tell = || self.terminal.status("Waiting", format!("for the registry to answer for `{image}`"));
+            let Some(output) = running.wait_telling(deadline, tell)? else {
                 // An earlier failure tells more than the silence now.
                 let (failure, cause) = match last_failure {
                     Some((failure, said)) => (failure, format!("{said}\nthen {}", silence(self.timeout))),
                     None => (Failure::Silent, silence(self.timeout)),
                 };
-                return Err(failure.error(image, tries, cause));
+                return Err(failure.error(Doing::Ask, image, tries, cause));
             };
             if output.success {
                 return registry_image(&output.stdout).map(Some);
@@ -172,10 +172,10 @@ impl Registry<'_> {
                 return Ok(None);
             }
             let failure = Failure::of(&output.stderr);
-            let said = output.stderr.trim().to_owned();
+            let said = without_warnings(&output.stderr);
             let delay =
                 delays.next().filter(|delay| tries < failure.most_tries() && Instant::now() + *delay < deadline);
-            let Some(delay) = delay else { return Err(failure.error(image, tries, said)) };
+            let Some(delay) = delay else { return Err(failure.error(Doing::Ask, image, tries, said)) };
             last_failure = Some((failure, said));
             self.terminal.verbose("Waiting", format!("{:.1} s: {}", delay.as_secs_f64(), failure.what()));
             self.interrupt.sleep(delay)?;
@@ -223,7 +223,15 @@ pub fn registry_image(json: &str) -> Result<StoredImage> {
     };
     let platforms = manifests.iter().map(|manifest| manifest.platform.clone()).collect();
     let labels = common_labels(&images);
-    Ok(StoredImage { store: Store::Registry, digest, platforms, manifests, descriptors, labels })
+    Ok(StoredImage {
+        store: Store::Registry,
+        digest,
+        platforms,
+        manifests,
+        descriptors,
+        labels,
+        ..StoredImage::default()
+    })
 }
 
 /// The labels that the images of all platforms have.

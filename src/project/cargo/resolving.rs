@@ -3,17 +3,18 @@
 
 use std::fs;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Result};
 use crate::project::cargo::inputs::LOCK_FILE;
 use crate::project::cargo::root::Root;
 use crate::staging::source::{SourceFile, SourceKind};
 use crate::staging::staged::{make_link, set_mode};
 use crate::system::cargo::CargoCall;
 use crate::system::command::Capture;
+use crate::system::environment::user_caches;
 use crate::system::interrupt::Interrupt;
-use crate::system::paths::folder_for_this_user;
+use crate::system::lock::RunFolder;
 
 /// What is wrong with the tree's `Cargo.lock`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +55,8 @@ pub(super) fn resolved(
     interrupt: &Interrupt,
 ) -> Result<SourceFile> {
     let cannot = || "cannot prepare a folder for Cargo".to_owned();
-    let temporary = Utf8PathBuf::try_from(std::env::temp_dir()).context(cannot)?;
-    let folder = folder_for_this_user(".tmp", &temporary).context(cannot)?;
-    let folder = Utf8Path::from_path(folder.path()).ok_or_else(|| Error::failed(cannot()))?;
+    let folder = RunFolder::below(&user_caches(&root.path).join("resolving"), interrupt)?;
+    let folder = folder.path.as_path();
     let tree = folder.join("tree");
     let lock_file = root.file(LOCK_FILE);
     for file in sources {

@@ -320,7 +320,7 @@ fn variant(context: &TemplateContext, options: &Options) -> Option<String> {
         .iter()
         .map(|text| ("extra-deps", text.clone()))
         .chain(options.extra_build_args.iter().map(|argument| ("build argument", argument.to_string())))
-        .chain(options.buildx_args.iter().map(|argument| ("buildx argument", argument.clone())))
+        .chain(options.told_to_builder())
         .chain(context.channel_alias.iter().map(|alias| ("channel alias", alias.clone())))
         .chain(digest.map(|digest| ("base digest", digest.to_string())))
         .chain(options.attestations().map(|argument| ("attestation", argument)))
