@@ -432,9 +432,12 @@ COPY",
     guarded.project.write("image.j2", template);
     // The credentials of the test engine's registry stay beside those of the marker.
     let own = guarded.file("own/config");
-    let of_engine = std::env::var("DOCKER_CONFIG").unwrap();
-    support::copy(Path::new(&of_engine), &own);
-    let text = fs::read_to_string(own.join("config.json")).unwrap_or_else(|_| "{}".to_owned());
+    let of_engine = std::env::var("DOCKER_CONFIG").unwrap_or_default();
+    let plugins = Path::new(&of_engine).join("cli-plugins");
+    if plugins.is_dir() {
+        std::os::unix::fs::symlink(plugins, own.join("cli-plugins")).unwrap();
+    }
+    let text = fs::read_to_string(Path::new(&of_engine).join("config.json")).unwrap_or_else(|_| "{}".to_owned());
     let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
     config["auths"]["registry.invalid"]["identitytoken"] = REGISTRY_PASSWORD.into();
     fs::write(own.join("config.json"), config.to_string()).unwrap();
