@@ -1,5 +1,6 @@
 //! The command line: the list of subcommands, and the flags that all of them have.
 
+use std::ffi::OsString;
 use std::time::Instant;
 
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -8,9 +9,10 @@ use crate::commands::completions::Completions;
 use crate::commands::man::Man;
 use crate::commands::project_arguments::ProjectArguments;
 use crate::commands::{build, plan, tags};
-use crate::config::settings::{with_forms, without_what_names_do_not_need};
-use crate::error::Result;
-use crate::system::terminal::{ColorChoice, Terminal, Verbosity};
+use crate::config::settings::{shown_words, with_forms, without_what_names_do_not_need};
+use crate::error::{Result, exit_code};
+use crate::redact::redacted;
+use crate::system::terminal::{ColorChoice, Terminal, Verbosity, harmless, line};
 
 /// Make the ready-to-run container image of a project, rebuilding as little as is right
 ///
@@ -88,7 +90,7 @@ impl Arguments {
         // clap would take a misspelt subcommand for one of these, were they positional arguments.
         let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
         let passed_on = words.split_off(end).into_iter().skip(1).map(|word| word.to_string_lossy().into_owned());
-        let matches = command().get_matches_from(words);
+        let matches = matches_of(&words);
         let mut arguments = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         arguments.project.buildx_args = passed_on.collect();
         arguments
@@ -125,6 +127,23 @@ impl Arguments {
             }
         }
     }
+}
+
+/// The parsed words. Ends the process where there is nothing to do, or something is wrong.
+fn matches_of(words: &[OsString]) -> clap::ArgMatches {
+    let error = match command().try_get_matches_from(words) {
+        Ok(matches) => return matches,
+        Err(error) => error,
+    };
+    if !error.use_stderr() {
+        error.exit();
+    }
+    // clap repeats what is wrong as it is. So it is told of words that may be shown.
+    if let Err(error) = command().try_get_matches_from(shown_words(words)) {
+        error.exit();
+    }
+    line(harmless(&redacted(&error.render().to_string())).trim_end());
+    std::process::exit(exit_code::USAGE.into());
 }
 
 #[cfg(test)]

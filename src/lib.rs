@@ -23,6 +23,7 @@ pub mod hash;
 pub mod image;
 pub mod plan;
 pub mod project;
+pub mod redact;
 pub mod report;
 pub mod run;
 pub mod staging;

@@ -4,9 +4,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use runtime_image::cli::Arguments;
+use runtime_image::system::terminal::tell_of_panics;
 
 fn main() -> ExitCode {
     let started = Instant::now();
+    tell_of_panics();
     let arguments = Arguments::from_env();
     let terminal = arguments.terminal();
     match arguments.run(&terminal, started).and_then(|result| terminal.result(&result)) {

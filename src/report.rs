@@ -8,6 +8,7 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::stored::{Confirmed, as_strings};
 use crate::image::tags::{BuildFromImageType, Tags};
+use crate::system::terminal::{is_obeyed, one_line};
 
 /// The version of the JSON object's form.
 pub const SCHEMA: u32 = 1;
@@ -124,12 +125,17 @@ impl Names {
 
 fn json(value: &impl Serialize) -> String {
     // Plain data with string keys always serializes.
-    serde_json::to_string(value).unwrap_or_default()
+    let text = serde_json::to_string(value).unwrap_or_default();
+    // Such characters are in strings only, which may hold each of them in this form too.
+    let escaped = |character: char| {
+        if is_obeyed(character) { format!("\\u{:04x}", u32::from(character)) } else { character.to_string() }
+    };
+    if text.contains(is_obeyed) { text.chars().map(escaped).collect() } else { text }
 }
 
 fn aligned(lines: &[(&str, &str)]) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    lines.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")
+    lines.iter().map(|(name, value)| format!("{name:width$}  {}", one_line(value))).collect::<Vec<_>>().join("\n")
 }
 
 /// Build or reuse.

@@ -124,7 +124,14 @@ fn another_run_is_not_waited_for_for_ever() {
     let mut first = started_until(command(&["--platform", "linux/amd64"]), "started");
     let run = Run::from(command(&["--platform", "linux/amd64", "--lock-timeout", "1"]).output().unwrap());
     let cause = format!("waited for 1 s (process {})", first.id());
-    run.fails_with(1, &["error: another run does not finish with image `", &cause, "hint: end that run if it hangs, or wait longer with `--lock-timeout`"]);
+    run.fails_with(
+        1,
+        &[
+            "error: another run does not finish with image `",
+            &cause,
+            "hint: end that run if it hangs, or wait longer with `--lock-timeout`",
+        ],
+    );
     kill("TERM", &first.id().to_string());
     assert_eq!(first.wait().unwrap().code(), Some(143));
 }
@@ -210,12 +217,19 @@ fn an_engine_that_stays_silent_is_an_error_in_time() {
     };
     for arguments in [&["plan"][..], &[], &["--dry-run"], &["--force-rebuild"]] {
         let (run, took) = run(&[arguments, &["--engine-timeout", "1"]].concat());
-        run.fails_with(1, &["error: `docker` does not answer", "no answer within 1 s", "hint: `docker info`", "--engine-timeout"]);
+        run.fails_with(
+            1,
+            &["error: `docker` does not answer", "no answer within 1 s", "hint: `docker info`", "--engine-timeout"],
+        );
         assert!(took < Duration::from_secs(4), "{arguments:?} took {took:?}");
     }
     let (run, _) = run(&["plan", "--engine-timeout", "6"]);
     let waiting = run.stderr.lines().find(|line| line.contains("Waiting for `"));
-    assert!(waiting.is_some_and(|line| line.contains("image inspect") && line.ends_with(" to answer")), "{}", run.stderr);
+    assert!(
+        waiting.is_some_and(|line| line.contains("image inspect") && line.ends_with(" to answer")),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -255,7 +269,8 @@ fn variables_that_decide_what_is_built_do_not_reach_docker() {
         command.env(name, value);
     }
     command.env("PATH", path).env("LOG", &log).output().unwrap();
-    let seen: std::collections::BTreeSet<String> = fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect();
+    let seen: std::collections::BTreeSet<String> =
+        fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect();
     let expected = ["BUILDX_BUILDER=mine", "BUILDX_METADATA_PROVENANCE=disabled", "LC_ALL=C"].map(str::to_owned);
     assert_eq!(seen, expected.into());
 }
@@ -283,7 +298,15 @@ fn an_image_that_was_pulled_must_be_the_one_that_was_found() {
 /// The command in a mount namespace of its own, after `mounts`.
 fn run_with_mounts(project: &Project, mounts: &str, arguments: &[&str]) -> Run {
     let mut command = std::process::Command::new("unshare");
-    command.args(["--mount", "--map-root-user", "sh", "-ec", &format!("{mounts}; exec \"$@\""), "sh", support::COMMAND]);
+    command.args([
+        "--mount",
+        "--map-root-user",
+        "sh",
+        "-ec",
+        &format!("{mounts}; exec \"$@\""),
+        "sh",
+        support::COMMAND,
+    ]);
     let own = project.command(arguments);
     for (name, value) in own.get_envs() {
         match value {
@@ -351,7 +374,8 @@ fn locks_lie_where_nobody_else_can_write() {
 
     // A folder for temporary files that is not there is not made.
     let missing = folder.path().join("missing");
-    run(&[("TMPDIR", &missing)]).fails_with(1, &["cannot make the folder `", "is a link, or no folder", "XDG_CACHE_HOME"]);
+    run(&[("TMPDIR", &missing)])
+        .fails_with(1, &["cannot make the folder `", "is a link, or no folder", "XDG_CACHE_HOME"]);
     assert!(!missing.exists());
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 }

@@ -179,9 +179,11 @@ fn a_registry_that_is_slow_is_waited_for_and_one_that_breaks_off_is_asked_again(
         let repository = project.repository.replace(&registry(), &proxy.address);
         project.run(&["plan", "--push", "--registry-timeout", "15", "--repository", &repository])
     };
-    proxy.follow(|request, _| {
-        if request.is_for_manifest() { Answer::Slow(Duration::from_secs(2)) } else { Answer::Forward }
-    });
+    proxy.follow(
+        |request, _| {
+            if request.is_for_manifest() { Answer::Slow(Duration::from_secs(2)) } else { Answer::Forward }
+        },
+    );
     let slow = asked();
     assert!(slow.code == Some(0) && slow.stdout.contains("reuse"), "{}\n{}", slow.stdout, slow.stderr);
     proxy.follow(|request, before| {

@@ -34,7 +34,14 @@ fn repaired(project: &Project, arguments: &[&str]) -> Run {
         if run.code == Some(0) {
             return run;
         }
-        println!("AGAIN {}", run.stderr.lines().filter(|line| line.starts_with("ERROR") || line.starts_with("error")).collect::<Vec<_>>().join("\n"));
+        println!(
+            "AGAIN {}",
+            run.stderr
+                .lines()
+                .filter(|line| line.starts_with("ERROR") || line.starts_with("error"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        );
     }
     project.ok(arguments)
 }
@@ -77,7 +84,13 @@ fn interrupt(times: u32, arguments: &[&str], project: &Project) {
         // A signal may come before it is caught, and then ends the process by itself.
         let at_once = run.code.is_none() && run.stderr.is_empty();
         assert!(ended || at_once || run.code == code, "{signal} gave {:?}:\n{}", run.code, run.stderr);
-        *told.entry((signal, if group { "group" } else { "alone" }, if ended { "ended well" } else { phase(&run.stderr) })).or_default() += 1;
+        *told
+            .entry((
+                signal,
+                if group { "group" } else { "alone" },
+                if ended { "ended well" } else { phase(&run.stderr) },
+            ))
+            .or_default() += 1;
         let words = [&*project.root.display().to_string()];
         let until = Instant::now() + Duration::from_secs(8);
         while !processes_naming(&words).is_empty() {

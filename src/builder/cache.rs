@@ -9,6 +9,7 @@ use crate::config::cache::Cache;
 use crate::error::{Context as _, Result};
 use crate::image::name::{ImageName, fitting_tag, valid_tag_text};
 use crate::image::naming::base_slug;
+use crate::system::paths::make_for_this_user;
 
 /// Options of every export but `inline`: all stages are exported, and a failing export does not fail the build.
 const EXPORT: &str = "mode=max,ignore-error=true";
@@ -122,6 +123,15 @@ impl CachePlace<'_> {
 }
 
 impl CacheArguments {
+    /// Makes the folder that holds local caches, for this user alone where it is new: a cache holds the sources.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn make_root(&self) -> Result<()> {
+        let Some(root) = self.local.as_ref().and_then(|local| local.folder.parent()) else { return Ok(()) };
+        make_for_this_user(root).context(|| format!("cannot create `{root}`"))
+    }
+
     /// Makes the folders ready; the caller holds their locks. Clears up after an interrupted run, and names only
     /// folders with an index as sources: buildx fails on others.
     ///

@@ -19,7 +19,9 @@ pub fn confirmed(
 ) -> Result<Confirmed> {
     if promised.promises_nothing() {
         return Err(Error::failed("the build ended well, but its metadata names no digest: what it made is not known")
-            .hint("an argument or setting takes the result elsewhere; leave it out, and look at the builder's version"));
+            .hint(
+                "an argument or setting takes the result elsewhere; leave it out, and look at the builder's version",
+            ));
     }
     let mut confirmed = None;
     for (name, image) in request.names.iter().zip(found) {
@@ -31,7 +33,12 @@ pub fn confirmed(
             return Err(Error::failed(format!(
                 "`{name}` is {}, but the build promised {}",
                 image.digest,
-                promised.digest.as_ref().or(promised.config_digest.as_ref()).map(ToString::to_string).unwrap_or_default()
+                promised
+                    .digest
+                    .as_ref()
+                    .or(promised.config_digest.as_ref())
+                    .map(ToString::to_string)
+                    .unwrap_or_default()
             ))
             .hint("somebody else moved the name meanwhile; run again"));
         }

@@ -9,13 +9,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::builder::build_log::{FailedStep, excerpt, hints, last_error, on_screen};
 use crate::builder::runtime_builder::{BuildRequest, Lacking, Rust};
+use crate::config::build_args::BuildArg;
 use crate::config::options::Options;
+use crate::config::secrets::{CA_BUNDLE_SECRET, Secret};
 use crate::config::values::Progress;
 use crate::error::{Error, Result};
 use crate::image::name::ImageName;
+use crate::redact::has_credentials;
 use crate::staging::dockerfile::bases;
 use crate::system::command::{Capture, Command, CommandOutput, silence};
-use crate::system::environment::user_caches;
+use crate::system::environment::{user_caches, variable};
 use crate::system::interrupt::Interrupt;
 use crate::system::log_file::LogFile;
 use crate::system::tee::Show;
@@ -26,6 +29,25 @@ pub(super) const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 
 /// How often a build is looked at that may stand still.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// What the build must not show: secrets, build arguments that are known to be secret, and proxies with a password.
+pub(super) fn hidden_texts(secrets: &[Secret], build_args: &[BuildArg]) -> Vec<String> {
+    let secrets = secrets.iter().filter(|secret| secret.id != CA_BUNDLE_SECRET).flat_map(Secret::texts);
+    let build_args = build_args.iter().filter(|argument| argument.is_secret());
+    // A build prints line by line.
+    let build_args = build_args.flat_map(|argument| argument.value.lines().map(str::to_owned));
+    let proxies = proxies_set().filter_map(|name| variable(&name)).filter(|proxy| has_credentials(proxy));
+    secrets.chain(build_args).chain(proxies).collect()
+}
+
+/// Passed on as build arguments by name. BuildKit predefines these, and keeps them out of cache keys and images.
+const PROXY_VARIABLES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+
+/// The names of those proxies' variables that are set.
+pub(super) fn proxies_set() -> impl Iterator<Item = String> {
+    let names = PROXY_VARIABLES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
+    names.filter(|name| std::env::var_os(name).is_some())
+}
 
 /// What differs between docker and podman.
 #[derive(Debug)]

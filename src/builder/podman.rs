@@ -9,12 +9,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::builder::build_log::FailedStep;
 use crate::builder::confirm::confirmed;
-use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild};
+use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild, hidden_texts};
 use crate::builder::inspect::{ToolVersion, inspected_images, unanswered, without_warnings};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust, Target};
+use crate::config::build_args::PassedOn;
 use crate::config::cache::Cache;
 use crate::config::options::Options;
+use crate::config::passed_on::shown;
 use crate::config::secrets::{CA_BUNDLE_SECRET, Secret, Ssh};
 use crate::error::{Context as _, Error, Result};
 use crate::image::digest::Digest;
@@ -120,6 +122,7 @@ fn refuse_what_podman_cannot(options: &Options, platforms: &[Platform]) -> Resul
         return refused(&format!("`{flag}` does not work"), "");
     }
     if let Some(argument) = options.buildx_args.iter().find(|argument| is_ours(argument)) {
+        let argument = shown(argument);
         return Err(Error::usage(format!("`{argument}` cannot be passed on to podman: it is decided by this tool")));
     }
     Ok(())
@@ -278,6 +281,8 @@ impl RuntimeBuilder for PodmanBuilder {
             .cli
             .command()?
             .args(build_arguments(request, &self.settings, &short_names, &id_file))
+            .envs(PassedOn::of(&request.build_args).variables)
+            .hiding(hidden_texts(&self.settings.secrets, &request.build_args))
             // podman 4.3, ended by a signal, leaves its step running.
             .ended_from_below();
         if let Some(failed) = self.cli.build(&command, request, |_| None)? {
@@ -338,7 +343,7 @@ fn build_arguments(
     deps_image
         .iter()
         .for_each(|image| add("--build-context", &format!("{DEPS_STAGE}=docker-image://{}", image.canonical())));
-    build_args.iter().for_each(|argument| add("--build-arg", &argument.to_string()));
+    PassedOn::of(build_args).flags.iter().for_each(|argument| add("--build-arg", argument));
     secrets.iter().for_each(|secret| add("--secret", &secret.to_string()));
     ssh.iter().for_each(|ssh| add("--ssh", &ssh.to_string()));
     add("--iidfile", id_file.as_str());
@@ -491,7 +496,7 @@ mod tests {
         };
         assert_eq!(
             line(&request, &settings, &[]),
-            "podman build --platform linux/amd64 --file /build/Dockerfile --build-arg 'A=b c' --secret id=token \
+            "podman build --platform linux/amd64 --file /build/Dockerfile --build-arg A --secret id=token \
              --ssh default --iidfile /tmp/id \
              --format docker --layers=false --identity-label=false --network=host /build/context"
         );

@@ -5,7 +5,8 @@ use camino::Utf8PathBuf;
 
 use crate::builder::cache::CacheArguments;
 use crate::builder::promise::BuildxMetadata;
-use crate::config::values::{BuildArg, Output};
+use crate::config::build_args::BuildArg;
+use crate::config::values::Output;
 use crate::error::Result;
 use crate::image::digest::Digest;
 use crate::image::labels::Labels;

@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Command};
 
 use crate::error::{Context as _, Error, Result};
+use crate::system::terminal::one_line;
 
 const PROGRAM: &str = "cargo-runtime-image";
 
@@ -28,7 +29,8 @@ impl Man {
         std::fs::create_dir_all(folder).context(cannot)?;
         clap_mangen::generate_to(command, folder).context(cannot)?;
         let pages = folder.read_dir_utf8().context(cannot)?.filter_map(std::result::Result::ok);
-        let mut pages: Vec<String> = pages.map(|page| page.path().to_string()).filter(|page| is_page(page)).collect();
+        let mut pages: Vec<String> =
+            pages.map(|page| one_line(page.path().as_str())).filter(|page| is_page(page)).collect();
         pages.sort();
         Ok(pages.join("\n"))
     }

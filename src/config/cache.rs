@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::config::csv::{csv_fields, csv_line};
 use crate::error::{Error, Result};
 use crate::image::name::ImageName;
+use crate::redact::redacted;
 
 /// Where a build cache is kept between builds, besides the builder's own cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -45,7 +46,7 @@ impl FromStr for Cache {
             Some(_) => None,
         }
         .ok_or_else(|| {
-            Error::usage(format!("invalid cache {text:?}"))
+            Error::usage(format!("invalid cache {:?}", redacted(text)))
                 .hint("a cache is `registry`, `registry=REF`, `local`, `local=DIR`, `gha`, `inline` or `off`")
         })
     }

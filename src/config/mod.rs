@@ -1,6 +1,7 @@
 //! The first step of the way: options from all their sources. Flags > environment >
 //! `[package.metadata.runtime-image]` > `[workspace.metadata.runtime-image]` > `runtime-image.toml` > defaults.
 
+pub mod build_args;
 pub mod cache;
 mod csv;
 pub mod options;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use crate::config::build_args::BuildArg;
 use crate::config::cache::Cache;
 use crate::config::passed_on::{is_about_attestations, is_turned_off};
 use crate::config::secrets::{Secret, Ssh};
 use crate::config::values::{
-    BuildArg, BuildTool, Cmd, DebianPackage, Output, Progress, ProjectKind, Provenance, Sbom, TagScheme, User, Version,
-    Workdir,
+    BuildTool, Cmd, DebianPackage, Output, Progress, ProjectKind, Provenance, Sbom, TagScheme, User, Version, Workdir,
 };
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
@@ -87,6 +87,8 @@ pub struct Options {
     pub secrets: Vec<Secret>,
     /// Globs of files that look like secrets and are meant to be in the image.
     pub allow_secrets: Vec<String>,
+    /// Whether any other file that looks like a secret is an error.
+    pub deny_secrets: bool,
     /// The SSH agents and keys that the steps that fetch may use.
     pub ssh: Vec<Ssh>,
     /// A file of certificates for the steps that fetch.

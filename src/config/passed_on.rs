@@ -3,6 +3,7 @@
 
 use crate::config::values::turns_off;
 use crate::image::labels;
+use crate::redact::redacted_arguments;
 
 /// The arguments, each value joined to its flag as `--flag=value`, so that both spellings are the same input.
 pub(crate) fn with_joined_values(arguments: Vec<String>) -> Vec<String> {
@@ -21,6 +22,11 @@ pub(crate) fn with_joined_values(arguments: Vec<String>) -> Vec<String> {
         }
     }
     joined
+}
+
+/// An argument as it is told of, without what is secret in it.
+pub(crate) fn shown(argument: &str) -> String {
+    redacted_arguments([argument.into()]).concat()
 }
 
 /// Whether an argument for buildx turns provenance on or off.

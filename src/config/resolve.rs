@@ -4,15 +4,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::config::build_args::BuildArg;
 use crate::config::cache::{Cache, is_inline};
 use crate::config::options::Options;
-use crate::config::passed_on::{is_ours, with_joined_values};
+use crate::config::passed_on::{is_ours, shown, with_joined_values};
 use crate::config::secrets::CA_BUNDLE_SECRET;
 use crate::config::settings::Settings;
 use crate::config::values::{Cmd, Output, Provenance, Sbom, TagScheme, Variable, Version, has_control_characters};
 use crate::error::{Error, Result};
 use crate::hash::{content_digest, hex};
 use crate::image::platform::Platform;
+use crate::redact::{redacted, redacted_pair};
 use crate::system::cargo::CargoCall;
 use crate::system::environment::variable;
 
@@ -41,6 +43,7 @@ impl Settings {
     pub fn options(self, buildx_args: Vec<String>) -> Result<Options> {
         let options = self.with_defaults(buildx_args)?;
         refuse_arguments(&options.buildx_args)?;
+        options.extra_build_args.iter().try_for_each(BuildArg::refuse_what_would_be_seen)?;
         refuse_what_no_dockerfile_holds(&options)?;
         refuse_two_of_one_id(&options)?;
         refuse_unfit_outputs(&options)?;
@@ -80,6 +83,7 @@ impl Settings {
             cache,
             secret,
             allow_secrets,
+            deny_secrets,
             ssh,
             ca_bundle,
             reproducible,
@@ -141,6 +145,7 @@ impl Settings {
             cache_to: cache_to.unwrap_or_default(),
             secrets: parsed(secret)?,
             allow_secrets: allow_secrets.unwrap_or_default(),
+            deny_secrets: deny_secrets.unwrap_or(false),
             ssh: parsed(ssh)?,
             ca_bundle,
             engine,
@@ -198,10 +203,12 @@ fn outputs(load: Option<bool>, push: Option<bool>) -> Result<Vec<Output>> {
 fn refuse_arguments(arguments: &[String]) -> Result<()> {
     // buildx would take a word without `--` for another build context.
     if let Some(argument) = arguments.iter().find(|argument| !argument.starts_with("--")) {
+        let argument = redacted_pair(argument);
         return Err(Error::usage(format!("`{argument}` cannot be passed on to buildx: it is no option"))
             .hint("what follows `--` are long options, such as `--network=host`"));
     }
     if let Some(argument) = arguments.iter().find(|argument| is_ours(argument)) {
+        let argument = shown(argument);
         return Err(Error::usage(format!(
             "`{argument}` cannot be passed on to buildx: the result would not be what its name says"
         ))
@@ -214,7 +221,7 @@ fn refuse_arguments(arguments: &[String]) -> Result<()> {
 fn refuse_what_no_dockerfile_holds(options: &Options) -> Result<()> {
     for command in options.prebuild.iter().flatten() {
         if command.is_empty() || has_control_characters(command) {
-            return Err(Error::usage(format!("invalid command {command:?} in `prebuild`"))
+            return Err(Error::usage(format!("invalid command {:?} in `prebuild`", redacted(command)))
                 .hint("a command is one line, for Cargo without the word `cargo`, such as \"build --release\""));
         }
     }
@@ -229,8 +236,8 @@ fn refuse_what_no_dockerfile_holds(options: &Options) -> Result<()> {
         Some(Cmd::Exec(words)) => words,
     };
     let texts = options.extra_deps.iter().map(|text| ("extra-deps", text)).chain(cmd.iter().map(|word| ("cmd", word)));
-    if let Some((key, text)) = texts.into_iter().find(|(_, text)| text.contains('\0')) {
-        return Err(Error::usage(format!("`{key}` holds a zero byte, which no program is given: {text:?}")));
+    if let Some((key, _)) = texts.into_iter().find(|(_, text)| text.contains('\0')) {
+        return Err(Error::usage(format!("`{key}` holds a zero byte, which no program is given")));
     }
     if let Some(stages) = options.stages.filter(|stages| !(1..=2).contains(stages)) {
         return Err(Error::usage(format!("invalid `stages` {stages}"))

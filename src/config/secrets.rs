@@ -9,10 +9,17 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::config::csv::{csv_fields, csv_line};
 use crate::config::values::{has_control_characters, is_word};
 use crate::error::{Error, Result};
+use crate::redact::{HIDDEN, redacted_pair, redacted_wrong_pair};
 use crate::system::environment::variable;
 
 /// The id of the secret that the steps take for the CA bundle.
 pub const CA_BUNDLE_SECRET: &str = "ca-bundle";
+
+/// Of a secret that is larger, in bytes, lines are not looked for in what a build shows.
+const LARGEST: u64 = 1 << 14;
+
+/// Shorter lines of a secret, such as a bracket, tell nothing.
+const SHORTEST_LINE: usize = 6;
 
 /// A secret, read as buildx reads it and written so that buildx and podman understand it:
 /// `id=NAME[,src=PATH|,env=NAME]`.
@@ -43,6 +50,17 @@ impl Secret {
             SecretSource::File(file) => Some(file),
             SecretSource::Variable(_) | SecretSource::Unsaid => None,
         }
+    }
+
+    /// What a build must not show of the secret: its lines, as far as they tell anything.
+    pub fn texts(&self) -> Vec<String> {
+        let text = match &self.from {
+            SecretSource::File(file) => small_text(file),
+            SecretSource::Variable(name) => variable(name),
+            SecretSource::Unsaid => variable(&self.id),
+        };
+        let lines = text.iter().flat_map(|text| text.lines()).map(str::trim);
+        lines.filter(|line| line.len() >= SHORTEST_LINE).map(str::to_owned).collect()
     }
 
     /// With the file's path absolute, seen from `folder`. Where nothing is said, the file is called as the secret is,
@@ -92,10 +110,26 @@ impl FromStr for Secret {
 
     fn from_str(text: &str) -> Result<Self> {
         Self::read(text).filter(|_| !has_control_characters(text)).ok_or_else(|| {
-            Error::usage(format!("invalid secret {text:?}"))
+            Error::usage(format!("invalid secret {:?}", told(text)))
                 .hint("a secret reads `id=NAME[,src=PATH|,env=NAME]`, `NAME` being letters, digits and `_ - .`")
         })
     }
+}
+
+/// A wrong secret as it is told of: what stands where no value should be may be the secret itself.
+fn told(text: &str) -> String {
+    let is_place = |name: &str| ["id", "src", "source", "env", "type"].iter().any(|of| name.eq_ignore_ascii_case(of));
+    let field = |field: &str| match field.split_once('=') {
+        Some((name, _)) if is_place(name) => field.to_owned(),
+        _ => redacted_wrong_pair(field),
+    };
+    text.split(',').map(field).collect::<Vec<_>>().join(",")
+}
+
+/// The text of a file that is as small as a secret is.
+fn small_text(file: &Utf8Path) -> Option<String> {
+    let is_small = std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() <= LARGEST);
+    std::fs::read_to_string(file).ok().filter(|_| is_small)
 }
 
 impl fmt::Display for Secret {
@@ -138,7 +172,9 @@ impl FromStr for Ssh {
     fn from_str(text: &str) -> Result<Self> {
         let (id, files) = text.split_once('=').unwrap_or((text, ""));
         if !is_word(id, b"-.") || has_control_characters(text) {
-            return Err(Error::usage(format!("invalid SSH agent or key {text:?}"))
+            // What is given in the place of a key's path may be the key.
+            let told = if is_word(id, b"-.") && text.contains('=') { redacted_pair(text) } else { HIDDEN.to_owned() };
+            return Err(Error::usage(format!("invalid SSH agent or key {told:?}"))
                 .hint("it reads `default`, or `ID[=SOCKET|=KEY]`, `ID` being letters, digits and `_ - .`"));
         }
         let files = files.split(',').filter(|file| !file.is_empty()).map(Utf8PathBuf::from);
@@ -181,6 +217,24 @@ mod tests {
     #[case("id=a,src=b\nc", None)]
     fn a_secret_has_an_id_that_is_a_word(#[case] text: &str, #[case] id: Option<&str>) {
         assert_eq!(text.parse::<Secret>().ok().map(|secret| secret.id).as_deref(), id);
+    }
+
+    #[rstest]
+    #[case("hunter2", "***")]
+    #[case("TOKEN=hunter2", "TOKEN=***")]
+    #[case("id=a,src=b,value=hunter2", "id=a,src=b,value=***")]
+    fn what_is_no_secrets_place_may_be_the_secret_and_is_not_told(#[case] text: &str, #[case] told: &str) {
+        let error = text.parse::<Secret>().expect_err(text);
+        assert_eq!(error.to_string(), format!("invalid secret {told:?}"));
+    }
+
+    #[rstest]
+    #[case("-----BEGIN KEY\nhunter2=", "***")]
+    #[case("a=-----BEGIN KEY\nhunter2", "a=***")]
+    #[case("*", "***")]
+    fn what_is_no_path_of_a_key_may_be_the_key_and_is_not_told(#[case] text: &str, #[case] told: &str) {
+        let error = text.parse::<Ssh>().expect_err(text);
+        assert_eq!(error.to_string(), format!("invalid SSH agent or key {told:?}"));
     }
 
     #[rstest]

@@ -13,8 +13,9 @@ use crate::config::cache::{Cache, CacheEntry};
 use crate::config::secrets::{Secret, Ssh};
 use crate::config::values::{BuildTool, Cmd, Progress, ProjectKind, TagScheme, Variable, Version, variables};
 use crate::error::{Context as _, Error, Result};
+use crate::redact::{redacted_message, redacted_reference, redacted_wrong_pair};
 use crate::system::paths::{ends_outside, refuse_outside};
-use crate::system::terminal::Terminal;
+use crate::system::terminal::{Terminal, harmless, one_line};
 
 /// The table's name in `Cargo.toml` metadata.
 pub const METADATA_KEY: &str = "runtime-image";
@@ -241,6 +242,9 @@ keys! {
     /// File that looks like a secret and is meant to be in the image; a path or glob, not part of any name (repeatable)
     allow_secrets: Vec<String> = "allow-secrets", "allow-secret" "GLOB", Lines, BUILD, ANY, Replace, Seldom, "";
 
+    /// Refuse to build with files that look like secrets, instead of a warning
+    deny_secrets: bool = "deny-secrets", "deny-secrets" "BOOL", Switch, BUILD, ANY, Replace, Seldom, "false";
+
     /// SSH agent socket or key for the steps that fetch; not part of any name (repeatable)
     ssh: Vec<String> = "ssh", "ssh" "SSH", Lines, BUILD, ANY, Replace, NotByTags, "";
 
@@ -356,6 +360,24 @@ pub fn without_what_names_do_not_need(command: clap::Command) -> clap::Command {
     needless.fold(command, |command, key| command.mut_arg(key.field, |argument| argument.hide(true)))
 }
 
+/// Words of a command line as an error may repeat them. What stands where `NAME=VALUE` should be may be a value alone.
+pub fn shown_words(words: &[OsString]) -> Vec<OsString> {
+    let of_pairs = |word: &str| ["--build-arg", "--env"].contains(&word);
+    let lines = |values: &str| values.split('\n').map(redacted_wrong_pair).collect::<Vec<_>>().join("\n");
+    let mut shown = Vec::new();
+    let mut is_pair = false;
+    for word in words.iter().map(|word| word.to_string_lossy()) {
+        shown.push(match word.split_once('=') {
+            _ if is_pair => lines(&word),
+            Some((flag, values)) if of_pairs(flag) => format!("{flag}={}", lines(values)),
+            Some((flag, value)) if flag.starts_with("--") => one_line(&format!("{flag}={}", redacted_reference(value))),
+            _ => one_line(&redacted_reference(&word)),
+        });
+        is_pair = of_pairs(&word);
+    }
+    shown.iter().map(|word| harmless(word).into()).collect()
+}
+
 impl Settings {
     /// The settings in the environment. An empty variable says nothing; one with this tool's prefix that is no key
     /// gives a warning.
@@ -386,9 +408,12 @@ impl Settings {
     fn from_flag(key: &Key, value: &std::ffi::OsStr) -> std::result::Result<Self, String> {
         let mut flag = OsString::from(format!("--{}=", key.flag));
         flag.push(value);
-        let command = with_forms(Self::augment_args(clap::Command::new("variable").no_binary_name(true)));
-        let parsed = command.try_get_matches_from([flag]).and_then(|matches| Self::from_arg_matches(&matches));
-        parsed.map_err(|error| {
+        let parsed = |words: Vec<OsString>| {
+            let command = with_forms(Self::augment_args(clap::Command::new("variable").no_binary_name(true)));
+            command.try_get_matches_from(words).and_then(|matches| Self::from_arg_matches(&matches))
+        };
+        parsed(vec![flag.clone()]).map_err(|error| {
+            let error = parsed(shown_words(&[flag])).err().unwrap_or(error);
             let text = error.render().to_string();
             text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
         })
@@ -480,7 +505,6 @@ impl Settings {
     fn from_table<'de, D>(table: D, place: &str, terminal: &Terminal) -> Result<Self>
     where
         D: serde::Deserializer<'de>,
-        D::Error: Send + Sync + 'static,
     {
         let mut unknown = BTreeSet::new();
         let settings = serde_ignored::deserialize(table, |key| {
@@ -526,8 +550,16 @@ fn merged(higher: Option<Vec<Variable>>, lower: Option<Vec<Variable>>) -> Option
     }
 }
 
-fn wrong(place: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::usage(format!("wrong configuration in {place}")).because(error)
+fn wrong(place: &str, error: impl std::fmt::Display) -> Error {
+    Error::usage(format!("wrong configuration in {place}")).because(redacted_message(&error.to_string()))
+}
+
+/// Where a parser stopped, without the line itself: a value may stand there.
+fn where_in(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let (line, column) =
+        (before.split('\n').count(), before.rsplit('\n').next().unwrap_or_default().chars().count() + 1);
+    format!("line {line}, column {column}: {}", redacted_message(error.message()))
 }
 
 /// What the file `runtime-image.toml` in `root` holds, if there is one.
@@ -539,7 +571,8 @@ fn table_in(root: &Utf8Path) -> Result<Option<toml::Table>> {
     }
     refuse_outside(root, &path)?;
     let text = std::fs::read_to_string(&path).context(|| format!("cannot read `{path}`"))?;
-    let table = toml::from_str(&text).map_err(|error| Error::usage(format!("cannot parse `{path}`")).because(error))?;
+    let table = toml::from_str(&text)
+        .map_err(|error| Error::usage(format!("cannot parse `{path}`")).because(where_in(&text, &error)))?;
     Ok(Some(table))
 }
 
@@ -599,6 +632,36 @@ mod tests {
         assert_eq!(error.to_string(), "wrong value in the variable `RUNTIME_IMAGE_KIND`");
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         assert!(cause.starts_with("invalid value 'cargoo' for '--kind <KIND>'"), "{cause}");
+    }
+
+    #[test]
+    fn a_wrong_variable_is_told_without_its_secrets() {
+        for (name, value, told) in [
+            ("RUNTIME_IMAGE_ENV", "TOKEN=x\nhunter2", "invalid value '***' for '--env <NAME=VALUE>'"),
+            ("RUNTIME_IMAGE_CACHE", "registry=user:hunter2@host/x", "invalid value '***@host/x' for '--cache <CACHE>'"),
+            ("RUNTIME_IMAGE_PUSH", "https://u:hunter2@host/x", "invalid value 'https://***@host/x' for '--push"),
+        ] {
+            let error = from_environment(&[(name, value)]).expect_err(value);
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            assert!(cause.starts_with(told) && !cause.contains("hunter2"), "{cause}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_told_without_the_values_in_it() {
+        for (toml, told) in [
+            ("build-arg = ['A=hunter2'", "line 1, column"),
+            ("build-arg = 'A=hunter2'", "invalid type: string \"A=***\""),
+            ("build-arg = 'A=b \"hunter2\" c'", "invalid type: string \"A=***\""),
+            ("kind = 'custom'\nbuild-arg = ['TOKEN=a \"hunter2\"', 7]", "invalid type: integer"),
+        ] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let root = Utf8Path::from_path(folder.path()).expect("UTF-8");
+            std::fs::write(root.join(CONFIG_FILE), toml).expect("written");
+            let error = Settings::from_file(root, &Terminal::silent()).expect_err(toml);
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            assert!(cause.contains(told) && !cause.contains("hunter2"), "{cause}");
+        }
     }
 
     #[test]

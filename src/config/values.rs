@@ -195,7 +195,7 @@ impl fmt::Display for Sbom {
 }
 
 /// Whether `name` can name a variable: letters, digits and `_`, not starting with a digit.
-fn is_variable_name(name: &str) -> bool {
+pub(super) fn is_variable_name(name: &str) -> bool {
     is_word(name, b"") && !name.starts_with(|first: char| first.is_ascii_digit())
 }
 
@@ -310,7 +310,7 @@ impl Variable {
                 .hint("a name is letters, digits and `_`, not starting with a digit"));
         }
         if has_control_characters(value) {
-            return Err(Error::usage(format!("`env.{name}` has more than one line, or control characters: {value:?}")));
+            return Err(Error::usage(format!("`env.{name}` has more than one line, or control characters")));
         }
         Ok(())
     }
@@ -329,35 +329,6 @@ impl FromStr for Variable {
 pub(super) fn variables<'de, D: Deserializer<'de>>(table: D) -> Result<Option<Vec<Variable>>, D::Error> {
     let table = BTreeMap::<String, String>::deserialize(table)?;
     Ok(Some(table.into_iter().map(|(name, value)| Variable { name, value }).collect()))
-}
-
-/// A build argument for the Dockerfile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuildArg {
-    /// Letters, digits and `_`.
-    pub name: String,
-    /// Any text.
-    pub value: String,
-}
-
-impl FromStr for BuildArg {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text.split_once('=') {
-            Some((name, value)) if is_variable_name(name) && !value.contains('\0') => {
-                Ok(Self { name: name.to_owned(), value: value.to_owned() })
-            }
-            _ => Err(Error::usage(format!("invalid build argument {text:?}"))
-                .hint("a build argument reads `KEY=VALUE`, `KEY` being letters, digits and `_`")),
-        }
-    }
-}
-
-impl fmt::Display for BuildArg {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}={}", self.name, self.value)
-    }
 }
 
 /// Where a built image goes.

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 use crate::hash::md5_hex;
 use crate::image::digest::Digest;
+use crate::redact::redacted_reference;
 
 pub(crate) const MAX_TAG_LENGTH: usize = 128;
 
@@ -207,7 +208,7 @@ pub(crate) fn valid_tag(tag: &str) -> bool {
 }
 
 fn invalid(text: &str, why: &str) -> Error {
-    Error::usage(format!("invalid image reference {text:?}: {why}"))
+    Error::usage(format!("invalid image reference {:?}: {why}", redacted_reference(text)))
         .hint("a reference reads `[registry[:port]/]repository[:tag][@sha256:...]`, for example `rust:1-bookworm`")
 }
 
@@ -280,6 +281,16 @@ mod tests {
         let error = text.parse::<ImageName>().expect_err(text);
         assert_eq!(error.exit_code(), 2, "{text:?}");
         assert!(error.hint_text().is_some());
+    }
+
+    #[rstest]
+    #[case("https://user:hunter2@registry.example/x")]
+    #[case("user:hunter2@registry.example:5000/x")]
+    #[case("hunter2@registry.example/x")]
+    #[case("https://registry.example/x?token=hunter2")]
+    fn credentials_in_what_is_no_reference_are_not_told(#[case] text: &str) {
+        let error = text.parse::<ImageName>().expect_err(text);
+        assert!(!error.to_string().contains("hunter2") && error.to_string().contains("registry.example"), "{error}");
     }
 
     #[test]

@@ -8,9 +8,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use ignore::gitignore::Gitignore;
 use serde::Serialize;
 
+use crate::config::build_args::BuildArg;
 use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
-use crate::config::values::{BuildArg, DebianPackage, ProjectKind, User, Version, has_control_characters};
+use crate::config::values::{DebianPackage, ProjectKind, User, Version, has_control_characters};
 use crate::error::{Context as _, Error, Result};
 use crate::image::platform::Platform;
 use crate::project::kind::{Kind, RustOfImage};

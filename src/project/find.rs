@@ -3,6 +3,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::config::build_args::warn_of_secrets;
 use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
 use crate::config::values::ProjectKind;
@@ -102,6 +103,7 @@ impl Found {
         // The user did not ask for a repository that only the project's kind names.
         let registry_optional = settings.repository.is_none() && usual.repository.is_some();
         let options = settings.over(usual).options(buildx_args)?;
+        warn_of_secrets(&options.extra_build_args, terminal);
         Ok(Options { kind: Some(found.kind()), registry_optional, ..options })
     }
 

@@ -3,8 +3,9 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::config::build_args::BuildArg;
 use crate::config::options::Options;
-use crate::config::values::{BuildArg, ProjectKind};
+use crate::config::values::ProjectKind;
 use crate::error::Result;
 use crate::hash::{FieldHasher, Hash, md5_hex};
 use crate::image::name::ImageName;

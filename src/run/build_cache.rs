@@ -24,12 +24,7 @@ impl<'a> BuildCache<'a> {
     ///
     /// # Errors
     /// When a signal ends the waiting for another run, or the cache's name is not valid.
-    pub(super) fn open(
-        project: &Project,
-        options: &Options,
-        tags: &Tags,
-        waiting: Waiting<'a>,
-    ) -> Result<Self> {
+    pub(super) fn open(project: &Project, options: &Options, tags: &Tags, waiting: Waiting<'a>) -> Result<Self> {
         let Waiting { terminal, interrupt, .. } = waiting;
         let none = Self { arguments: CacheArguments::default(), _locks: Vec::new(), terminal };
         if options.cache == Cache::Off {
@@ -47,7 +42,10 @@ impl<'a> BuildCache<'a> {
             caches: &user_caches(&project.root),
         }
         .arguments(&options.cache)?;
-        let locked = locks_of(&arguments, waiting).and_then(|locks| arguments.prepare().map(|()| locks));
+        let locked = arguments
+            .make_root()
+            .and_then(|()| locks_of(&arguments, waiting))
+            .and_then(|locks| arguments.prepare().map(|()| locks));
         match locked {
             Ok(locks) => Ok(Self { arguments, _locks: locks, terminal }),
             Err(error) if matches!(error.kind(), ErrorKind::Interrupted(_)) => Err(error),

@@ -23,7 +23,7 @@ use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
 use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
 use crate::system::lock::{Lock, Waiting};
-use crate::system::paths::own_name;
+use crate::system::paths::{FOR_THIS_USER, folder_for_this_user, own_name};
 
 /// The length of the names that stand for a build folder's content, in hexadecimal digits.
 const KEY_LENGTH: usize = 16;
@@ -69,6 +69,9 @@ impl BuildFolder<'_> {
         let own = parent.join(self.key());
         let lock = Lock::of_build_folder(&own, waiting)?;
         let staged = self.stage(&own.join(name), waiting.interrupt)?;
+        // Closed to others here: podman, and its steps that are not root, see the mode of what they mount as a whole.
+        set_mode(&own, FOR_THIS_USER)?;
+        set_mode(&staged.path, 0o755)?;
         for entry in parent.read_dir_utf8().into_iter().flatten().filter_map(std::result::Result::ok) {
             let is_other = is_key(entry.file_name()) && entry.path() != own;
             if is_other && let Err(error) = Lock::remove_build_folder(entry.path()) {
@@ -218,7 +221,9 @@ impl BuildFolder<'_> {
             }
         }
         fs::create_dir_all(root.join(CODE)).context(|| format!("cannot create `{root}/{CODE}`"))?;
-        folders.iter().rev().try_for_each(|folder| finish_folder(folder))
+        folders.iter().rev().try_for_each(|folder| finish_folder(folder))?;
+        // Sources that only this user may read stay so on this machine; what is below has the modes that an image gets.
+        set_mode(root, FOR_THIS_USER)
     }
 }
 
@@ -295,7 +300,7 @@ fn finish_folder(folder: &Utf8Path) -> Result<()> {
 /// When it cannot be made.
 pub fn temporary_beside(destination: &Utf8Path) -> std::io::Result<TempDir> {
     let parent = destination.parent().unwrap_or(Utf8Path::new("."));
-    tempfile::Builder::new().prefix(&temporary_prefix(destination)).tempdir_in(parent)
+    folder_for_this_user(&temporary_prefix(destination), parent)
 }
 
 fn temporary_prefix(destination: &Utf8Path) -> String {
@@ -415,6 +420,8 @@ mod tests {
         };
         let mut expected = listed(&destination);
         expected.retain(|(path, ..)| !path.starts_with(CODE) && !path.starts_with(DOCKERFILE));
+        // The one is closed to other users itself, and the other by the folder around it.
+        expected[0].2 = fs::metadata(&apart.context).expect("it is there").permissions();
         assert_eq!(listed(&apart.context), expected);
         assert_eq!((apart.context.file_name(), expected.len()), (Some("context.deps"), 7));
         assert_eq!(fs::read(&apart.dockerfile).ok().as_deref(), Some(&b"FROM x\n"[..]));

@@ -157,7 +157,9 @@ impl Rules {
             Ok(output) => {
                 let error = Error::failed(format!("git cannot list the files of `{folder}`"));
                 let hint = if output.stderr.contains("safe.directory") {
-                    format!("git does not trust a tree of another user: `git config --global --add safe.directory {folder}`")
+                    format!(
+                        "git does not trust a tree of another user: `git config --global --add safe.directory {folder}`"
+                    )
                 } else {
                     format!("`git -C {folder} status` says more: mend the repository, or take its `.git` away")
                 };

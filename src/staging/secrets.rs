@@ -5,7 +5,7 @@ use camino::Utf8Path;
 
 use crate::config::options::Options;
 use crate::config::values::ProjectKind;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::staging::listing::{IGNORE_FILE, globs_from_root};
 use crate::system::terminal::{Terminal, some_of};
 
@@ -13,7 +13,7 @@ use crate::system::terminal::{Terminal, some_of};
 /// files that would be in the image, from the project root.
 ///
 /// # Errors
-/// When a glob of `allow-secrets` is wrong.
+/// When a glob of `allow-secrets` is wrong, and when there are such files and `deny-secrets` is set.
 pub fn warn_of_secrets<'a>(
     paths: impl IntoIterator<Item = &'a Utf8Path>,
     options: &Options,
@@ -35,7 +35,11 @@ pub fn warn_of_secrets<'a>(
         Some(ProjectKind::Openhands) => format!("take {them} out of the tree, or name {them}"),
         _ => format!("name {them} in `{IGNORE_FILE}`, or"),
     };
-    terminal.warning(format!("{told}; {leave_out} in `allow-secrets` if {they_are} meant"));
+    let remedy = format!("{leave_out} in `allow-secrets` if {they_are} meant");
+    if options.deny_secrets {
+        return Err(Error::failed(format!("`deny-secrets` is set: {told}")).hint(remedy));
+    }
+    terminal.warning(format!("{told}; {remedy}"));
     Ok(())
 }
 

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
+use crate::redact::redacted_arguments;
+use crate::system::hiding::Hiding;
 #[cfg(unix)]
 use crate::system::interrupt::end_children;
 use crate::system::interrupt::{Child, Interrupt};
@@ -22,11 +24,12 @@ const SLOW: Duration = Duration::from_secs(5);
 
 /// Runs a command that ends when this program ends, however that comes about. Its stdin is a pipe that this program
 /// alone holds the other end of. A process that is nobody's child reads there: a line if all went well, or the pipe's
-/// end. The first argument is what is ended then: `process` or `group`.
-const BOUND: &str = r#"case $1 in group) what=-$$ ;; *) what=$$ ;; esac
-shift
+/// end. The first argument is what is ended then: `process` or `group`. A variable set here would change the command's
+/// own of that name.
+const BOUND: &str = r#"case $1 in group) shift; set -- "-$$" "$@" ;; *) shift; set -- "$$" "$@" ;; esac
 exec 9<&0 </dev/null
-( { read -r _ <&9 || kill -TERM -- "$what"; } >/dev/null 2>&1 & )
+( { read -r _ <&9 || kill -TERM -- "$1"; } >/dev/null 2>&1 & )
+shift
 exec "$@" 9<&-"#;
 
 /// What a child left behind.
@@ -59,6 +62,7 @@ pub struct Command {
     set: Vec<(OsString, OsString)>,
     unset: Vec<OsString>,
     from_below: bool,
+    hidden: Vec<String>,
     bound: bool,
 }
 
@@ -72,6 +76,7 @@ impl Command {
             set: Vec::new(),
             unset: Vec::new(),
             from_below: false,
+            hidden: Vec::new(),
             bound: false,
         }
     }
@@ -94,17 +99,29 @@ impl Command {
         self
     }
 
-    /// Sets an environment variable.
+    /// Sets an environment variable, whatever it was set to.
     pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.set.retain(|(set, _)| set != name);
         self.unset.retain(|unset| unset != name);
         self.set.push((name.into(), value.into()));
         self
+    }
+
+    /// Sets environment variables.
+    pub fn envs(self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        variables.into_iter().fold(self, |command, (name, value)| command.env(&name, &value))
     }
 
     /// Removes an environment variable.
     pub fn without_env(mut self, name: &str) -> Self {
         self.set.retain(|(set, _)| set != name);
         self.unset.push(name.into());
+        self
+    }
+
+    /// Leaves these texts out of the output that is logged and shown.
+    pub fn hiding(mut self, texts: impl IntoIterator<Item = String>) -> Self {
+        self.hidden.extend(texts);
         self
     }
 
@@ -144,7 +161,8 @@ impl Command {
         expression = match capture {
             Capture::Both => expression.stdout_capture().stderr_capture(),
             Capture::Logged(log, show) => {
-                let (started, child_end) = log.writer().and_then(|log| Tee::start(log, show)).map_err(cannot)?;
+                let (started, child_end) =
+                    log.writer().and_then(|log| Tee::start(log, show, Hiding::new(&self.hidden))).map_err(cannot)?;
                 tee = Some(started);
                 expression.stdout_to_stderr().stderr_file(child_end)
             }
@@ -333,18 +351,18 @@ fn cannot_run(program: &OsStr, error: std::io::Error) -> Error {
 }
 
 impl fmt::Display for Command {
-    /// The command as one line for a shell.
+    /// The command as one line for a shell, without what is secret in its arguments.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&quoted(&self.program))?;
-        self.arguments.iter().try_for_each(|argument| write!(formatter, " {}", quoted(argument)))
+        formatter.write_str(&quoted(&self.program.to_string_lossy()))?;
+        let arguments = redacted_arguments(self.arguments.iter().map(|argument| argument.to_string_lossy()));
+        arguments.iter().try_for_each(|argument| write!(formatter, " {}", quoted(argument)))
     }
 }
 
-fn quoted(word: &OsStr) -> String {
-    let text = word.to_string_lossy();
+fn quoted(text: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,@%+".contains(character);
     if !text.is_empty() && text.chars().all(plain) {
-        text.into_owned()
+        text.to_owned()
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
     }
@@ -367,8 +385,27 @@ mod tests {
         assert_eq!(command.to_string(), r#"sh -c 'cat; echo "$1 $PPID"; exit 3' sh 'a b'"#);
         let output = command.run(Capture::Both, &Interrupt::default())?;
         assert_eq!((output.success, output.stderr.as_str()), (false, ""));
-        assert_eq!(output.stdout, format!("a b {}\n", std::process::id()), "stdin is empty, and the parent this process");
+        assert_eq!(
+            output.stdout,
+            format!("a b {}\n", std::process::id()),
+            "stdin is empty, and the parent this process"
+        );
         Ok(())
+    }
+
+    #[test]
+    fn a_command_is_shown_and_told_of_without_its_secrets() {
+        let script = "exit 1 # https://user:hunter2@host/x";
+        let command = Command::new("sh").args(["-c", script, "--build-arg", "A=hunter2", "--label", "a=b"]);
+        assert_eq!(command.to_string(), "sh -c 'exit 1 # https://***@host/x' --build-arg 'A=***' --label a=b");
+        let error = command.stdout(&Interrupt::default()).expect_err("it succeeded");
+        assert_eq!(error.to_string(), format!("`{command}` failed"));
+    }
+
+    #[test]
+    fn a_variable_that_is_set_twice_has_the_later_value() {
+        let command = Command::new("sh").args(["-c", "echo $A"]).env("A", "1").env("A", "2");
+        assert_eq!(command.stdout(&Interrupt::default()).ok().as_deref(), Some("2\n"));
     }
 
     #[test]

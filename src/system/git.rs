@@ -11,6 +11,12 @@ use crate::system::interrupt::Interrupt;
 
 const USUAL_DEFAULT_BRANCH: &str = "main";
 
+/// The user of every repository at the services that are reached by ssh.
+const USUAL_USER: &str = "git";
+
+/// How a repository is reached over a network.
+const SCHEMES: [&str; 8] = ["ftp", "ftps", "git", "git+ssh", "http", "https", "ssh", "ssh+git"];
+
 /// What points git at another repository, or at other files of it. Hooks and wrappers of git set such variables.
 const ELSEWHERE: [&str; 13] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -87,18 +93,10 @@ impl WorkTree<'_> {
         Some(format!("{commit}{dirty}"))
     }
 
-    /// Where the sources come from, without credentials.
+    /// Where the sources come from, as everybody may know it.
     pub fn origin(&self) -> Option<String> {
         // The text as configured: `git remote get-url` rewrites it by each user's `insteadOf`.
-        let url = self.git(&["config", "--get", "remote.origin.url"])?;
-        match url.split_once("://") {
-            Some((scheme, rest)) => {
-                let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-                let host = authority.rsplit('@').next().unwrap_or(authority);
-                Some(format!("{scheme}://{host}/{path}"))
-            }
-            None => Some(url).filter(|url| url.contains(':')),
-        }
+        public_url(&self.git(&["config", "--get", "remote.origin.url"])?)
     }
 
     /// The current branch, as git or the job of CI knows it.
@@ -118,6 +116,47 @@ impl WorkTree<'_> {
         let output = command.run(Capture::Both, self.interrupt).ok().filter(|output| output.success)?;
         Some(output.stdout.trim().to_owned()).filter(|text| !text.is_empty())
     }
+}
+
+/// The URL of a repository as everybody may see it: host and path. Nothing where that is not sure, as for a helper that
+/// git is to run, for a folder of this machine, and for a spelling that git may read in another way.
+fn public_url(url: &str) -> Option<String> {
+    let is_host = |host: &str| {
+        let name = host.split_once(':').map_or(host, |(name, port)| if is_port(port) { name } else { "" });
+        is_word(name) && name.len() > 1
+    };
+    // Some take it for a slash, and git does not.
+    if url.contains('\\') {
+        return None;
+    }
+    if let Some((scheme, rest)) = url.split_once("://") {
+        // A query or a fragment is no part of a repository's name.
+        let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let host = authority.rsplit('@').next().unwrap_or(authority);
+        let is_plain = SCHEMES.contains(&&*scheme.to_ascii_lowercase()) && is_host(host) && is_plain_path(path);
+        return is_plain.then(|| format!("{}://{host}/{path}", scheme.to_ascii_lowercase()));
+    }
+    // As scp writes it. A user may be a token, but for the one that all have.
+    let (host, path) = url.split_once(':')?;
+    let (user, host) = host.rsplit_once('@').map_or(("", host), |(user, host)| (user, host));
+    let user = if user == USUAL_USER { "git@" } else { "" };
+    (is_word(host) && host.len() > 1 && is_plain_path(path)).then(|| format!("{user}{host}:{path}"))
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok()
+}
+
+/// Whether a text is a host's name, which begins with no `-` and holds no separator.
+fn is_word(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+/// Whether a path holds nothing that could part it from something else, such as credentials.
+fn is_plain_path(path: &str) -> bool {
+    path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/%".contains(&byte))
 }
 
 /// The branch of a job of GitHub or GitLab, whose work tree is at a commit. A tag is no branch.
@@ -149,6 +188,47 @@ mod tests {
     fn a_job_of_ci_tells_its_branch(#[case] set: &[(&str, &str)], #[case] expected: Option<&str>) {
         let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         assert_eq!(branch_of_job(&variable).as_deref(), expected);
+    }
+
+    #[rstest]
+    #[case("https://github.com/team/app.git", Some("https://github.com/team/app.git"))]
+    #[case("HTTPS://user:hunter2@host:8443/team/app", Some("https://host:8443/team/app"))]
+    #[case("https://hunter2@host/team/app", Some("https://host/team/app"))]
+    #[case("https://a@b:hunter2@host/~user/x%20y", Some("https://host/~user/x%20y"))]
+    #[case("https://host/x?private_token=hunter2", Some("https://host/x"))]
+    #[case("https://host/x#hunter2", Some("https://host/x"))]
+    #[case("https://host?hunter2", Some("https://host/"))]
+    #[case("https://host#hunter2@x/y", Some("https://host/"))]
+    #[case("https://user:hunter/2@host/x", None)]
+    #[case("https://user/hunter2@host/x", None)]
+    #[case("https://host/x;hunter2", None)]
+    #[case("https://host/hunter2:x@host/y", None)]
+    #[case("https://host\\@hunter2/x", None)]
+    #[case("https://[::1]/x", None)]
+    #[case("ssh://git@host:22/x", Some("ssh://host:22/x"))]
+    #[case("git@github.com:team/app.git", Some("git@github.com:team/app.git"))]
+    #[case("hunter2@host:team/app.git", Some("host:team/app.git"))]
+    #[case("host:team/app.git", Some("host:team/app.git"))]
+    #[case("user:hunter2@host:team/app.git", None)]
+    #[case("hunter2@user@host:x", Some("host:x"))]
+    #[case("git@host:x?hunter2", None)]
+    #[case("git@host:x#hunter2", None)]
+    #[case("ext::sh -c 'connect hunter2 %S'", None)]
+    #[case("helper::https://user:hunter2@host/x", None)]
+    #[case("helper::https://host/x?y=hunter2", None)]
+    #[case("helper://hunter2/x", None)]
+    #[case("file:///home/hunter2/x", None)]
+    #[case("/home/hunter2:x/y", None)]
+    #[case("./hunter2:x", None)]
+    #[case("../hunter2", None)]
+    #[case("~/hunter2", None)]
+    #[case("C:/hunter2", None)]
+    #[case("C:\\hunter2", None)]
+    #[case("--upload-pack=hunter2:x", None)]
+    #[case("https://-host/hunter2", None)]
+    #[case("https://host/x\nhunter2", None)]
+    fn a_url_is_told_without_what_may_be_secret(#[case] url: &str, #[case] expected: Option<&str>) {
+        assert_eq!(public_url(url).as_deref(), expected);
     }
 
     #[test]

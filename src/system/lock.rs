@@ -14,7 +14,7 @@ use crate::hash::md5_hex;
 use crate::image::name::ImageName;
 use crate::system::environment::{own_temporary, user_caches};
 use crate::system::interrupt::Interrupt;
-use crate::system::paths::own_name;
+use crate::system::paths::{make_for_this_user, own_name};
 use crate::system::terminal::Terminal;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -179,7 +179,7 @@ impl RunFolder {
         let path = parent.join(format!("{}-{}", std::process::id(), now.subsec_nanos()));
         let waiting = Waiting { terminal: &Terminal::silent(), interrupt, longest: Duration::from_secs(5) };
         let lock = Lock::of_build_folder(&path, waiting)?;
-        fs::create_dir(&path).context(|| format!("cannot create `{path}`"))?;
+        make_for_this_user(&path).context(|| format!("cannot create `{path}`"))?;
         Ok(Self { path, lock })
     }
 }

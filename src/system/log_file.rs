@@ -1,7 +1,7 @@
 //! The log of a build, beside its build folder: written while the build runs, and kept only when the build fails.
 
 use std::fs;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -55,7 +55,7 @@ impl LogFile {
                 .hint("name another folder with `--build-folder`, or move this file"));
             }
         }
-        let mut file = File::options().append(true).create_new(true).open(&path).context(cannot)?;
+        let mut file = for_this_user(File::options().append(true).create_new(true)).open(&path).context(cannot)?;
         writeln!(file, "{START}{title}").context(cannot)?;
         Ok(Self { path, file, read: 0, kept: false })
     }
@@ -87,10 +87,22 @@ impl LogFile {
     pub fn keep(mut self, text: &str) -> Option<Utf8PathBuf> {
         let whole = fs::read_to_string(&self.path).unwrap_or_default();
         let title = whole.lines().next().unwrap_or(START);
-        fs::write(&self.path, format!("{title}\n{text}")).ok()?;
+        self.file.set_len(0).and_then(|()| write!(self.file, "{title}\n{text}")).ok()?;
         self.kept = true;
         Some(self.path.clone())
     }
+}
+
+/// A build prints what its steps print, which is for nobody else on this machine.
+#[cfg(unix)]
+fn for_this_user(options: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    options.mode(0o600)
+}
+
+#[cfg(not(unix))]
+fn for_this_user(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
 }
 
 impl Drop for LogFile {

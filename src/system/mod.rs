@@ -5,6 +5,7 @@ pub mod cargo;
 pub mod command;
 pub mod environment;
 pub mod git;
+mod hiding;
 pub mod interrupt;
 pub mod lock;
 pub mod log_file;

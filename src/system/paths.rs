@@ -1,6 +1,7 @@
 //! Where paths lead on this machine's disk.
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 
@@ -8,12 +9,45 @@ use crate::error::{Error, Result};
 /// looks into.
 pub const OWN_PREFIX: &str = ".runtime-image-";
 
+/// The mode of a folder that holds copies of what only this user may be able to read, whatever the umask.
+pub const FOR_THIS_USER: u32 = 0o700;
+
 /// How many links are followed on the way to what is not there, as Linux has it.
 const MOST_LINKS: u8 = 40;
 
 /// The name of a file or folder of this tool beside `folder`.
 pub fn own_name(folder: &Utf8Path, ending: &str) -> String {
     format!("{OWN_PREFIX}{}{ending}", folder.file_name().unwrap_or_default())
+}
+
+/// A new folder in `parent` with that mode, removed when it is dropped.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn folder_for_this_user(prefix: &str, parent: &Utf8Path) -> std::io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(std::fs::Permissions::from_mode(FOR_THIS_USER));
+    }
+    builder.tempdir_in(parent)
+}
+
+/// Makes `folder`, and those above it, with that mode. What is there stays as it is.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_for_this_user(folder: &Utf8Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(FOR_THIS_USER);
+    }
+    builder.create(folder)
 }
 
 /// Whether `path` ends outside of the folder `root`, be it through links. What is not there yet is told by its names.

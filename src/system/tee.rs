@@ -1,4 +1,5 @@
-//! A build's output, shown while it is written down: a thread copies every byte to this program's stderr and to a log.
+//! A build's output, shown while it is written down: a thread copies every byte to this program's stderr and to a log,
+//! but for what is secret.
 //!
 //! Where stderr is a terminal, the child gets a pseudo-terminal of the same size. So the child shows what it would show
 //! on the terminal itself.
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
+use crate::system::hiding::Hiding;
 use crate::system::interrupt::Interrupt;
 
 /// How long nothing may be copied, after the child's end, before copying stops. A process that outlives the child may
@@ -39,25 +41,32 @@ const STOPPED: usize = usize::MAX / 2;
 
 impl Tee {
     /// Starts to copy, and gives the file that the child is to write to.
-    pub(super) fn start(log: File, show: Show) -> std::io::Result<(Self, ChildEnd)> {
+    pub(super) fn start(log: File, show: Show, hiding: Hiding) -> std::io::Result<(Self, ChildEnd)> {
         #[cfg(unix)]
         if show == Show::Everything
             && std::io::IsTerminal::is_terminal(&std::io::stderr())
             && let Ok((terminal, child_end)) = pseudo_terminal()
         {
-            return Ok((Self::copy(terminal, log, show), child_end));
+            return Ok((Self::copy(terminal, log, show, hiding), child_end));
         }
         let (reader, writer) = std::io::pipe()?;
-        Ok((Self::copy(reader, log, show), writer.into()))
+        Ok((Self::copy(reader, log, show, hiding), writer.into()))
     }
 
-    fn copy(mut from: impl Read + Send + 'static, mut log: File, show: Show) -> Self {
+    fn copy(mut from: impl Read + Send + 'static, mut log: File, show: Show, mut hiding: Hiding) -> Self {
         let (sender, end) = channel();
         let reads = Arc::new(AtomicUsize::new(0));
         let counter = reads.clone();
         std::thread::spawn(move || {
             let _closed_at_the_end: std::sync::mpsc::Sender<()> = sender;
             let mut buffer = vec![0; 1 << 16];
+            let mut write = |bytes: &[u8]| {
+                // A build goes on where its log or stderr cannot be written.
+                let _ = log.write_all(bytes);
+                if show == Show::Everything {
+                    let _ = std::io::stderr().lock().write_all(bytes);
+                }
+            };
             loop {
                 counter.fetch_add(1, Ordering::SeqCst);
                 let read = from.read(&mut buffer);
@@ -67,14 +76,8 @@ impl Tee {
                 match read {
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                     // Linux gives an error for a pseudo-terminal that no process writes to any more.
-                    Ok(0) | Err(_) => return,
-                    Ok(count) => {
-                        // A build goes on where its log or stderr cannot be written.
-                        let _ = log.write_all(&buffer[..count]);
-                        if show == Show::Everything {
-                            let _ = std::io::stderr().lock().write_all(&buffer[..count]);
-                        }
-                    }
+                    Ok(0) | Err(_) => return write(&hiding.rest()),
+                    Ok(count) => write(&hiding.shown(&buffer[..count])),
                 }
             }
         });

@@ -1,5 +1,6 @@
 //! The one place that prints: status, warnings and errors to stderr, the result to stdout.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error as _;
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
@@ -7,6 +8,7 @@ use std::io::{IsTerminal as _, Write as _};
 use anstyle::{AnsiColor, Style};
 
 use crate::error::{Error, Result};
+use crate::redact::redacted;
 use crate::system::environment::variable;
 
 /// When to use colour.
@@ -81,7 +83,7 @@ impl Terminal {
     /// A step: a verb, right-aligned in twelve columns as Cargo does, and what it applies to.
     pub fn status(&self, verb: &str, message: impl AsRef<str>) {
         if self.verbosity >= Verbosity::Normal {
-            line(&format!("{} {}", self.styled(STATUS, &format!("{verb:>12}")), harmless(message.as_ref())));
+            line(&format!("{} {}", self.styled(STATUS, &format!("{verb:>12}")), one_line(message.as_ref())));
         }
     }
 
@@ -99,19 +101,19 @@ impl Terminal {
 
     /// An error with its causes, its notes and its hints.
     pub fn error(&self, error: &Error) {
-        line(&format!("{}: {}", self.styled(ERROR, "error"), harmless(&error.to_string())));
+        line(&format!("{}: {}", self.styled(ERROR, "error"), one_line(&error.to_string())));
         let mut cause = error.source();
         while let Some(source) = cause {
-            for part in harmless(&source.to_string()).lines() {
+            for part in harmless(&redacted(&source.to_string())).lines() {
                 line(format!("  {part}").trim_end());
             }
             cause = source.source();
         }
         for note in error.notes() {
-            line(&format!("{}: {}", self.styled(NOTE, "note"), harmless(note)));
+            line(&format!("{}: {}", self.styled(NOTE, "note"), one_line(note)));
         }
         for hint in error.hints() {
-            line(&format!("{}: {}", self.styled(HINT, "hint"), harmless(hint)));
+            line(&format!("{}: {}", self.styled(HINT, "hint"), one_line(hint)));
         }
     }
 
@@ -121,7 +123,7 @@ impl Terminal {
     /// When stdout cannot be written; a reader that has gone away is not an error.
     pub fn result(&self, text: &str) -> Result<()> {
         let mut stdout = std::io::stdout().lock();
-        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        match writeln!(stdout, "{}", harmless(text)).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 Err(Error::failed("cannot write the result to stdout").because(error))
             }
@@ -134,6 +136,18 @@ impl Terminal {
     }
 }
 
+/// Has panics told as errors are: what they repeat may hold anything.
+pub fn tell_of_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        line(&format!("error: {}", one_line(&panic.to_string())));
+        line("note: this is a defect of this program; `RUST_BACKTRACE=1` shows where");
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            line(&harmless(&backtrace.to_string()));
+        }
+    }));
+}
+
 /// The first of several names or paths, and how many more there are, as a text for people names them.
 pub(crate) fn some_of(paths: &[impl Display]) -> String {
     let first = paths.iter().take(NAMED).map(|path| format!("`{path}`"));
@@ -142,21 +156,45 @@ pub(crate) fn some_of(paths: &[impl Display]) -> String {
     if more > 0 { format!("{names} and {more} more") } else { names }
 }
 
-/// `text` with control characters spelled out. Names of files can hold any, and a terminal obeys them.
-fn harmless(text: &str) -> String {
-    let is_harmless = |character: char| !character.is_control() || matches!(character, '\n' | '\t');
+/// `text` with what a terminal would obey spelled out. Names of files can hold any characters.
+pub(crate) fn harmless(text: &str) -> String {
     let spelled = |character: char| {
-        if is_harmless(character) { character.to_string() } else { character.escape_default().to_string() }
+        if is_obeyed(character) { character.escape_default().to_string() } else { character.to_string() }
     };
-    if text.chars().all(is_harmless) { text.to_owned() } else { text.chars().map(spelled).collect() }
+    if text.contains(is_obeyed) { text.chars().map(spelled).collect() } else { text.to_owned() }
 }
 
-/// The same, with line breaks spelled out too.
-fn one_line(text: &str) -> String {
-    harmless(text).replace('\n', "\\n")
+/// A message of this tool: on one line, so that no name of a file makes another line of it, and without what is secret.
+pub(crate) fn one_line(text: &str) -> String {
+    harmless(&redacted(text)).replace('\n', "\\n")
+}
+
+/// Whether a terminal obeys the character: control characters, but for line breaks and tabs, and what changes the
+/// direction or the lines of a text.
+pub(crate) fn is_obeyed(character: char) -> bool {
+    let is_control = character.is_control() && !matches!(character, '\n' | '\t');
+    is_control
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 pub(crate) fn line(text: &str) {
     // Nothing can be said about a stderr that cannot be written.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("plain: caf\u{e9}, \u{5d0}, \u{1f600}\tx", "plain: caf\u{e9}, \u{5d0}, \u{1f600}\tx")]
+    #[case("a\u{1b}]0;x\u{7}\r\u{7f}", "a\\u{1b}]0;x\\u{7}\\r\\u{7f}")]
+    #[case("c1: \u{9b}2J", "c1: \\u{9b}2J")]
+    #[case("\u{202e}gpj.exe\u{2066}\u{200f}\u{61c}", "\\u{202e}gpj.exe\\u{2066}\\u{200f}\\u{61c}")]
+    #[case("a\u{2028}b", "a\\u{2028}b")]
+    #[case("a\nerror: b https://user:pw@host", "a\\nerror: b https://***@host")]
+    fn what_a_terminal_would_obey_is_spelled_out(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(one_line(text), expected);
+    }
 }

@@ -23,7 +23,10 @@ impl OtherEngine {
     /// An engine whose images lie on a disk of this size, as `mount` takes it.
     pub fn with_disk(name: &'static str, size: &str) -> Self {
         let folder = folder(name);
-        let mount = format!("mkdir -p {0}/containerd && mount -t tmpfs -o size={size} none {0}/containerd && exec {SCRIPT} \"$@\"", folder.display());
+        let mount = format!(
+            "mkdir -p {0}/containerd && mount -t tmpfs -o size={size} none {0}/containerd && exec {SCRIPT} \"$@\"",
+            folder.display()
+        );
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-ec", &mount, "sh"]);
         Self::start_by(name, command)

@@ -7,7 +7,9 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use crate::builder::docker::capabilities::Wanted;
+use crate::builder::engine_cli::proxies_set;
 use crate::builder::runtime_builder::BuildRequest;
+use crate::config::build_args::PassedOn;
 use crate::config::cache::is_inline;
 use crate::config::options::Options;
 use crate::config::passed_on::is_about_provenance;
@@ -17,9 +19,6 @@ use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
 use crate::staging::dockerfile::DEPS_STAGE;
 use crate::staging::template::FileDates;
-
-/// Passed on as build arguments by name. BuildKit predefines these, and keeps them out of cache keys and images.
-const PROXY_VARIABLES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 /// What is the same for every build of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +61,6 @@ pub struct BuildxSettings {
 impl BuildxSettings {
     pub(super) fn new(options: &Options, quiet: bool) -> Self {
         let bundle = options.ca_bundle.iter().map(|path| Secret::of_file(CA_BUNDLE_SECRET, path));
-        let proxies = PROXY_VARIABLES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
         Self {
             outputs: options.outputs.clone(),
             builder: options.builder.clone(),
@@ -72,7 +70,7 @@ impl BuildxSettings {
             cache_to: options.cache_to.clone(),
             secrets: options.secrets.iter().cloned().chain(bundle).collect(),
             ssh: options.ssh.clone(),
-            proxies: proxies.filter(|name| std::env::var_os(name).is_some()).collect(),
+            proxies: proxies_set().collect(),
             attestations: options.attestations().collect(),
             attests: options.attests(),
             rewrite: options.reproducible,
@@ -176,8 +174,10 @@ pub fn build_arguments(
     labels.iter().for_each(|(name, value)| add("--label", &format!("{name}={value}")));
     target.stage().iter().for_each(|stage| add("--target", stage));
     deps_image.iter().for_each(|image| add("--build-context", &format!("{DEPS_STAGE}=docker-image://{image}")));
-    build_args.iter().for_each(|argument| add("--build-arg", &argument.to_string()));
-    proxies.iter().for_each(|name| add("--build-arg", name));
+    PassedOn::of(build_args).flags.iter().for_each(|argument| add("--build-arg", argument));
+    // What the user gives for the build wins over the surroundings of this program.
+    let is_given = |name: &&String| build_args.iter().any(|argument| argument.name == **name);
+    proxies.iter().filter(|name| !is_given(name)).for_each(|name| add("--build-arg", name));
     secrets.iter().for_each(|secret| add("--secret", &secret.to_string()));
     ssh.iter().for_each(|ssh| add("--ssh", &ssh.to_string()));
     cache.from.iter().chain(cache_from).for_each(|cache| add("--cache-from", cache));
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(
             line(&request, &Exporter::Push("r:1/x:b_linux-amd64".parse()?), &settings),
             "docker buildx build --builder team --platform linux/amd64,linux/arm64 --file /build/Dockerfile \
-             --tag r:1/x:b_linux-amd64 --target deps --build-context deps=docker-image://localhost/x:rt_1 --build-arg 'A=b c' \
+             --tag r:1/x:b_linux-amd64 --target deps --build-context deps=docker-image://localhost/x:rt_1 --build-arg A \
              --build-arg http_proxy --secret id=token --ssh default --cache-from type=local,src=x \
              --cache-from type=gha --cache-to type=gha,mode=max --progress plain --metadata-file /tmp/m.json --push \
              --provenance=false --sbom=true --no-cache --network=host /build/context"

@@ -14,10 +14,11 @@ use crate::builder::docker::engine::engine_is_this_machine;
 use crate::builder::docker::failure::{Doing, Failure, may_be_passed_over, rewrites};
 use crate::builder::docker::push_watch::PushWatch;
 use crate::builder::docker::registry::Registry;
-use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild};
+use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild, hidden_texts};
 use crate::builder::inspect::{inspected_images, unanswered};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust};
+use crate::config::build_args::PassedOn;
 use crate::config::options::Options;
 use crate::config::values::Output;
 use crate::error::{Context as _, Error, Result};
@@ -270,6 +271,8 @@ impl BuildxBuilder {
         let mut command = self
             .docker()?
             .args(build_arguments(request, exporter, &self.settings, &metadata_file))
+            .envs(PassedOn::of(&request.build_args).variables)
+            .hiding(hidden_texts(&self.settings.secrets, &request.build_args))
             // Fetching provenance after a push can fail a command whose image is complete.
             .env("BUILDX_METADATA_PROVENANCE", "disabled");
         // Without the clock, tomorrow's build gives the same image.
@@ -281,7 +284,8 @@ impl BuildxBuilder {
         if let Some(failed) = self.cli.build(&command, request, stands_still)? {
             return Ok(Err(failed));
         }
-        let text = std::fs::read(&metadata_file).context(|| "buildx ended well but wrote no metadata file".to_owned())?;
+        let text =
+            std::fs::read(&metadata_file).context(|| "buildx ended well but wrote no metadata file".to_owned())?;
         let metadata = BuildxMetadata::parse(&text)?;
         match exporter {
             Exporter::Load => request.names.iter().try_for_each(|name| metadata.expect_name(&name.name))?,

@@ -176,7 +176,9 @@ impl Failure {
         match self {
             Self::Unauthorized | Self::Token => format!("`docker login {registry}` with an account that may {may}"),
             Self::Forbidden => format!("ask whoever runs {registry} for the right to {may}"),
-            Self::NoRepository => format!("make the repository `{}` there first, or check its name", image.repository()),
+            Self::NoRepository => {
+                format!("make the repository `{}` there first, or check its name", image.repository())
+            }
             Self::TooManyRequests => "wait a minute, log in, or give it more time with `--registry-timeout`".to_owned(),
             Self::Server => "run again; if it stays, ask whoever runs the registry".to_owned(),
             Self::Refused => format!("check that a registry runs at {registry}"),
@@ -247,7 +249,10 @@ mod tests {
     #[case("push access denied, repository does not exist or may require authorization", Failure::Unauthorized)]
     #[case("unexpected status from PUT request to http://r.example:5000/v2/x/manifests/1: 403 X", Failure::Forbidden)]
     #[case("unexpected status from POST request to http://r.example/v2/x/blobs/uploads/: 404 X", Failure::NoRepository)]
-    #[case("unexpected status from PUT request to http://r.example:5000/v2/x/manifests/1: 429 X", Failure::TooManyRequests)]
+    #[case(
+        "unexpected status from PUT request to http://r.example:5000/v2/x/manifests/1: 429 X",
+        Failure::TooManyRequests
+    )]
     #[case("unexpected status from HEAD request to http://r.example:403/v2/x/manifests/1: 503 X", Failure::Server)]
     #[case("failed commit on ref \"manifest-sha256:1\": invalid content digest in response: x", Failure::NoRegistry)]
     fn a_push_that_failed_says_why(#[case] cause: &str, #[case] expected: Failure) {
@@ -260,7 +265,10 @@ mod tests {
             let mut rewrites = rewrites(Duration::from_secs(timeout));
             (0..9).map_while(|_| rewrites.delay_after(failure)).count()
         };
-        assert_eq!([Failure::Server, Failure::Refused, Failure::Forbidden].map(|failure| tries(failure, 60)), [2, 2, 0]);
+        assert_eq!(
+            [Failure::Server, Failure::Refused, Failure::Forbidden].map(|failure| tries(failure, 60)),
+            [2, 2, 0]
+        );
         assert_eq!((tries(Failure::TooManyRequests, 60), tries(Failure::TooManyRequests, 0)), (9, 0));
     }
 

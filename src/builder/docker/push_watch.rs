@@ -58,8 +58,16 @@ mod tests {
     #[rstest]
     #[case("#6 pushing layers\n", 119, "")]
     #[case("#6 pushing layers\n", 121, "pushing layers: nothing for 120 s")]
-    #[case("#6 pushing manifest for 127.0.0.1:1/x:a@sha256:1\n", 2, "pushing manifest for 127.0.0.1:1/x:a@sha256:1: nothing for 1 s")]
-    #[case(" => => pushing manifest for 127.0.0.1:1/x:a@sha256:1    0.3s\r\n", 2, "pushing manifest for 127.0.0.1:1/x:a@sha256:1: nothing for 1 s")]
+    #[case(
+        "#6 pushing manifest for 127.0.0.1:1/x:a@sha256:1\n",
+        2,
+        "pushing manifest for 127.0.0.1:1/x:a@sha256:1: nothing for 1 s"
+    )]
+    #[case(
+        " => => pushing manifest for 127.0.0.1:1/x:a@sha256:1    0.3s\r\n",
+        2,
+        "pushing manifest for 127.0.0.1:1/x:a@sha256:1: nothing for 1 s"
+    )]
     #[case("#6 RUN make pushing-tests\n", 9999, "")]
     fn a_push_stands_still_if_nothing_is_said_of_it(#[case] text: &str, #[case] seconds: u64, #[case] expected: &str) {
         let mut watch = PushWatch::new(Duration::from_secs(1));

@@ -223,7 +223,15 @@ pub fn registry_image(json: &str) -> Result<StoredImage> {
     };
     let platforms = manifests.iter().map(|manifest| manifest.platform.clone()).collect();
     let labels = common_labels(&images);
-    Ok(StoredImage { store: Store::Registry, digest, platforms, manifests, descriptors, labels, ..StoredImage::default() })
+    Ok(StoredImage {
+        store: Store::Registry,
+        digest,
+        platforms,
+        manifests,
+        descriptors,
+        labels,
+        ..StoredImage::default()
+    })
 }
 
 /// The labels that the images of all platforms have.
