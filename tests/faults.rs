@@ -249,6 +249,27 @@ fn a_warning_of_docker_is_no_failure() {
     assert!(again.code == Some(0) && again.stderr.contains("Reusing"), "{}", again.stderr);
 }
 
+#[test]
+fn a_cache_of_the_builder_that_a_killed_build_broke_is_not_used_again() {
+    let project = Project::hello();
+    let folder = tempfile::tempdir().unwrap();
+    let script = "case \"$*\" in \
+        'image inspect'*) echo '[]'; shift 2; for name; do echo \"Error: No such image: $name\" >&2; done; exit 1;; \
+        'buildx inspect'*) echo 'Driver: docker';; \
+        'buildx build'*--no-cache*) echo 'built anew' >&2; exit 1;; \
+        'buildx build'*) echo '#8 [1/2] RUN x'; echo '#8 CACHED'; echo '#9 exporting to image'; \
+          echo '#9 ERROR: failed to commit a to b during finalize: failed to stat active key during commit: \
+snapshot a does not exist: not found'; \
+          echo 'ERROR: failed to solve: failed to commit a to b during finalize: failed to stat active key during commit: \
+snapshot a does not exist: not found'; exit 1;; \
+        *) exit 1;; esac";
+    let (path, _) = stand_in_docker(folder.path(), script);
+    let mut command = project.command(&["--platform", "linux/amd64"]);
+    let run = Run::from(command.env("PATH", path).output().unwrap());
+    assert!(run.stderr.contains("Building again from no cache: the builder's is broken"), "{}", run.stderr);
+    assert_eq!(run.stderr.matches("built anew").count(), 2, "shown as it is built, and in the error:\n{}", run.stderr);
+}
+
 /// What a user's own environment tells docker and buildx must not make two images of one name.
 #[test]
 fn variables_that_decide_what_is_built_do_not_reach_docker() {

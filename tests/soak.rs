@@ -2,6 +2,7 @@
 //! prints what came of it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+#![allow(clippy::print_stdout, reason = "what came of it is read by people")]
 
 mod support;
 
@@ -28,27 +29,43 @@ fn phase(stderr: &str) -> &'static str {
         .unwrap_or("before planning")
 }
 
-fn repaired(project: &Project, arguments: &[&str]) -> Run {
-    for _ in 0..3 {
-        let run = project.run(arguments);
-        if run.code == Some(0) {
-            return run;
-        }
-        println!(
-            "AGAIN {}",
-            run.stderr
-                .lines()
-                .filter(|line| line.starts_with("ERROR") || line.starts_with("error"))
-                .collect::<Vec<_>>()
-                .join("\n")
-        );
+/// Sends a signal to a run after this time, and says which step the run was in. All of it has ended when this returns.
+fn signalled(project: &Project, arguments: &[&str], signal: &str, group: bool, delay: Duration) -> &'static str {
+    let mut command = project.command(arguments);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
+    let process = child.id();
+    let watched = thread::spawn(move || Run::from(child.wait_with_output().unwrap()));
+    thread::sleep(delay);
+    let target = if group { format!("-{process}") } else { process.to_string() };
+    // It may have ended by now.
+    let sent = std::process::Command::new("kill").args([&format!("-{signal}"), "--", &target]).output().unwrap();
+    let at = Instant::now();
+    let run = watched.join().unwrap();
+    assert!(at.elapsed() < Duration::from_secs(6), "{signal} took {:?}:\n{}", at.elapsed(), run.stderr);
+    let words = [&*project.caches.parent().unwrap().display().to_string()];
+    while !processes_naming(&words).is_empty() {
+        assert!(at.elapsed() < Duration::from_secs(15), "orphans after {signal}: {:#?}", processes_naming(&words));
+        thread::sleep(Duration::from_millis(50));
     }
-    project.ok(arguments)
+    if run.code == Some(0) || !sent.status.success() {
+        return "ended well";
+    }
+    let code = match signal {
+        "TERM" => Some(143),
+        "INT" => Some(130),
+        "HUP" => Some(129),
+        _ => None,
+    };
+    // A signal may come before it is caught, and then ends the process by itself.
+    let at_once = run.code.is_none() && run.stderr.is_empty();
+    assert!(at_once || run.code == code, "{signal} gave {:?}:\n{}", run.code, run.stderr);
+    phase(&run.stderr)
 }
 
 /// Interrupts runs of a project with these arguments, each with new content, and has a plain run finish.
 fn interrupt(times: u32, arguments: &[&str], project: &Project) {
     let mut told: BTreeMap<(&str, &str, &str), u32> = BTreeMap::new();
+    let mut rebuilt = 0;
     project.ok(arguments);
     project.write("app", "echo measured\n");
     let started = Instant::now();
@@ -62,46 +79,15 @@ fn interrupt(times: u32, arguments: &[&str], project: &Project) {
         }
         let signal = ["TERM", "INT", "HUP", "KILL"][number as usize % 4];
         let group = number % 8 < 4;
-        let mut command = project.command(arguments);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
-        let process = child.id();
-        let watched = thread::spawn(move || Run::from(child.wait_with_output().unwrap()));
         let delay = usual * u32::try_from(random(1000)).unwrap() / 900;
-        thread::sleep(delay);
-        let target = if group { format!("-{process}") } else { process.to_string() };
-        // It may have ended by now.
-        let sent = std::process::Command::new("kill").args([&format!("-{signal}"), "--", &target]).output().unwrap();
-        let at = Instant::now();
-        let run = watched.join().unwrap();
-        assert!(at.elapsed() < Duration::from_secs(6), "{signal} took {:?}:\n{}", at.elapsed(), run.stderr);
-        let code = match signal {
-            "TERM" => Some(143),
-            "INT" => Some(130),
-            "HUP" => Some(129),
-            _ => None,
-        };
-        let ended = run.code == Some(0) || !sent.status.success();
-        // A signal may come before it is caught, and then ends the process by itself.
-        let at_once = run.code.is_none() && run.stderr.is_empty();
-        assert!(ended || at_once || run.code == code, "{signal} gave {:?}:\n{}", run.code, run.stderr);
-        *told
-            .entry((
-                signal,
-                if group { "group" } else { "alone" },
-                if ended { "ended well" } else { phase(&run.stderr) },
-            ))
-            .or_default() += 1;
-        let words = [&*project.root.display().to_string()];
-        let until = Instant::now() + Duration::from_secs(8);
-        while !processes_naming(&words).is_empty() {
-            assert!(Instant::now() < until, "orphans after {signal}: {:#?}", processes_naming(&words));
-            thread::sleep(Duration::from_millis(50));
-        }
+        let step = signalled(project, arguments, signal, group, delay);
+        *told.entry((signal, if group { "group" } else { "alone" }, step)).or_default() += 1;
         let source = project.name(&project.tags(&[])[0]);
         if image_exists(&source) {
             assert_eq!(run_image(&source, &[]), text, "after {signal}");
         }
-        let again = repaired(project, arguments);
+        let again = project.ok(arguments);
+        rebuilt += u32::from(again.stderr.contains("from no cache: the builder's is broken"));
         assert_eq!(run_image(again.image(), &[]), text, "the next run after {signal}");
         // A run that finds its image builds nothing, and removes nothing.
         if !again.stderr.contains("Reusing") {
@@ -109,7 +95,7 @@ fn interrupt(times: u32, arguments: &[&str], project: &Project) {
         }
         support::docker(&["image", "rm", "--force", again.image()]);
     }
-    println!("{times} interruptions of {arguments:?}, by signal, target and step:");
+    println!("{times} interruptions of {arguments:?}, by signal, target and step; {rebuilt} left a broken cache:");
     told.iter().for_each(|(at, count)| println!("  {at:?}: {count}"));
 }
 

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_build_without_output_promises_nothing_and_is_not_confirmed() -> Result<()> {
-        let promised = BuildxMetadata::parse(&metadata_file("container-0.23_buildx-0.13_no-output"))?;
+        let promised = BuildxMetadata::parse(metadata_file("container-0.23_buildx-0.13_no-output"))?;
         let request = request_for(&["localhost/rec:a".parse()?]);
         let digest = format!("sha256:{}", "1".repeat(64));
         let error = confirm(&request, &promised, answers(&request, &digest)).expect_err("it was confirmed");
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn the_metadata_of_several_nodes_is_a_digest_alone() -> Result<()> {
         let digest = format!("sha256:{}", "2".repeat(64));
-        let promised = BuildxMetadata::parse(&format!("{{\"containerimage.digest\": \"{digest}\"}}"))?;
+        let promised = BuildxMetadata::parse(format!("{{\"containerimage.digest\": \"{digest}\"}}"))?;
         let request = request_for(&["r.example/x:a".parse()?]);
         assert_eq!(confirm(&request, &promised, answers(&request, &digest))?.digest.to_string(), digest);
         Ok(())

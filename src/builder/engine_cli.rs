@@ -279,6 +279,11 @@ impl FailedBuild {
         (is_push || error.starts_with("failed to push ")).then_some(error)
     }
 
+    /// What the program told last.
+    pub fn last_error(&self) -> &str {
+        last_error(&self.text)
+    }
+
     /// What the program told last, where no step failed and `is_told` knows it.
     pub fn engine_error(&self, is_told: impl Fn(&str) -> bool) -> Option<&str> {
         Some(last_error(&self.text)).filter(|error| self.step.is_none() && is_told(error))

@@ -226,20 +226,20 @@ fn open(path: &Utf8Path) -> std::io::Result<Option<File>> {
     };
     let file = match opened {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => above_those_of_shells(other?)?,
+        other => above_those_of_shells(&other?)?,
     };
     if file.metadata()?.is_file() { Ok(Some(file)) } else { Err(std::io::Error::other("it is no file")) }
 }
 
 /// The file under a number that no script gives to a file of its own: bound children have it too.
 #[cfg(unix)]
-fn above_those_of_shells(file: File) -> std::io::Result<File> {
-    Ok(rustix::io::fcntl_dupfd_cloexec(&file, 10)?.into())
+fn above_those_of_shells(file: &File) -> std::io::Result<File> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(file, 10)?.into())
 }
 
 #[cfg(not(unix))]
-fn above_those_of_shells(file: File) -> std::io::Result<File> {
-    Ok(file)
+fn above_those_of_shells(file: &File) -> std::io::Result<File> {
+    file.try_clone()
 }
 
 /// Whether the file is the one at `path` now.

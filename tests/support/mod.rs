@@ -216,7 +216,7 @@ impl Project {
         let folders = [self.root.join("target/runtime-image"), self.caches.join("cargo-runtime-image")];
         let entries = folders.iter().flat_map(|folder| walkdir::WalkDir::new(folder).max_depth(4));
         let names = entries.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter(|name| name.contains(".new-") || name.ends_with(".log")).collect()
+        names.filter(|name| name.contains(".new-") || name.contains(".log")).collect()
     }
 
     /// What runs left that were killed: below the target folder, among the locks, and in the engine.
@@ -226,7 +226,7 @@ impl Project {
         let names = docker(&["image", "ls", "--format", "{{.Tag}}", &self.repository]);
         let on_the_way = names.lines().filter(|tag| tag.contains("_linux-")).map(str::to_owned);
         let beside = self.left_beside_build_folders();
-        beside.into_iter().chain(pushes.filter(|name| name.ends_with(".push"))).chain(on_the_way).collect()
+        beside.into_iter().chain(pushes.filter(|name| name.contains(".push"))).chain(on_the_way).collect()
     }
 
     /// Removes its images from the engine, as far as there are any.

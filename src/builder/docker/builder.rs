@@ -237,6 +237,11 @@ impl BuildxBuilder {
                 Ok(metadata) => return Ok(metadata),
                 Err(failed) => failed,
             };
+            if !request.no_cache && engine::has_a_broken_cache(failed.last_error()) {
+                self.cli.terminal.status("Building", "again from no cache: the builder's is broken");
+                request.no_cache = true;
+                continue;
+            }
             let why = failed.still.as_deref().map(|_| Failure::Silent);
             let Some(failure) = why.or_else(|| failed.push_error().map(Failure::of)) else { break failed };
             let Some(delay) = rewrites.delay_after(failure) else {

@@ -66,6 +66,13 @@ pub(super) fn is_gone(error: &str) -> bool {
     words.iter().any(|words| error.contains(words))
 }
 
+/// Whether the builder takes a step from its cache and then lacks what the step made. A build that was ended while its
+/// result was exported can leave such a cache for good (moby/buildkit#6808, seen with 26.1).
+pub(super) fn has_a_broken_cache(error: &str) -> bool {
+    let lacks_a_snapshot = error.contains("snapshot ") && error.contains("does not exist: not found");
+    lacks_a_snapshot || error.contains("layer does not exist")
+}
+
 /// The error of an engine that ended while it was building.
 pub(super) fn gone(name: &str, cause: &str) -> Error {
     let error = engine_failure(&format!("the engine went away while it built `{name}`"), cause);
