@@ -174,7 +174,7 @@ fn without_an_engine_the_error_says_how_to_reach_one() {
 fn without_buildx_the_error_says_what_to_install() {
     let project = Project::hello();
     let folder = tempfile::tempdir().unwrap();
-    let script = "case \"$1\" in image) echo '[]'; echo \"Error: No such image: $3\" >&2; exit 1;; \
+    let script = "case \"$1\" in image) echo '[]'; shift 2; for name; do echo \"Error: No such image: $name\" >&2; done; exit 1;; \
         *) echo \"docker: 'buildx' is not a docker command.\" >&2; exit 1;; esac";
     let (path, _) = stand_in_docker(folder.path(), script);
     let mut command = project.command(&[]);
