@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_metadata::{Metadata, MetadataCommand, Package, Target, TargetKind};
+use cargo_metadata::{Metadata, MetadataCommand, Package, PackageId, Target, TargetKind};
 use serde::Serialize;
 
 use crate::config::options::Options;
@@ -80,9 +80,15 @@ impl Workspace {
         Ok(Box::new(Self::find(call, interrupt)?))
     }
 
+    /// The members. Cargo was not asked for other packages, and to look each up among the members takes the square of
+    /// their number.
+    fn members(&self) -> impl Iterator<Item = &Package> {
+        self.metadata.packages.iter()
+    }
+
     fn root_package(&self) -> Option<&Package> {
         let manifest = self.root().join(MANIFEST);
-        self.metadata.workspace_packages().into_iter().find(|package| package.manifest_path == manifest)
+        self.members().find(|package| package.manifest_path == manifest)
     }
 
     fn name(&self) -> &str {
@@ -105,7 +111,7 @@ impl Workspace {
         if let Some(version) = of_root.or_else(|| root_manifest.and_then(Manifest::workspace_version)) {
             return Ok((version, None));
         }
-        let members = self.metadata.workspace_packages();
+        let members: Vec<&Package> = self.members().collect();
         let of =
             |package: &Package, why: &str| (package.version.to_string(), Some(format!("`{}`, {why}", package.name)));
         let main = main_member(&members, self.name()).map(|(package, why)| of(package, why));
@@ -116,7 +122,7 @@ impl Workspace {
 
     fn selection(&self, options: &Options) -> Selection {
         let root = &self.root.path;
-        let manifests = self.metadata.workspace_packages().into_iter().map(|package| &package.manifest_path);
+        let manifests = self.members().map(|package| &package.manifest_path);
         let manifests = manifests.filter_map(|path| TreePath::below(root, path));
         let targets = self.root.packages.iter().map(|folder| folder.join("target"));
         let targets = targets.chain([self.root.workspace.join("target")]).filter_map(TreePath::new);
@@ -181,7 +187,7 @@ impl Workspace {
         let is_patched = root_manifest.is_some_and(Manifest::has_patches) || configuration.has_patches();
         let others_agree = whole.iter().all(|folder| lock.agrees_with(folder, manifests, patches.contains(folder)));
         let agrees = others_agree
-            && self.metadata.workspace_packages().iter().all(|package| {
+            && self.members().all(|package| {
                 let dependencies: BTreeSet<&str> =
                     package.dependencies.iter().map(|dependency| &*dependency.name).collect();
                 lock.member_dependencies(&package.name, &package.version.to_string()) == Some(dependencies)
@@ -209,7 +215,7 @@ impl Workspace {
                 .hint("say it with `env = { CARGO_TARGET_DIR = \"...\" }`, where the steps find what was built"));
         }
         let mut sources = BTreeSet::new();
-        for package in self.metadata.workspace_packages() {
+        for package in self.members() {
             let targets = package.targets.iter().map(|target| &target.src_path);
             let files = targets.chain([&package.manifest_path]);
             let files = files.filter_map(|path| TreePath::below(&self.root.path, path));
@@ -360,10 +366,13 @@ impl Workspace {
         let mut binaries: BTreeSet<&str> = BTreeSet::new();
         let mut default_binaries: BTreeSet<&str> = BTreeSet::new();
         let default_members = &self.metadata.workspace_default_members;
-        for package in self.metadata.workspace_packages() {
+        let is_told = default_members.is_available();
+        let default_members: BTreeSet<&PackageId> =
+            if is_told { default_members.iter().collect() } else { BTreeSet::new() };
+        for package in self.members() {
             for target in package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin)) {
                 binaries.insert(&target.name);
-                if !default_members.is_available() || default_members.contains(&package.id) {
+                if !is_told || default_members.contains(&package.id) {
                     default_binaries.insert(&target.name);
                 }
             }
@@ -434,9 +443,7 @@ impl Kind for Workspace {
         }
         let manifests = manifest::local_manifests(&sources)?;
         let members: BTreeMap<Utf8PathBuf, &Package> = self
-            .metadata
-            .workspace_packages()
-            .into_iter()
+            .members()
             .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
             .collect::<Result<_>>()?;
         let configuration = Configuration::read(&self.root, &sources, &selection, interrupt)?;
@@ -467,7 +474,7 @@ impl Kind for Workspace {
             wanted_rust,
             default_repository: local_repository(self.name()),
             build_folders: self.build_folders(),
-            code: staged_sources(root, &sources),
+            code: staged_sources(root, sources),
             deps: locked.iter().cloned().chain(skeleton).chain(wanted).collect(),
             locked,
             system,
