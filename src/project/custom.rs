@@ -270,19 +270,20 @@ fn warn_of_unused(options: &Options, template: &Template, terminal: &Terminal) -
 
 /// What matches the files that `patterns` select. A pattern that selects nothing is an error.
 fn matcher(files: &[SourceFile], patterns: &[String], key: &str, interrupt: &Interrupt) -> Result<Gitignore> {
+    let matcher = globs_from_root(patterns, key)?;
     for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('!')) {
         interrupt.check()?;
         if pattern.split('/').any(|name| name == "..") {
             return Err(Error::usage(format!("`{key}`: `{pattern}` leads out of the project"))
                 .hint("paths and globs start at the project root, and name what is below it without `..`"));
         }
-        let matcher = globs_from_root(std::slice::from_ref(pattern), key)?;
-        if !files.iter().any(|file| matches(&matcher, file)) {
+        let one = globs_from_root(std::slice::from_ref(pattern), key)?;
+        if !files.iter().any(|file| matches(&one, file)) {
             return Err(Error::usage(format!("`{key}`: `{pattern}` matches no file of the project"))
                 .hint("paths and globs start at the project root; ignored files do not count"));
         }
     }
-    globs_from_root(patterns, key)
+    Ok(matcher)
 }
 
 fn matches(matcher: &Gitignore, file: &SourceFile) -> bool {
@@ -302,7 +303,7 @@ fn stages<'a>(dockerfile: &'a str, wanted: Option<u8>, template: &Template) -> R
                 .hint("write `FROM {{ base_image }} AS deps` for the dependencies, and `FROM deps` for the sources")),
         };
     };
-    if files.is_empty() {
+    if sources.is_empty() {
         return Err(Error::usage(format!("`{name}` has no stage after `deps`"))
             .hint("write `FROM deps` for the sources, or name the only stage otherwise"));
     }

@@ -317,10 +317,12 @@ fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest, inte
     let cannot = || format!("cannot write `{to}`");
     let mut copy = fs::File::create_new(to).context(cannot)?;
     let mut hasher = ContentHasher::default();
+    let mut ends_with_hole = false;
     reading::each_block(from, interrupt, |block| {
         hasher.update(block);
         // Each byte is like the one before it, and the first is zero.
-        if block.first() == Some(&0) && block[1..] == block[..block.len() - 1] {
+        ends_with_hole = block.first() == Some(&0) && block[1..] == block[..block.len() - 1];
+        if ends_with_hole {
             let length = i64::try_from(block.len()).unwrap_or_default();
             copy.seek(SeekFrom::Current(length)).map(drop).context(cannot)
         } else {
@@ -332,8 +334,7 @@ fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest, inte
         return Err(Error::failed(format!("`{from}` changed while the build folder was prepared"))
             .hint("nothing was built; run again when the tree is at rest"));
     }
-    // What ends with a hole has no end yet.
-    copy.set_len(size).context(cannot)
+    if ends_with_hole { copy.set_len(size).context(cannot) } else { Ok(()) }
 }
 
 /// Removes the temporary folders of runs that were killed. Each of these held the lock of the build folder, and now

@@ -251,9 +251,8 @@ impl Rules {
 
     /// Whether a path is in the part of the tree that belongs to the project, or a folder around that.
     fn is_meant(&self, path: &TreePath) -> bool {
-        let is_around = |only: &BTreeSet<TreePath>| {
-            only.range(path.clone()..).next().is_some_and(|part| part.starts_with(path))
-        };
+        let is_around =
+            |only: &BTreeSet<TreePath>| only.range(path.clone()..).next().is_some_and(|part| part.starts_with(path));
         let meant = |only: &BTreeSet<TreePath>| lies_in_any(path, only) || is_around(only);
         self.selection.only.as_ref().is_none_or(meant)
     }
@@ -292,8 +291,7 @@ impl Rules {
 
     /// Whether `path` lies in a folder of what is built, or is a lock or a temporary folder of this tool.
     fn is_generated(&self, path: &TreePath) -> bool {
-        lies_in_any(path, &self.selection.generated)
-            || path.components().any(|part| is_own_name(part.as_str()))
+        lies_in_any(path, &self.selection.generated) || path.components().any(|part| is_own_name(part.as_str()))
     }
 
     /// Folders that earlier runs staged into, which had another build folder.
@@ -382,8 +380,9 @@ fn refuse_wild_patterns(
         return Ok(());
     }
     let most = MOST_PATTERNS >> 10;
-    Err(Error::usage(format!("{} are too long", what()))
-        .hint(format!("one has at most {LONGEST_PATTERN} bytes, and all together have {most} KiB: name folders instead")))
+    Err(Error::usage(format!("{} are too long", what())).hint(format!(
+        "one has at most {LONGEST_PATTERN} bytes, and all together have {most} KiB: name folders instead"
+    )))
 }
 
 /// Whether `path` is reached through a link: the link stands for what is there. `known` are the folders that were

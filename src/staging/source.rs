@@ -173,12 +173,7 @@ fn read_followed(root: &Utf8Path, path: TreePath, interrupt: &Interrupt) -> Resu
 }
 
 /// Reads one file or link; `None` for a file that git still tracks although it is gone.
-fn read(
-    root: &Utf8Path,
-    path: TreePath,
-    keep_text: KeepText,
-    interrupt: &Interrupt,
-) -> Result<Option<SourceFile>> {
+fn read(root: &Utf8Path, path: TreePath, keep_text: KeepText, interrupt: &Interrupt) -> Result<Option<SourceFile>> {
     let full = root.join(&path);
     let cannot = || format!("cannot read `{full}`");
     let metadata = match fs::symlink_metadata(&full) {

@@ -128,7 +128,8 @@ fn branch_of_job(variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
 /// The default branch that a job of CI is told, for its clone does not know it.
 fn default_branch_of_job(variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     variable("CI_DEFAULT_BRANCH").or_else(|| {
-        let event: Value = serde_json::from_str(&reading::text(Utf8Path::new(&variable("GITHUB_EVENT_PATH")?)).ok()?).ok()?;
+        let event: Value =
+            serde_json::from_str(&reading::text(Utf8Path::new(&variable("GITHUB_EVENT_PATH")?)).ok()?).ok()?;
         Some(event.get("repository")?.get("default_branch")?.as_str()?.to_owned())
     })
 }

@@ -33,7 +33,8 @@ use crate::system::cargo::CargoCall;
 use crate::system::command::Capture;
 use crate::system::environment::variable;
 use crate::system::interrupt::Interrupt;
-use crate::system::paths::ends_outside;
+use crate::system::paths;
+use crate::system::paths::{ends_outside, here, refuse_endless};
 use crate::system::terminal::Terminal;
 
 /// A workspace that Cargo found.
@@ -50,6 +51,7 @@ impl Workspace {
     /// # Errors
     /// Cargo's own, when there is no manifest or the manifest is wrong.
     pub(crate) fn find(call: CargoCall, interrupt: &Interrupt) -> Result<Self> {
+        refuse_endless_files(&call)?;
         let command = call.command(&["metadata", "--no-deps", "--format-version", "1"]);
         let output = command.run(Capture::Both, interrupt)?;
         if !output.success {
@@ -490,6 +492,15 @@ impl Kind for Workspace {
             config_sh: None,
         })
     }
+}
+
+/// Refuses what Cargo and rustup would wait for, in the folder that they start from and in those above it.
+fn refuse_endless_files(call: &CargoCall) -> Result<()> {
+    let manifest = call.manifest_path.as_deref().and_then(Utf8Path::parent);
+    let start = paths::resolved(&here()?.join(manifest.or(call.folder.as_deref()).unwrap_or(Utf8Path::new(""))));
+    let names = CARGO_CONFIG_FILES.iter().chain(&TOOLCHAIN_FILES).chain(&[MANIFEST, LOCK_FILE]);
+    let mut files = names.flat_map(|name| start.ancestors().map(move |folder| folder.join(name)));
+    files.try_for_each(|file| refuse_endless(&file))
 }
 
 /// The member that stands for a workspace without a root package: the one with the workspace's name, else the only one

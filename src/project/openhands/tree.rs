@@ -221,9 +221,8 @@ impl Kind for Tree {
         let source = (options.tag_scheme == TagScheme::Original).then(|| source_hash(&files));
         let mut code: Vec<StagedFile> = files
             .into_iter()
-            .map(|copied| copied.file)
-            .filter(|file| is_copied(&file.path))
-            .map(|file| moved_below(&TreePath::constant(SOURCES), staged_source(&folder, file)))
+            .filter(|copied| is_copied(&copied.file.path))
+            .map(|copied| moved_below(&TreePath::constant(SOURCES), staged_source(&folder, copied.file)))
             .collect();
         code.extend(lock_files.iter().map(|(file, _)| file.clone()));
         for name in FOLDERS.captures_iter(&self.rules).map(|captures| captures[1].to_owned()) {
