@@ -153,10 +153,10 @@ fn members(count: usize) -> Project {
         project.write(&format!("c/m{number:05}/Cargo.toml"), manifest + "[dependencies]\n" + &paths);
         project.write(&format!("c/m{number:05}/src/main.rs"), "");
         project.write(&format!("c/m{number:05}/src/lib.rs"), "");
-        let names: String = needs.iter().map(|need| format!(" \"m{need:05}\",\n")).collect();
+        let names: Vec<String> = needs.iter().map(|need| format!(" \"m{need:05}\",\n")).collect();
         write!(lock, "\n[[package]]\nname = \"m{number:05}\"\nversion = \"0.1.0\"\n").unwrap();
         if !names.is_empty() {
-            write!(lock, "dependencies = [\n{names}]\n").unwrap();
+            write!(lock, "dependencies = [\n{}]\n", names.concat()).unwrap();
         }
     }
     project.write("Cargo.lock", lock);
@@ -176,8 +176,8 @@ fn whole_packages(count: usize) -> Project {
         project.write(&format!("c/{name}/Cargo.toml"), manifest).write(&format!("c/{name}/src/lib.rs"), "");
     }
     let workspace = "[workspace]\nresolver = \"2\"\nmembers = [\"app\"]\nexclude = [\"c\"]\n[workspace.dependencies]\n";
-    let names: String = (0..count).map(|number| format!(" \"m{number:05}\",\n")).collect();
-    let app = format!("\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = [\n{names}]\n");
+    let names: Vec<String> = (0..count).map(|number| format!(" \"m{number:05}\",\n")).collect();
+    let app = format!("\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = [\n{}]\n", names.concat());
     project
         .write("Cargo.toml", workspace.to_owned() + &shared)
         .write("app/Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\n[dependencies]\n".to_owned() + &needs)
