@@ -186,7 +186,7 @@ fn a_template_that_would_never_end_is_an_error_that_names_it(#[case] text: &str)
 #[rstest]
 #[case::a_lock_file(custom(), &["tags", "--lock-file", "pipe"], "pipe")]
 #[case::a_source(custom(), &["tags"], "pipe")]
-#[case::a_template(custom(), &["tags", "--template", "pipe"], "pipe")]
+#[case::a_template(custom(), &["tags", "--template", "../pipe"], "../pipe")]
 #[case::an_ignore_file(custom(), &["tags"], ".runtime-image-ignore")]
 #[case::an_ignore_file_of_git(custom(), &["tags"], ".gitignore")]
 #[case::an_ignore_file_of_git_in_a_folder(custom(), &["tags"], "a/.gitignore")]

@@ -139,13 +139,13 @@ fn a_hundred_thousand_files_and_eight_gibibytes_take_little_memory(
     is_staged_in_little_memory(&project, large);
 }
 
-/// A workspace of so many members, each with a few path dependencies.
+/// A workspace of so many members, each with a dozen path dependencies.
 fn members(count: usize) -> Project {
     let project = Project::empty();
     project.write("Cargo.toml", "[workspace]\nresolver = \"2\"\nmembers = [\"c/*\"]\n");
     let mut lock = "version = 4\n".to_owned();
     for number in 0..count {
-        let needs: Vec<usize> = (number.saturating_sub(2)..number).collect();
+        let needs: Vec<usize> = (number.saturating_sub(12)..number).collect();
         let paths = needs
             .iter()
             .fold(String::new(), |paths, need| format!("{paths}m{need:05} = {{ path = \"../m{need:05}\" }}\n"));
