@@ -85,15 +85,19 @@ pub fn content_digest(bytes: &[u8]) -> ContentDigest {
     blake3::hash(bytes).into()
 }
 
-/// The digest of everything `reader` gives, and how many bytes that was.
-pub fn reader_digest(mut reader: impl std::io::Read) -> std::io::Result<(ContentDigest, u64)> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok((hasher.finalize().into(), hasher.count())),
-            count => drop(hasher.update(&buffer[..count])),
-        }
+/// The digest of what is read in blocks.
+#[derive(Debug, Default)]
+pub struct ContentHasher(blake3::Hasher);
+
+impl ContentHasher {
+    /// Adds the next block.
+    pub fn update(&mut self, block: &[u8]) {
+        self.0.update(block);
+    }
+
+    /// The digest of all blocks, and how many bytes they hold.
+    pub fn finish(self) -> (ContentDigest, u64) {
+        (self.0.finalize().into(), self.0.count())
     }
 }
 

@@ -126,7 +126,9 @@ impl ProjectArguments {
         let found = Found::find(given.kind, call, &interrupt)?;
         let options = found.options(given, self.buildx_args, terminal)?;
         let builder = new_builder(&options, terminal, &interrupt)?;
-        act(Run::new(&found, options, &*builder, terminal, &interrupt, started)?)
+        let result = act(Run::new(&found, options, &*builder, terminal, &interrupt, started)?)?;
+        // A signal that came in at the last step is no success either.
+        interrupt.check().map(|()| result)
     }
 
     fn cargo_call(&self) -> CargoCall {

@@ -15,6 +15,7 @@ use crate::config::values::{BuildTool, Cmd, Progress, ProjectKind, TagScheme, Va
 use crate::error::{Context as _, Error, Result};
 use crate::redact::{redacted_message, redacted_reference, redacted_wrong_pair};
 use crate::system::paths::{ends_outside, refuse_outside};
+use crate::system::reading;
 use crate::system::terminal::{Terminal, harmless, one_line};
 
 /// The table's name in `Cargo.toml` metadata.
@@ -565,12 +566,11 @@ fn where_in(text: &str, error: &toml::de::Error) -> String {
 /// What the file `runtime-image.toml` in `root` holds, if there is one.
 fn table_in(root: &Utf8Path) -> Result<Option<toml::Table>> {
     let path = root.join(CONFIG_FILE);
-    // A FIFO would be waited for, and a device may never end.
-    if !path.is_file() {
+    if !path.exists() {
         return Ok(None);
     }
     refuse_outside(root, &path)?;
-    let text = std::fs::read_to_string(&path).context(|| format!("cannot read `{path}`"))?;
+    let text = reading::text(&path).context(|| format!("cannot read `{path}`"))?;
     let table = toml::from_str(&text)
         .map_err(|error| Error::usage(format!("cannot parse `{path}`")).because(where_in(&text, &error)))?;
     Ok(Some(table))

@@ -2,7 +2,6 @@
 //! to project.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use ignore::gitignore::Gitignore;
@@ -27,6 +26,7 @@ use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
 use crate::system::interrupt::Interrupt;
 use crate::system::paths::refuse_outside;
+use crate::system::reading;
 use crate::system::terminal::Terminal;
 
 const VERSION_EXAMPLE: &str =
@@ -90,11 +90,14 @@ impl Folder {
         let always = options.lock_files.iter().filter_map(TreePath::new).collect();
         let selection = Selection { always, ..selection(&self.root, options) };
         let all = source_files(&self.root, &selection, |_| false, terminal, interrupt)?;
-        let locked = match options.lock_files.as_slice() {
+        let locked: Vec<SourceFile> = match options.lock_files.as_slice() {
             [] => Vec::new(),
-            patterns => selected(&all, patterns, "lock-files")?,
+            patterns => {
+                let matcher = matcher(&all, patterns, "lock-files", interrupt)?;
+                all.iter().filter(|file| matches(&matcher, file)).cloned().collect()
+            }
         };
-        let locked = locked.into_iter().map(|file| read_through(&self.root, file)).collect::<Result<_>>()?;
+        let locked = locked.into_iter().map(|file| read_through(&self.root, file, interrupt)).collect::<Result<_>>()?;
         Ok((all, locked))
     }
 
@@ -105,6 +108,7 @@ impl Folder {
         version: &str,
         locked: &[SourceFile],
         terminal: &Terminal,
+        interrupt: &Interrupt,
     ) -> Result<Template> {
         let context = TemplateContext {
             kind: ProjectKind::Custom.to_string(),
@@ -125,9 +129,9 @@ impl Folder {
             trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
         };
         let Some(path) = &options.template else { return Ok(Template::custom(&context)) };
-        let text = fs::read_to_string(path).context(|| format!("cannot read the template `{path}`"))?;
+        let text = reading::text(path).context(|| format!("cannot read the template `{path}`"))?;
         let name = path.strip_prefix(&self.root).unwrap_or(path);
-        let template = Template::strict(name.as_str(), text, &context);
+        let template = Template::strict(name.as_str(), text, &context).ended_by(interrupt);
         warn_of_unused(options, &template, terminal)?;
         Ok(template)
     }
@@ -140,7 +144,7 @@ impl Folder {
         };
         let path = self.root.join(file);
         refuse_outside(&self.root, &path)?;
-        let text = fs::read_to_string(&path).context(|| format!("cannot read the version from `{path}`"))?;
+        let text = reading::text(&path).context(|| format!("cannot read the version from `{path}`"))?;
         let wrong = |what: String| Error::usage(format!("cannot read the version from `{path}`")).because(what);
         let version = match key {
             None => text.trim().to_owned(),
@@ -191,15 +195,18 @@ impl Kind for Folder {
         interrupt: &Interrupt,
     ) -> Result<Project> {
         let root = &self.root;
-        let (all, locked) = self.files(options, terminal, interrupt)?;
-        let selected = selected(&all, &options.source, "source")?;
-        if selected.is_empty() {
+        let (mut files, locked) = self.files(options, terminal, interrupt)?;
+        if !options.source.is_empty() {
+            let matcher = matcher(&files, &options.source, "source", interrupt)?;
+            files.retain(|file| matches(&matcher, file));
+        }
+        if files.is_empty() {
             return Err(Error::failed(format!("the project in `{root}` has no files"))
                 .hint("add some, or see whether an ignore file names them all"));
         }
-        warn_of_secrets(selected.iter().map(|file| &*file.path), options, terminal)?;
+        warn_of_secrets(files.iter().map(|file| &*file.path), options, terminal)?;
         let version = self.version(options)?;
-        let template = self.template(options, &version, &locked, terminal)?;
+        let template = self.template(options, &version, &locked, terminal, interrupt)?;
         let dockerfile = template.hashed(&options.pinned_base_image().to_string())?;
         let (dependencies, sources) = stages(&dockerfile, options.stages, &template)?;
         let has_deps_stage = sources.is_some();
@@ -217,9 +224,9 @@ impl Kind for Folder {
             version,
             default_repository: local_repository(root.file_name().unwrap_or_default()),
             build_folders: cached_build_folders(root),
-            code: staged_sources(root, &selected),
-            deps: staged_sources(root, &locked),
-            locked: staged_sources(root, &locked),
+            code: staged_sources(root, files),
+            deps: staged_sources(root, locked.clone()),
+            locked: staged_sources(root, locked),
             system: Vec::new(),
             hashed: Parts {
                 system: format!("{}\0{dependencies}", template.text()),
@@ -262,24 +269,22 @@ fn warn_of_unused(options: &Options, template: &Template, terminal: &Terminal) -
     Ok(())
 }
 
-/// The files that `patterns` select; all files where there are no patterns. A pattern that selects nothing is an error.
-fn selected(files: &[SourceFile], patterns: &[String], key: &str) -> Result<Vec<SourceFile>> {
-    if patterns.is_empty() {
-        return Ok(files.to_vec());
-    }
+/// What matches the files that `patterns` select. A pattern that selects nothing is an error.
+fn matcher(files: &[SourceFile], patterns: &[String], key: &str, interrupt: &Interrupt) -> Result<Gitignore> {
+    let matcher = globs_from_root(patterns, key)?;
     for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('!')) {
+        interrupt.check()?;
         if pattern.split('/').any(|name| name == "..") {
             return Err(Error::usage(format!("`{key}`: `{pattern}` leads out of the project"))
                 .hint("paths and globs start at the project root, and name what is below it without `..`"));
         }
-        let matcher = globs_from_root(std::slice::from_ref(pattern), key)?;
-        if !files.iter().any(|file| matches(&matcher, file)) {
+        let one = globs_from_root(std::slice::from_ref(pattern), key)?;
+        if !files.iter().any(|file| matches(&one, file)) {
             return Err(Error::usage(format!("`{key}`: `{pattern}` matches no file of the project"))
                 .hint("paths and globs start at the project root; ignored files do not count"));
         }
     }
-    let matcher = globs_from_root(patterns, key)?;
-    Ok(files.iter().filter(|file| matches(&matcher, file)).cloned().collect())
+    Ok(matcher)
 }
 
 fn matches(matcher: &Gitignore, file: &SourceFile) -> bool {

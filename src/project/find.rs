@@ -1,13 +1,13 @@
 //! Finding the project: the list of kinds, and the nearest folder that is of one. It comes before the
 //! options, because a project's files are one source of options.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 use crate::config::build_args::warn_of_secrets;
 use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
 use crate::config::values::ProjectKind;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::project::cargo::workspace::Workspace;
 use crate::project::custom::Folder;
 use crate::project::kind::{Kind, RustOfImage};
@@ -15,6 +15,7 @@ use crate::project::openhands::tree::Tree;
 use crate::project::read::Project;
 use crate::system::cargo::CargoCall;
 use crate::system::interrupt::Interrupt;
+use crate::system::paths::here;
 use crate::system::terminal::Terminal;
 
 /// How the projects of a kind are found.
@@ -120,11 +121,6 @@ impl Found {
     ) -> Result<Project> {
         self.0.read(options, rust_of_image, terminal, interrupt)
     }
-}
-
-fn here() -> Result<Utf8PathBuf> {
-    let here = std::env::current_dir().context(|| "cannot tell the current folder".to_owned())?;
-    Utf8PathBuf::try_from(here).context(|| "the current folder's name is not UTF-8".to_owned())
 }
 
 fn at(root: &Utf8Path) -> CargoCall {

@@ -7,14 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write as _;
+use std::io::{Seek as _, SeekFrom, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use filetime::FileTime;
 use tempfile::TempDir;
 
 use crate::error::{Context as _, Error, Result};
-use crate::hash::{ContentDigest, FieldHasher, content_digest};
+use crate::hash::{ContentDigest, ContentHasher, FieldHasher, content_digest};
 use crate::staging::config_sh::{ConfigSh, write_config_sh};
 use crate::staging::own_files::{
     CODE, DEPS, DOCKERFILE, FOLDER_TIME, STEPS, content_time, has_folder_time, is_own_dockerfile,
@@ -24,6 +24,7 @@ use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
 use crate::system::lock::{Lock, Waiting};
 use crate::system::paths::{FOR_THIS_USER, folder_for_this_user, own_name};
+use crate::system::reading;
 
 /// The length of the names that stand for a build folder's content, in hexadecimal digits.
 const KEY_LENGTH: usize = 16;
@@ -192,18 +193,20 @@ impl BuildFolder<'_> {
 
     fn write(&self, root: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
         let dockerfile = [StagedFile::text(TreePath::constant(DOCKERFILE), self.dockerfile.as_bytes())];
-        let (mut written, mut entries) = (BTreeMap::new(), BTreeSet::new());
+        let mut written = BTreeMap::new();
         let mut folders = BTreeSet::from([root.to_owned(), root.join(CODE)]);
         for (below, files) in [("", &dockerfile[..]), (STEPS, self.steps), (DEPS, self.deps), (CODE, self.code)] {
             let base = if below.is_empty() { root.to_owned() } else { root.join(below) };
+            let mut entries: BTreeSet<&Utf8Path> = BTreeSet::new();
             for file in files {
                 interrupt.check()?;
                 let path = base.join(&*file.path);
                 // The folder is new, and links in it are entries: a path without an entry above it runs through none.
-                if let Some(above) = path.ancestors().skip(1).find(|above| entries.contains(*above)) {
+                if let Some(above) = file.path.ancestors().skip(1).find(|above| entries.contains(*above)) {
+                    let above = base.join(above);
                     return Err(Error::failed(format!("`{path}` cannot be staged: `{above}` is no folder")));
                 }
-                if !matches!(file.content, StagedContent::Folder) && !entries.insert(path.clone()) {
+                if !matches!(file.content, StagedContent::Folder) && !entries.insert(&file.path) {
                     return Err(Error::failed(format!("`{path}` would be staged twice")));
                 }
                 for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(root)) {
@@ -214,7 +217,11 @@ impl BuildFolder<'_> {
                 if let Some(folder) = path.parent() {
                     fs::create_dir_all(folder).context(|| format!("cannot create `{folder}`"))?;
                 }
-                write_file(file, &path, &mut written)?;
+                write_file(file, &path, &written, interrupt)?;
+                // The sources come last: none is asked for again.
+                if let Some(key) = one_file_with(file).filter(|_| below != CODE) {
+                    written.insert(key, path.clone());
+                }
                 if matches!(file.content, StagedContent::Folder) {
                     folders.insert(path);
                 }
@@ -311,11 +318,22 @@ fn utf8(path: &std::path::Path) -> Result<&Utf8Path> {
     Utf8Path::from_path(path).ok_or_else(|| Error::failed(format!("the name of `{}` is not UTF-8", path.display())))
 }
 
+/// What copied files have in common that can be one file.
+type Same<'a> = (&'a Utf8Path, &'a ContentDigest, bool);
+
+fn one_file_with(file: &StagedFile) -> Option<Same<'_>> {
+    match &file.content {
+        StagedContent::Copy { digest, .. } => Some((&file.path, digest, file.executable)),
+        _ => None,
+    }
+}
+
 /// Writes one entry. A file that is in `deps` and in `code` is written once, with two names: nobody edits it.
 fn write_file(
     file: &StagedFile,
     path: &Utf8Path,
-    written: &mut BTreeMap<(TreePath, ContentDigest, bool), Utf8PathBuf>,
+    written: &BTreeMap<Same<'_>, Utf8PathBuf>,
+    interrupt: &Interrupt,
 ) -> Result<()> {
     let cannot = || format!("cannot write `{path}`");
     let digest = match &file.content {
@@ -330,14 +348,12 @@ fn write_file(
             content_digest(text)
         }
         StagedContent::Copy { from, digest, .. } => {
-            let key = (file.path.clone(), *digest, file.executable);
-            if let Some(same) = written.get(&key)
+            if let Some(same) = one_file_with(file).and_then(|key| written.get(&key))
                 && fs::hard_link(same, path).is_ok()
             {
                 return Ok(());
             }
-            copy_unchanged(from, path, digest)?;
-            written.insert(key, path.to_owned());
+            copy_unchanged(from, path, digest, interrupt)?;
             *digest
         }
     };
@@ -345,13 +361,29 @@ fn write_file(
     filetime::set_file_mtime(path, content_time(&file.path, &digest)).context(cannot)
 }
 
-fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest) -> Result<()> {
-    let bytes = fs::read(from).context(|| format!("cannot read `{from}`"))?;
-    if content_digest(&bytes) != *expected {
+/// Copies a file whose content must still have this digest. Blocks of zeros become holes, as those of a sparse file were.
+fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest, interrupt: &Interrupt) -> Result<()> {
+    let cannot = || format!("cannot write `{to}`");
+    let mut copy = fs::File::create_new(to).context(cannot)?;
+    let mut hasher = ContentHasher::default();
+    let mut ends_with_hole = false;
+    reading::each_block(from, interrupt, |block| {
+        hasher.update(block);
+        // Each byte is like the one before it, and the first is zero.
+        ends_with_hole = block.first() == Some(&0) && block[1..] == block[..block.len() - 1];
+        if ends_with_hole {
+            let length = i64::try_from(block.len()).unwrap_or_default();
+            copy.seek(SeekFrom::Current(length)).map(drop).context(cannot)
+        } else {
+            copy.write_all(block).context(cannot)
+        }
+    })?;
+    let (digest, size) = hasher.finish();
+    if digest != *expected {
         return Err(Error::changed(format!("`{from}` changed while the build folder was prepared"))
             .hint("nothing was built; run again when the tree is at rest"));
     }
-    fs::File::create_new(to).and_then(|mut file| file.write_all(&bytes)).context(|| format!("cannot write `{to}`"))
+    if ends_with_hole { copy.set_len(size).context(cannot) } else { Ok(()) }
 }
 
 /// Removes the temporary folders of runs that were killed. Each of these held the lock of the build folder, and now

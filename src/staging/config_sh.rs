@@ -7,6 +7,7 @@ use camino::Utf8Path;
 
 use crate::error::{Context as _, Result};
 use crate::staging::staged::set_mode;
+use crate::system::reading;
 
 const CONFIG_SH: &str = "config.sh";
 
@@ -20,7 +21,7 @@ pub type ConfigSh = [(&'static str, String)];
 pub fn write_config_sh(folder: &Utf8Path, config_sh: &ConfigSh) -> Result<()> {
     let path = folder.join(CONFIG_SH);
     let cannot = || format!("cannot write `{path}`");
-    let old = match fs::read_to_string(&path) {
+    let old = match reading::text(&path) {
         Ok(old) => old,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).context(cannot),

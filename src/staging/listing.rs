@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
@@ -18,10 +19,18 @@ use crate::system::git::{git, is_further_work_tree};
 use crate::system::interrupt::Interrupt;
 use crate::system::log_file::LogFile;
 use crate::system::paths::{OWN_PREFIX, refuse_outside};
+use crate::system::reading;
 use crate::system::terminal::{Terminal, some_of};
 
 /// The user's own ignore file, in the syntax of `.gitignore`.
 pub const IGNORE_FILE: &str = ".runtime-image-ignore";
+
+/// The longest pattern of a file name, in bytes: as long as a path can be. What reads patterns goes down as deep as
+/// their braces are nested.
+const LONGEST_PATTERN: usize = 4096;
+
+/// The most bytes of all patterns of one place: what they are compiled to is many times larger.
+const MOST_PATTERNS: usize = 256 << 10;
 
 /// What a project says of its list, besides what git and ignore files say.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +38,7 @@ pub struct Selection {
     /// The build folder, where it lies below the root: it is never among the files.
     pub build_folder: Option<TreePath>,
     /// Folders of what is built: only what git tracks in them is among the files.
-    pub generated: Vec<TreePath>,
+    pub generated: BTreeSet<TreePath>,
     /// Files that are among the sources even where an ignore file names them, as far as they exist.
     pub always: Vec<TreePath>,
     /// Where only a part of what lies below the root belongs to the project, the folders that do, and single files.
@@ -55,14 +64,19 @@ pub(super) fn listing(
 ) -> Result<BTreeSet<TreePath>> {
     let rules = Rules { root: root.to_owned(), selection: selection.clone(), ignored: Ignored::new(root, selection)? };
     let mut paths = rules.listed(terminal, interrupt)?;
-    rules.leave_out(&mut paths);
+    rules.leave_out(&mut paths, interrupt)?;
     let mut paths: BTreeSet<TreePath> = paths.into_keys().collect();
-    let always = selection.always.iter().filter(|path| root.join(path).is_file() && !rules.is_never(path));
+    let always = selection.always.iter().filter(|path| is_there(&root.join(path)) && !rules.is_never(path));
     paths.extend(always.cloned());
     let mut folders = BTreeMap::new();
     paths.retain(|path| !lies_behind_a_link(root, path, &mut folders));
     open_links(root, &selection.inputs, &mut paths);
     Ok(paths)
+}
+
+/// Whether there is anything but a folder: what is no file either is refused by name when it is read.
+fn is_there(path: &Utf8Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir())
 }
 
 /// Why the file at `path`, which a project needs, is not among its files: the rule that leaves it out.
@@ -126,10 +140,10 @@ impl Rules {
         warn_of_empty_submodules(&uninitialised, terminal);
         match listed {
             Some(paths) if !paths.is_empty() => Ok(paths),
-            None => self.walk(None),
+            None => self.walk(None, interrupt),
             Some(_) => {
                 // A folder that git ignores as a whole, such as one of generated code, has files all the same.
-                let paths = self.walk(None)?;
+                let paths = self.walk(None, interrupt)?;
                 if !paths.is_empty() {
                     terminal
                         .warning(format!("git ignores the folder `{}`: its files are listed without git", self.root));
@@ -173,6 +187,7 @@ impl Rules {
         let mut paths = Listed::new();
         // `H src/main.rs` is tracked, `? notes.txt` is not.
         for (state, name) in output.stdout.split('\0').filter_map(|entry| entry.split_once(' ')) {
+            interrupt.check()?;
             // Of a submodule that is not initialised git lists the folder itself.
             let Some(path) = TreePath::new(name) else { continue };
             let path = below.map_or_else(|| path.clone(), |below| path.in_folder(below));
@@ -189,27 +204,37 @@ impl Rules {
                     self.git_listing(Some(&path), uninitialised, interrupt)?.unwrap_or_default()
                 } else {
                     uninitialised.push(path.clone());
-                    self.walk(Some(&path))?
+                    self.walk(Some(&path), interrupt)?
                 });
             }
         }
         Ok(Some(paths))
     }
 
-    fn walk(&self, below: Option<&TreePath>) -> Result<Listed> {
+    fn walk(&self, below: Option<&TreePath>, interrupt: &Interrupt) -> Result<Listed> {
         let folder = below.map_or_else(|| self.root.clone(), |below| self.root.join(below));
         // Only `.gitignore` files in the tree decide, so that every machine has the same list.
         let mut walk = ignore::WalkBuilder::new(&folder);
         walk.hidden(false).parents(false).ignore(false).git_global(false).git_exclude(false).require_git(false);
         let rules = self.clone();
+        // The walk itself reads the ignore file of each folder that it enters.
+        refuse_unreadable_ignores(&folder)?;
+        let refused = Arc::new(Mutex::new(None));
+        let refusal = refused.clone();
         walk.filter_entry(move |entry| {
-            let path = Utf8Path::from_path(entry.path()).and_then(|path| TreePath::below(&rules.root, path));
+            let Some(full) = Utf8Path::from_path(entry.path()) else { return true };
             let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
-            entry.file_name() != ".git"
-                && !(is_folder && path.is_some_and(|path| rules.leaves_out_folder(&path, false)))
+            let is_left_out = |path: TreePath| rules.leaves_out_folder(&path, false);
+            if entry.file_name() == ".git" || (is_folder && TreePath::below(&rules.root, full).is_some_and(is_left_out))
+            {
+                return false;
+            }
+            let readable = if is_folder { refuse_unreadable_ignores(full) } else { Ok(()) };
+            readable.map_err(|error| *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error)).is_ok()
         });
         let mut paths = Listed::new();
         for entry in walk.build() {
+            interrupt.check()?;
             let entry = entry.context(|| format!("cannot list the files of `{folder}`"))?;
             if entry.file_type().is_none_or(|kind| kind.is_dir()) {
                 continue;
@@ -217,7 +242,8 @@ impl Rules {
             let path = Utf8Path::from_path(entry.path()).ok_or_else(|| not_utf8(&entry.path().to_string_lossy()))?;
             paths.extend(TreePath::below(&self.root, path).map(|path| (path, false)));
         }
-        Ok(paths)
+        let refused = refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        refused.map_or(Ok(paths), Err)
     }
 
     /// Whether nothing in this folder can be among the files, so that nobody has to look into it.
@@ -230,17 +256,25 @@ impl Rules {
 
     /// Whether a path is in the part of the tree that belongs to the project, or a folder around that.
     fn is_meant(&self, path: &TreePath) -> bool {
-        let meant =
-            |only: &BTreeSet<TreePath>| only.iter().any(|part| path.starts_with(part) || part.starts_with(path));
+        let is_around =
+            |only: &BTreeSet<TreePath>| only.range(path.clone()..).next().is_some_and(|part| part.starts_with(path));
+        let meant = |only: &BTreeSet<TreePath>| lies_in_any(path, only) || is_around(only);
         self.selection.only.as_ref().is_none_or(meant)
     }
 
-    fn leave_out(&self, paths: &mut Listed) {
+    fn leave_out(&self, paths: &mut Listed, interrupt: &Interrupt) -> Result<()> {
         let build_folders = self.other_build_folders(paths);
+        let mut goes_on = Ok(());
         paths.retain(|path, tracked| {
+            if goes_on.is_ok() {
+                goes_on = interrupt.check();
+            }
+            if goes_on.is_err() {
+                return false;
+            }
             let is_own = || {
                 self.is_generated(path)
-                    || build_folders.iter().any(|folder| path.starts_with(folder))
+                    || lies_in_any(path, &build_folders)
                     || (path.extension() == Some("log") && LogFile::is_at(&self.root.join(&**path)))
             };
             !self.is_never(path)
@@ -248,6 +282,7 @@ impl Rules {
                 && self.is_meant(path)
                 && !self.ignored.leaves_out(path, false)
         });
+        goes_on
     }
 
     /// Whether `path` is git's own or in the build folder.
@@ -261,16 +296,20 @@ impl Rules {
 
     /// Whether `path` lies in a folder of what is built, or is a lock or a temporary folder of this tool.
     fn is_generated(&self, path: &TreePath) -> bool {
-        self.selection.generated.iter().any(|folder| path.starts_with(folder))
-            || path.components().any(|part| is_own_name(part.as_str()))
+        lies_in_any(path, &self.selection.generated) || path.components().any(|part| is_own_name(part.as_str()))
     }
 
     /// Folders that earlier runs staged into, which had another build folder.
-    fn other_build_folders(&self, paths: &Listed) -> BTreeSet<Utf8PathBuf> {
+    fn other_build_folders(&self, paths: &Listed) -> BTreeSet<TreePath> {
         let untracked = paths.iter().filter(|(_, tracked)| !**tracked).map(|(path, _)| path);
         let folders = untracked.filter(|path| path.file_name() == Some(DOCKERFILE)).filter_map(|path| path.parent());
-        folders.filter(|folder| is_build_folder(&self.root.join(folder))).map(Utf8Path::to_owned).collect()
+        folders.filter(|folder| is_build_folder(&self.root.join(folder))).filter_map(TreePath::new).collect()
     }
+}
+
+/// Whether `path` is one of these or lies in one.
+fn lies_in_any(path: &TreePath, folders: &BTreeSet<TreePath>) -> bool {
+    path.ancestors().any(|folder| folders.contains(folder))
 }
 
 /// Whether this tool gives such names to what it puts beside a build folder.
@@ -293,6 +332,7 @@ fn warn_of_empty_submodules(uninitialised: &[TreePath], terminal: &Terminal) {
 /// A usage error that names the key and the glob.
 pub(crate) fn globs_from_root(globs: &[String], key: &str) -> Result<Gitignore> {
     let mut builder = GitignoreBuilder::new("");
+    refuse_wild_patterns(globs, || format!("the patterns of `{key}`"))?;
     for glob in globs {
         let (not, path) = glob.strip_prefix('!').map_or(("", glob.as_str()), |path| ("!", path));
         let path = path.trim_start_matches("./").trim_start_matches('/');
@@ -308,13 +348,46 @@ pub(crate) fn globs_from_root(globs: &[String], key: &str) -> Result<Gitignore> 
 fn user_ignores(root: &Utf8Path, folder: &Utf8Path) -> Result<Gitignore> {
     let file = root.join(folder).join(IGNORE_FILE);
     let mut builder = GitignoreBuilder::new("");
-    if file.is_file() {
+    if is_there(&file) {
         refuse_outside(root, &file)?;
-        if let Some(error) = builder.add(&file) {
-            return Err(Error::usage(format!("cannot read `{file}`")).because(error));
+        for line in ignore_lines(&file)?.lines() {
+            builder
+                .add_line(None, line)
+                .map_err(|error| Error::usage(format!("cannot read `{file}`")).because(error))?;
         }
     }
     builder.build().map_err(|error| Error::usage(format!("cannot read `{file}`")).because(error))
+}
+
+/// The lines of an ignore file.
+fn ignore_lines(file: &Utf8Path) -> Result<String> {
+    let bytes = reading::bytes(file).context(|| format!("cannot read `{file}`"))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
+    refuse_wild_patterns(text.lines(), || format!("the patterns in `{file}`"))?;
+    Ok(text.to_owned())
+}
+
+/// Refuses an ignore file in `folder` that would be waited for in vain, or be more than can be read.
+fn refuse_unreadable_ignores(folder: &Utf8Path) -> Result<()> {
+    let file = folder.join(".gitignore");
+    let is_read = fs::metadata(&file).is_ok_and(|metadata| !metadata.is_dir());
+    if is_read { ignore_lines(&file).map(drop) } else { Ok(()) }
+}
+
+/// Refuses patterns that cannot be compiled in reasonable time and space. `what` they are starts the message.
+fn refuse_wild_patterns(
+    patterns: impl IntoIterator<Item = impl AsRef<str>>,
+    what: impl FnOnce() -> String,
+) -> Result<()> {
+    let lengths: Vec<usize> = patterns.into_iter().map(|pattern| pattern.as_ref().len()).collect();
+    if lengths.iter().all(|length| *length <= LONGEST_PATTERN) && lengths.iter().sum::<usize>() <= MOST_PATTERNS {
+        return Ok(());
+    }
+    let most = MOST_PATTERNS >> 10;
+    Err(Error::usage(format!("{} are too long", what())).hint(format!(
+        "one has at most {LONGEST_PATTERN} bytes, and all together have {most} KiB: name folders instead"
+    )))
 }
 
 /// Whether `path` is reached through a link: the link stands for what is there. `known` are the folders that were

@@ -6,6 +6,7 @@ use camino::Utf8Path;
 use filetime::FileTime;
 
 use crate::hash::{ContentDigest, content_digest};
+use crate::system::reading;
 
 /// The project's files in the build folder.
 pub const CODE: &str = "code";
@@ -51,7 +52,7 @@ pub(super) fn content_time(path: &Utf8Path, digest: &ContentDigest) -> FileTime 
 pub(super) fn is_own_dockerfile(path: &Utf8Path) -> bool {
     let own = || {
         let time = FileTime::from_last_modification_time(&fs::symlink_metadata(path).ok()?);
-        Some(time == content_time(Utf8Path::new(DOCKERFILE), &content_digest(&fs::read(path).ok()?)))
+        Some(time == content_time(Utf8Path::new(DOCKERFILE), &content_digest(&reading::bytes(path).ok()?)))
     };
     own().unwrap_or(false)
 }

@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use camino::Utf8Path;
+use md5::{Digest as _, Md5};
 use rayon::prelude::*;
 
 use crate::error::{Context as _, Error, Result};
-use crate::hash::{ContentDigest, Md5Digest, content_digest, md5_digest, reader_digest};
+use crate::hash::{ContentDigest, ContentHasher, Md5Digest, content_digest, md5_digest};
 use crate::staging::listing::{IGNORE_FILE, Selection, is_own_name, listing, not_utf8};
 use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
 use crate::system::paths::{climbs_out, ends_outside};
+use crate::system::reading;
 use crate::system::terminal::Terminal;
 
 /// A file or link of the project.
@@ -79,7 +81,7 @@ pub fn source_files(
         .into_par_iter()
         .map(|path| {
             interrupt.check()?;
-            read(root, path, keep_text)
+            read(root, path, keep_text, interrupt)
         })
         .collect::<Result<_>>()?;
     Ok(files.into_iter().flatten().collect())
@@ -89,11 +91,11 @@ pub fn source_files(
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn read_through(root: &Utf8Path, file: SourceFile) -> Result<SourceFile> {
+pub fn read_through(root: &Utf8Path, file: SourceFile, interrupt: &Interrupt) -> Result<SourceFile> {
     let full = root.join(&file.path);
     match (&file.kind, fs::metadata(&full)) {
         (SourceKind::Link { .. }, Ok(metadata)) if metadata.is_file() => {
-            Ok(SourceFile { kind: regular_file(&full, &metadata, false)?, ..file })
+            Ok(SourceFile { kind: regular_file(&full, &metadata, false, interrupt)?, ..file })
         }
         _ => Ok(file),
     }
@@ -143,19 +145,20 @@ pub fn copied_files(
         .into_par_iter()
         .map(|path| {
             interrupt.check()?;
-            read_followed(&folder, path)
+            read_followed(&folder, path, interrupt)
         })
         .collect()
 }
 
-fn read_followed(root: &Utf8Path, path: TreePath) -> Result<CopiedFile> {
+fn read_followed(root: &Utf8Path, path: TreePath, interrupt: &Interrupt) -> Result<CopiedFile> {
     let full = root.join(&path);
     let cannot = || format!("cannot read `{full}`");
     let (kind, md5) = match fs::metadata(&full) {
         Ok(metadata) if metadata.is_file() => {
-            let text = fs::read(&full).context(cannot)?;
-            let (executable, size, digest) = (is_executable(&metadata), text.len() as u64, content_digest(&text));
-            (SourceKind::File { executable, size, digest, text: None }, md5_digest(&text))
+            let mut md5 = Md5::new();
+            let (digest, size) = digest_of(&full, interrupt, |block| md5.update(block))?;
+            let executable = is_executable(&metadata);
+            (SourceKind::File { executable, size, digest, text: None }, md5.finalize().into())
         }
         // The walk entered every folder but one around the link.
         Ok(metadata) if !metadata.is_dir() => return Err(not_a_file(&path)),
@@ -170,7 +173,7 @@ fn read_followed(root: &Utf8Path, path: TreePath) -> Result<CopiedFile> {
 }
 
 /// Reads one file or link; `None` for a file that git still tracks although it is gone.
-fn read(root: &Utf8Path, path: TreePath, keep_text: KeepText) -> Result<Option<SourceFile>> {
+fn read(root: &Utf8Path, path: TreePath, keep_text: KeepText, interrupt: &Interrupt) -> Result<Option<SourceFile>> {
     let full = root.join(&path);
     let cannot = || format!("cannot read `{full}`");
     let metadata = match fs::symlink_metadata(&full) {
@@ -188,27 +191,42 @@ fn read(root: &Utf8Path, path: TreePath, keep_text: KeepText) -> Result<Option<S
                 .hint(format!("make it point inside the project, or name it in `{IGNORE_FILE}`")));
         }
         match fs::metadata(&full).ok().filter(|end| end.is_file() && keep_text(&path)) {
-            Some(end) => regular_file(&full, &end, true)?,
+            Some(end) => regular_file(&full, &end, true, interrupt)?,
             None => SourceKind::Link { target },
         }
     } else if metadata.is_file() {
-        regular_file(&full, &metadata, keep_text(&path))?
+        regular_file(&full, &metadata, keep_text(&path), interrupt)?
     } else {
         return Err(not_a_file(&path));
     };
     Ok(Some(SourceFile { path, kind }))
 }
 
-fn regular_file(full: &Utf8Path, metadata: &fs::Metadata, keep_text: bool) -> Result<SourceKind> {
-    let cannot = || format!("cannot read `{full}`");
+fn regular_file(
+    full: &Utf8Path,
+    metadata: &fs::Metadata,
+    keep_text: bool,
+    interrupt: &Interrupt,
+) -> Result<SourceKind> {
     let executable = is_executable(metadata);
     Ok(if keep_text {
-        let text = fs::read(full).context(cannot)?;
+        let text = reading::bytes(full).context(|| format!("cannot read `{full}`"))?;
         SourceKind::File { executable, size: text.len() as u64, digest: content_digest(&text), text: Some(text) }
     } else {
-        let (digest, size) = fs::File::open(full).and_then(reader_digest).context(cannot)?;
+        let (digest, size) = digest_of(full, interrupt, |_| {})?;
         SourceKind::File { executable, size, digest, text: None }
     })
+}
+
+/// The digest and the size of a file, each block of which is shown to `also`.
+fn digest_of(full: &Utf8Path, interrupt: &Interrupt, mut also: impl FnMut(&[u8])) -> Result<(ContentDigest, u64)> {
+    let mut hasher = ContentHasher::default();
+    reading::each_block(full, interrupt, |block| {
+        hasher.update(block);
+        also(block);
+        Ok(())
+    })?;
+    Ok(hasher.finish())
 }
 
 fn leaves_the_project(path: &Utf8Path, target: &Utf8Path) -> Error {

@@ -64,19 +64,19 @@ impl StagedFile {
 }
 
 /// The source files as entries of a build folder.
-pub(crate) fn staged_sources(root: &Utf8Path, sources: &[SourceFile]) -> Vec<StagedFile> {
-    sources.iter().map(|file| staged_source(root, file)).collect()
+pub(crate) fn staged_sources(root: &Utf8Path, sources: Vec<SourceFile>) -> Vec<StagedFile> {
+    sources.into_iter().map(|file| staged_source(root, file)).collect()
 }
 
-pub(crate) fn staged_source(root: &Utf8Path, file: &SourceFile) -> StagedFile {
-    let (executable, content) = match &file.kind {
+pub(crate) fn staged_source(root: &Utf8Path, file: SourceFile) -> StagedFile {
+    let (executable, content) = match file.kind {
         SourceKind::File { executable, size, digest, .. } => {
-            (*executable, StagedContent::Copy { from: root.join(&*file.path), digest: *digest, size: *size })
+            (executable, StagedContent::Copy { from: root.join(&*file.path), digest, size })
         }
-        SourceKind::Made { text } => (false, StagedContent::Text(text.clone())),
-        SourceKind::Link { target } => (false, StagedContent::Link(target.clone())),
+        SourceKind::Made { text } => (false, StagedContent::Text(text)),
+        SourceKind::Link { target } => (false, StagedContent::Link(target)),
     };
-    StagedFile { path: file.path.clone(), executable, content }
+    StagedFile { path: file.path, executable, content }
 }
 
 #[cfg(unix)]

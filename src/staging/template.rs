@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::image::labels::ImageLabels;
 use crate::image::tags::{BuildFromImageType, Tiers};
 use crate::staging::steps::shell_words;
+use crate::system::interrupt::Interrupt;
 
 const CARGO: &str = include_str!("../templates/cargo.Dockerfile.j2");
 
@@ -21,6 +22,16 @@ const CUSTOM: &str = include_str!("../templates/custom.Dockerfile.j2");
 const INCLUDED: [(&str, &str); 2] =
     [("system.j2", include_str!("../templates/system.j2")), ("user.j2", include_str!("../templates/user.j2"))];
 
+/// What a template may do: instructions that it runs, and bytes that it writes or puts together. That is a thousand
+/// times what the largest template of OpenHands does, and is done in a second or two.
+const FUEL: u64 = 5_000_000;
+
+/// The largest template, in bytes: many times that of OpenHands.
+const LARGEST: usize = 128 << 10;
+
+/// The stack for parsing and rendering, of which a template uses what it needs.
+const STACK: usize = 512 << 20;
+
 /// A Jinja template of a Dockerfile, with the values of its variables.
 #[derive(Debug, Clone)]
 pub struct Template {
@@ -28,6 +39,7 @@ pub struct Template {
     text: Cow<'static, str>,
     context: Value,
     undefined: UndefinedBehavior,
+    interrupt: Interrupt,
 }
 
 /// Who gives the files of an image their dates.
@@ -69,12 +81,19 @@ impl Template {
             text: text.into(),
             context: Value::from(Serde(context)),
             undefined: UndefinedBehavior::Strict,
+            interrupt: Interrupt::default(),
         }
     }
 
     /// A template in which a variable that does not exist is empty, as Jinja has it.
     pub fn lenient(name: &str, text: String, context: &impl Serialize) -> Self {
         Self { undefined: UndefinedBehavior::Lenient, ..Self::strict(name, text, context) }
+    }
+
+    /// The same template, which is not waited for any more when a signal comes in.
+    #[must_use]
+    pub fn ended_by(self, interrupt: &Interrupt) -> Self {
+        Self { interrupt: interrupt.clone(), ..self }
     }
 
     /// What errors call the template.
@@ -108,13 +127,12 @@ impl Template {
     /// # Errors
     /// As [`render`](Self::render).
     pub fn hashed_blocks(&self, base_image: &str) -> Result<Parts> {
-        let environment = self.environment()?;
-        let template = environment.get_template(&self.name).map_err(|error| self.wrong(&error))?;
-        let mut rendered =
-            template.render_captured(self.hashed_values(base_image)).map_err(|error| self.wrong(&error))?;
-        let mut block =
-            |name: &str| rendered.with_state_mut(|state| state.render_block(name)).map_err(|error| self.wrong(&error));
-        Ok(Parts { system: block("system")?, dependencies: block("dependencies")?, runtime: block("runtime")? })
+        let values = self.hashed_values(base_image);
+        self.with_parsed(|template| {
+            let mut rendered = template.render_captured(values)?;
+            let mut block = |name: &str| rendered.with_state_mut(|state| state.render_block(name));
+            Ok(Parts { system: block("system")?, dependencies: block("dependencies")?, runtime: block("runtime")? })
+        })
     }
 
     /// The variables that the template looks at and does not set itself.
@@ -122,9 +140,7 @@ impl Template {
     /// # Errors
     /// When the template is wrong.
     pub fn variables(&self) -> Result<HashSet<String>> {
-        let environment = self.environment()?;
-        let template = environment.get_template(&self.name).map_err(|error| self.wrong(&error))?;
-        Ok(template.undeclared_variables(false))
+        self.with_parsed(|template| Ok(template.undeclared_variables(false)))
     }
 
     /// The earlier images that the template's images can be built on. With `has_deps_stage`, the dependencies are an
@@ -147,9 +163,26 @@ impl Template {
     }
 
     fn rendered(&self, values: Value) -> Result<String> {
-        let environment = self.environment()?;
-        let template = environment.get_template(&self.name).map_err(|error| self.wrong(&error))?;
-        template.render(values).map_err(|error| self.wrong(&error))
+        self.with_parsed(|template| template.render(values))
+    }
+
+    /// Parses the template for `work`, on a stack of its own: both go down as deep as the template is nested. A signal
+    /// is obeyed meanwhile.
+    fn with_parsed<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&minijinja::Template<'_, '_>) -> Result<T, minijinja::Error> + Send + 'static,
+    ) -> Result<T> {
+        if self.text.len() > LARGEST {
+            let size = LARGEST >> 10;
+            return Err(Error::usage(format!("the template `{}` holds more than {size} KiB", self.name))
+                .hint("put long texts into files of the project, and copy them from `code/` or `deps/`"));
+        }
+        let template = self.clone();
+        self.interrupt.unless_interrupted(STACK, move || {
+            let environment = template.environment()?;
+            let parsed = environment.get_template(&template.name).map_err(|error| template.wrong(&error))?;
+            work(&parsed).map_err(|error| template.wrong(&error))
+        })?
     }
 
     fn values(from: BuildFromImageType, image: &str, labels: &ImageLabels, context: &Value) -> Value {
@@ -170,6 +203,7 @@ impl Template {
 
     fn environment(&self) -> Result<Environment<'_>> {
         let mut environment = Environment::new();
+        environment.set_fuel(Some(FUEL));
         environment.set_undefined_behavior(self.undefined);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_filter("quoted", quoted);
@@ -198,6 +232,10 @@ impl Template {
             });
             return Error::usage(format!("{place}: `{expression}` is not defined"))
                 .hint(format!("a template sees {}", known.unwrap_or_default()));
+        }
+        if error.kind() == ErrorKind::OutOfFuel {
+            return Error::usage(format!("{place}: the template does more than a Dockerfile can need"))
+                .hint("see whether loops in loops, or texts that grow in a loop, are meant");
         }
         let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         Error::usage(format!("{place}: {what}")).hint("templates are written in Jinja, as minijinja understands it")

@@ -1,13 +1,12 @@
 //! What git says of the project: for labels and for names of caches, never for names of images.
 
-use std::fs;
-
 use camino::Utf8Path;
 use serde_json::Value;
 
 use crate::system::command::{Capture, Command};
 use crate::system::environment::variable;
 use crate::system::interrupt::Interrupt;
+use crate::system::reading;
 
 const USUAL_DEFAULT_BRANCH: &str = "main";
 
@@ -62,7 +61,7 @@ pub fn work_tree_of(folder: &Utf8Path) -> Option<&Utf8Path> {
 /// that has its files elsewhere. Its repository's folder alone holds `commondir`.
 pub fn is_further_work_tree(folder: &Utf8Path) -> bool {
     let file = folder.join(".git");
-    let text = if file.is_file() { fs::read_to_string(file).unwrap_or_default() } else { String::new() };
+    let text = reading::text(&file).unwrap_or_default();
     let repository = text.strip_prefix("gitdir: ").map(|path| folder.join(path.trim_end()));
     repository.is_some_and(|repository| repository.join("commondir").is_file())
 }
@@ -169,7 +168,8 @@ fn branch_of_job(variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
 /// The default branch that a job of CI is told, for its clone does not know it.
 fn default_branch_of_job(variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     variable("CI_DEFAULT_BRANCH").or_else(|| {
-        let event: Value = serde_json::from_str(&fs::read_to_string(variable("GITHUB_EVENT_PATH")?).ok()?).ok()?;
+        let event: Value =
+            serde_json::from_str(&reading::text(Utf8Path::new(&variable("GITHUB_EVENT_PATH")?)).ok()?).ok()?;
         Some(event.get("repository")?.get("default_branch")?.as_str()?.to_owned())
     })
 }
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_job_of_ci_tells_the_default_branch() {
         let event = tempfile::NamedTempFile::new().expect("a temporary file");
-        fs::write(&event, r#"{"repository":{"default_branch":"trunk"}}"#).expect("written");
+        std::fs::write(&event, r#"{"repository":{"default_branch":"trunk"}}"#).expect("written");
         let path = event.path().display().to_string();
         assert_eq!(
             default_branch_of_job(&|name| (name == "GITHUB_EVENT_PATH").then(|| path.clone())).as_deref(),

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,9 @@ pub(crate) struct Child {
 }
 
 impl Interrupt {
-    /// Catches INT, TERM and HUP from now on.
+    /// Catches INT, TERM and HUP from now on. One that is ignored stays ignored, as `nohup` ignores HUP, and a shell
+    /// without job control INT of what it runs in the background. What is ignored is known on Linux alone: elsewhere
+    /// only `unsafe` code can ask.
     ///
     /// # Errors
     /// When the handlers cannot be installed.
@@ -40,7 +43,10 @@ impl Interrupt {
     pub fn on_signals() -> Result<Self> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let interrupt = Self::default();
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = ignored_signals(&status);
+        let caught = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
+        let mut signals = signal_hook::iterator::Signals::new(caught)
             .map_err(|error| Error::failed("cannot catch signals").because(error))?;
         let shared = interrupt.clone();
         std::thread::spawn(move || {
@@ -87,6 +93,34 @@ impl Interrupt {
         }
     }
 
+    /// Does `work` in a thread with a stack of this many bytes, and waits for its end or for a signal. After a signal
+    /// the thread is left alone, and ends with the program.
+    ///
+    /// # Errors
+    /// The interruption, or when there can be no such thread.
+    pub fn unless_interrupted<T: Send + 'static>(
+        &self,
+        stack: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let (sender, result) = channel();
+        let thread = std::thread::Builder::new().stack_size(stack).spawn(move || {
+            // Nobody waits any more after a signal.
+            let _ = sender.send(work());
+        });
+        let thread = thread.map_err(|error| Error::failed("cannot start a thread").because(error))?;
+        loop {
+            match result.recv_timeout(SLEEP_STEP) {
+                Ok(result) => return Ok(result),
+                Err(RecvTimeoutError::Timeout) => self.check()?,
+                Err(RecvTimeoutError::Disconnected) => match thread.join() {
+                    Err(panic) => std::panic::resume_unwind(panic),
+                    Ok(()) => return Err(Error::failed("a thread ended without a result")),
+                },
+            }
+        }
+    }
+
     #[cfg(unix)]
     fn deliver(&self, signal: i32) {
         use duct::unix::HandleExt as _;
@@ -125,6 +159,13 @@ impl Interrupt {
     }
 }
 
+/// The signals that a process ignores, a bit each from the lowest on, by the text of its `/proc/PID/status`.
+#[cfg(unix)]
+fn ignored_signals(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or_default()
+}
+
 /// Sends TERM to the children of a process, as Linux lists them in `/proc`; false if there are none.
 #[cfg(unix)]
 pub(super) fn end_children(process: u32) -> bool {
@@ -136,4 +177,26 @@ pub(super) fn end_children(process: u32) -> bool {
     let mut command = std::process::Command::new("kill");
     command.arg("-TERM").args(children).stderr(std::process::Stdio::null());
     command.get_args().len() > 1 && command.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_what_linux_says_of_a_process() {
+        assert_eq!(ignored_signals("SigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\n"), 0x1001);
+        assert_eq!((ignored_signals("SigIgn:\tx\n"), ignored_signals("")), (0, 0));
+    }
+
+    #[test]
+    fn a_signal_ends_the_wait_for_work_and_not_the_work() {
+        let interrupt = Interrupt::default();
+        assert_eq!(interrupt.unless_interrupted(1 << 20, || 1).ok(), Some(1));
+        interrupt.0.signal.store(15, Ordering::SeqCst);
+        let started = Instant::now();
+        let slept = interrupt.unless_interrupted(1 << 20, || std::thread::sleep(Duration::from_secs(60)));
+        assert_eq!(slept.expect_err("it was waited for").exit_code(), 143);
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
 }

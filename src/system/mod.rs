@@ -10,5 +10,6 @@ pub mod interrupt;
 pub mod lock;
 pub mod log_file;
 pub mod paths;
+pub mod reading;
 pub mod tee;
 pub mod terminal;

@@ -3,7 +3,7 @@
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 
 /// What the names of all files and folders start with that this tool puts beside others' files, but for what the user
 /// looks into.
@@ -70,11 +70,20 @@ pub fn refuse_outside(root: &Utf8Path, path: &Utf8Path) -> Result<()> {
         return Err(Error::usage(format!("`{path}` is a link that leaves the project"))
             .hint("what a project says of itself is in its own folder: copy the file there"));
     }
-    if path.exists() && !path.is_file() {
-        return Err(Error::usage(format!("`{path}` is no file"))
-            .hint("a folder, FIFO or device cannot stand for a file of the project: put a file in its place"));
-    }
-    Ok(())
+    if path.is_dir() { Err(no_file(path)) } else { refuse_endless(path) }
+}
+
+/// Refuses what is there and neither a file nor a folder, before another program waits for it.
+///
+/// # Errors
+/// A usage error that names it.
+pub fn refuse_endless(path: &Utf8Path) -> Result<()> {
+    if path.exists() && !path.is_file() && !path.is_dir() { Err(no_file(path)) } else { Ok(()) }
+}
+
+fn no_file(path: &Utf8Path) -> Error {
+    Error::usage(format!("`{path}` is no file"))
+        .hint("a folder, FIFO or device cannot stand for a file of the project: put a file in its place")
 }
 
 /// `path`, which is absolute, without links, `.` and `..`. What is not there yet is told by its names, also where a
@@ -112,6 +121,15 @@ pub fn resolved(path: &Utf8Path) -> Utf8PathBuf {
 /// The parts of a path, the first one last.
 fn parts(path: &Utf8Path) -> Vec<Utf8PathBuf> {
     path.components().rev().map(|part| Utf8PathBuf::from(part.as_str())).collect()
+}
+
+/// The current folder.
+///
+/// # Errors
+/// When there is none, or its name is not UTF-8.
+pub fn here() -> Result<Utf8PathBuf> {
+    let here = std::env::current_dir().context(|| "cannot tell the current folder".to_owned())?;
+    Utf8PathBuf::try_from(here).context(|| "the current folder's name is not UTF-8".to_owned())
 }
 
 /// Whether a relative path leads, at some place of it, above where it starts.

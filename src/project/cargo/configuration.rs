@@ -2,7 +2,6 @@
 //! and of the target folder. Part of the step from options to project.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use toml::{Table, Value};
@@ -14,6 +13,7 @@ use crate::project::cargo::root::{CARGO_CONFIG_FILES, Root};
 use crate::staging::listing::{Selection, why_left_out};
 use crate::staging::source::{SourceFile, SourceKind};
 use crate::system::interrupt::Interrupt;
+use crate::system::reading;
 
 /// Links that follow each other, after which a path leads nowhere: what Linux allows.
 const LINKS_IN_A_PATH: usize = 40;
@@ -135,7 +135,7 @@ impl Configuration {
         let Some(file) = tree.file(&path).filter(|_| !self.holds(&path)) else { return Ok(()) };
         let text = match file.text() {
             Some(text) => text.to_vec(),
-            None => fs::read(root.join(&path)).context(|| format!("cannot read `{path}`"))?,
+            None => reading::bytes(&root.join(&path)).context(|| format!("cannot read `{path}`"))?,
         };
         let table = parse_table(&path, &text)?;
         let folder = spelled.parent().unwrap_or(Utf8Path::new("")).to_owned();

@@ -82,9 +82,9 @@ pub(crate) fn dependency_inputs(
         } else if let Some(staged) = system_file(file, root, configuration)? {
             system.push(staged);
         } else if is_vendored(path) || named.contains(path) || configuration.links.contains(path) {
-            system.push(staged_source(&root.path, file));
+            system.push(staged_source(&root.path, file.clone()));
         } else if is_of_whole || is_inherited(path) || led_to.contains(path) {
-            inputs.push(staged_source(&root.path, file));
+            inputs.push(staged_source(&root.path, file.clone()));
         } else if path.file_name() == Some(MANIFEST)
             && let Some(folder) = path.parent()
             && (*folder == root.workspace || members.contains_key(folder))

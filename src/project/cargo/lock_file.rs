@@ -10,9 +10,9 @@ use toml::{Table, Value};
 use crate::error::{Error, Result};
 use crate::project::cargo::manifest::Manifest;
 
-/// A parsed `Cargo.lock`: its packages, and the patches that no package uses.
+/// A parsed `Cargo.lock`: its packages by name, and the patches that no package uses.
 pub(super) struct LockFile {
-    packages: Vec<Value>,
+    packages: BTreeMap<String, Vec<Value>>,
     unused: Vec<Value>,
 }
 
@@ -21,13 +21,21 @@ impl LockFile {
         let table = parse_lock_file(text)?;
         let list = |packages: Option<&Value>| packages.and_then(Value::as_array).cloned().unwrap_or_default();
         let unused = table.get("patch").and_then(|patch| patch.get("unused"));
-        Ok(Self { packages: list(table.get("package")), unused: list(unused) })
+        let mut packages: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for package in list(table.get("package")) {
+            if let Some(name) = package.get("name").and_then(Value::as_str) {
+                packages.entry(name.to_owned()).or_default().push(package);
+            }
+        }
+        Ok(Self { packages, unused: list(unused) })
+    }
+
+    fn packages(&self, name: &str) -> &[Value] {
+        self.packages.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
     fn local_packages(&self, name: &str) -> impl Iterator<Item = &Value> {
-        self.packages.iter().filter(move |package| {
-            package.get("source").is_none() && package.get("name").and_then(Value::as_str) == Some(name)
-        })
+        self.packages(name).iter().filter(|package| package.get("source").is_none())
     }
 
     /// Whether the lock file says of the local package in `folder` what its manifest says. A package that patches no
@@ -74,9 +82,9 @@ impl LockFile {
                 || dependency.req == VersionReq::STAR
                 || field("version").is_some_and(|text| Version::parse(text).is_ok_and(|it| dependency.req.matches(&it)));
             let source = field("source").map(|source| decoded(source.split('#').next().unwrap_or(source)));
-            field("name") == Some(&*dependency.name) && is_allowed && (from_git.is_none() || source == from_git)
+            is_allowed && (from_git.is_none() || source == from_git)
         };
-        self.packages.iter().any(is_meant)
+        self.packages(&dependency.name).iter().any(is_meant)
     }
 }
 

@@ -64,16 +64,18 @@ impl Manifest {
         for_tests_too: bool,
     ) -> Vec<(String, Utf8PathBuf)> {
         let shared = workspace_of(folder, manifests)
-            .and_then(|root| Some((root, manifests.get(root)?.0.get("workspace")?.get("dependencies")?.as_table()?)))
-            .map(|(root, table)| paths_in(table, root).collect::<BTreeMap<_, _>>())
-            .unwrap_or_default();
+            .and_then(|root| Some((root, manifests.get(root)?.0.get("workspace")?.get("dependencies")?.as_table()?)));
+        let inherited_path = |name: &str| {
+            let (root, table) = shared?;
+            Some(normalised(&root.join(table.get(name)?.get("path")?.as_str()?)))
+        };
         dependency_tables(&self.0, for_tests_too)
             .into_iter()
             .flat_map(|table| {
                 let inherited = table
                     .iter()
                     .filter(|(_, value)| value.get("workspace").and_then(Value::as_bool) == Some(true))
-                    .filter_map(|(name, _)| Some((name.clone(), shared.get(name)?.clone())));
+                    .filter_map(|(name, _)| Some((name.clone(), inherited_path(name)?)));
                 paths_in(table, folder).chain(inherited).collect::<Vec<_>>()
             })
             .collect()

@@ -15,6 +15,7 @@ use crate::system::command::Capture;
 use crate::system::environment::user_caches;
 use crate::system::interrupt::Interrupt;
 use crate::system::lock::RunFolder;
+use crate::system::reading;
 
 /// What is wrong with the tree's `Cargo.lock`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,7 @@ pub(super) fn resolved(
     let tree = folder.join("tree");
     let lock_file = root.file(LOCK_FILE);
     for file in sources {
+        interrupt.check()?;
         let path = tree.join(&file.path);
         fs::create_dir_all(path.parent().unwrap_or(&tree)).context(cannot)?;
         match &file.kind {
@@ -84,7 +86,7 @@ pub(super) fn resolved(
     if !output.success {
         return Err(command.failure(&output));
     }
-    let text = fs::read(tree.join(&lock_file)).context(|| format!("Cargo has written no `{LOCK_FILE}`"))?;
+    let text = reading::bytes(&tree.join(&lock_file)).context(|| format!("Cargo has written no `{LOCK_FILE}`"))?;
     Ok(SourceFile { path: lock_file, kind: SourceKind::Made { text } })
 }
 

@@ -2,7 +2,6 @@
 //! Part of the step from options to project.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Metadata;
@@ -12,6 +11,7 @@ use crate::project::cargo::manifest::{MANIFEST, Manifest, parse_table};
 use crate::staging::tree_path::TreePath;
 use crate::system::git::work_tree_of;
 use crate::system::paths::is_file_inside;
+use crate::system::reading;
 
 /// Where Cargo looks for configuration. Where both files are there, it takes the second alone.
 pub(super) const CARGO_CONFIG_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
@@ -95,7 +95,7 @@ impl Root {
     fn named_in(&self, folder: &Utf8Path) -> Vec<Utf8PathBuf> {
         let mut named = Vec::new();
         for file in CARGO_CONFIG_FILES.map(|name| self.path.join(folder).join(name)) {
-            let text = is_file_inside(&self.path, &file).then(|| fs::read_to_string(file).ok()).flatten();
+            let text = is_file_inside(&self.path, &file).then(|| reading::text(&file).ok()).flatten();
             // Whatever stands between quotes, and each part of it, may be a path.
             for word in
                 text.unwrap_or_default().split(|letter: char| letter.is_whitespace() || "=,\"'[]{}".contains(letter))
@@ -141,14 +141,15 @@ fn local_packages(metadata: &Metadata, within: &Utf8Path) -> BTreeSet<Utf8PathBu
     let read = |folder: &Utf8Path| {
         let path = folder.join(MANIFEST);
         let is_readable = folder.starts_with(within) && is_file_inside(within, &path);
-        let text = is_readable.then(|| fs::read(&path).ok()).flatten()?;
+        let text = is_readable.then(|| reading::bytes(&path).ok()).flatten()?;
         parse_table(&path, &text).ok().map(Manifest::new)
     };
     let patches = read(root).map(|manifest| manifest.patched_paths(root)).unwrap_or_default();
     let mut waiting: Vec<Utf8PathBuf> = patches.into_iter().map(|(_, folder)| folder).collect();
     let mut manifests = BTreeMap::new();
     let mut known = BTreeSet::new();
-    for package in metadata.workspace_packages() {
+    // Cargo was asked for members alone.
+    for package in &metadata.packages {
         known.extend(package.manifest_path.parent().map(Utf8Path::to_owned));
         waiting.extend(package.dependencies.iter().filter_map(|dependency| dependency.path.clone()));
     }

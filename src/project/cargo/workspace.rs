@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_metadata::{Metadata, MetadataCommand, Package, Target, TargetKind};
+use cargo_metadata::{Metadata, MetadataCommand, Package, PackageId, Target, TargetKind};
 use serde::Serialize;
 
 use crate::config::options::Options;
@@ -33,7 +33,8 @@ use crate::system::cargo::CargoCall;
 use crate::system::command::Capture;
 use crate::system::environment::variable;
 use crate::system::interrupt::Interrupt;
-use crate::system::paths::ends_outside;
+use crate::system::paths;
+use crate::system::paths::{ends_outside, here, refuse_endless};
 use crate::system::terminal::Terminal;
 
 /// A workspace that Cargo found.
@@ -50,6 +51,7 @@ impl Workspace {
     /// # Errors
     /// Cargo's own, when there is no manifest or the manifest is wrong.
     pub(crate) fn find(call: CargoCall, interrupt: &Interrupt) -> Result<Self> {
+        refuse_endless_files(&call)?;
         let command = call.command(&["metadata", "--no-deps", "--format-version", "1"]);
         let output = command.run(Capture::Both, interrupt)?;
         if !output.success {
@@ -80,9 +82,15 @@ impl Workspace {
         Ok(Box::new(Self::find(call, interrupt)?))
     }
 
+    /// The members. Cargo was not asked for other packages, and to look each up among the members takes the square of
+    /// their number.
+    fn members(&self) -> impl Iterator<Item = &Package> {
+        self.metadata.packages.iter()
+    }
+
     fn root_package(&self) -> Option<&Package> {
         let manifest = self.root().join(MANIFEST);
-        self.metadata.workspace_packages().into_iter().find(|package| package.manifest_path == manifest)
+        self.members().find(|package| package.manifest_path == manifest)
     }
 
     fn name(&self) -> &str {
@@ -105,7 +113,7 @@ impl Workspace {
         if let Some(version) = of_root.or_else(|| root_manifest.and_then(Manifest::workspace_version)) {
             return Ok((version, None));
         }
-        let members = self.metadata.workspace_packages();
+        let members: Vec<&Package> = self.members().collect();
         let of =
             |package: &Package, why: &str| (package.version.to_string(), Some(format!("`{}`, {why}", package.name)));
         let main = main_member(&members, self.name()).map(|(package, why)| of(package, why));
@@ -116,7 +124,7 @@ impl Workspace {
 
     fn selection(&self, options: &Options) -> Selection {
         let root = &self.root.path;
-        let manifests = self.metadata.workspace_packages().into_iter().map(|package| &package.manifest_path);
+        let manifests = self.members().map(|package| &package.manifest_path);
         let manifests = manifests.filter_map(|path| TreePath::below(root, path));
         let targets = self.root.packages.iter().map(|folder| folder.join("target"));
         let targets = targets.chain([self.root.workspace.join("target")]).filter_map(TreePath::new);
@@ -181,7 +189,7 @@ impl Workspace {
         let is_patched = root_manifest.is_some_and(Manifest::has_patches) || configuration.has_patches();
         let others_agree = whole.iter().all(|folder| lock.agrees_with(folder, manifests, patches.contains(folder)));
         let agrees = others_agree
-            && self.metadata.workspace_packages().iter().all(|package| {
+            && self.members().all(|package| {
                 let dependencies: BTreeSet<&str> =
                     package.dependencies.iter().map(|dependency| &*dependency.name).collect();
                 lock.member_dependencies(&package.name, &package.version.to_string()) == Some(dependencies)
@@ -209,7 +217,7 @@ impl Workspace {
                 .hint("say it with `env = { CARGO_TARGET_DIR = \"...\" }`, where the steps find what was built"));
         }
         let mut sources = BTreeSet::new();
-        for package in self.metadata.workspace_packages() {
+        for package in self.members() {
             let targets = package.targets.iter().map(|target| &target.src_path);
             let files = targets.chain([&package.manifest_path]);
             let files = files.filter_map(|path| TreePath::below(&self.root.path, path));
@@ -360,10 +368,13 @@ impl Workspace {
         let mut binaries: BTreeSet<&str> = BTreeSet::new();
         let mut default_binaries: BTreeSet<&str> = BTreeSet::new();
         let default_members = &self.metadata.workspace_default_members;
-        for package in self.metadata.workspace_packages() {
+        let is_told = default_members.is_available();
+        let default_members: BTreeSet<&PackageId> =
+            if is_told { default_members.iter().collect() } else { BTreeSet::new() };
+        for package in self.members() {
             for target in package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin)) {
                 binaries.insert(&target.name);
-                if !default_members.is_available() || default_members.contains(&package.id) {
+                if !is_told || default_members.contains(&package.id) {
                     default_binaries.insert(&target.name);
                 }
             }
@@ -434,9 +445,7 @@ impl Kind for Workspace {
         }
         let manifests = manifest::local_manifests(&sources)?;
         let members: BTreeMap<Utf8PathBuf, &Package> = self
-            .metadata
-            .workspace_packages()
-            .into_iter()
+            .members()
             .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
             .collect::<Result<_>>()?;
         let configuration = Configuration::read(&self.root, &sources, &selection, interrupt)?;
@@ -467,7 +476,7 @@ impl Kind for Workspace {
             wanted_rust,
             default_repository: local_repository(self.name()),
             build_folders: self.build_folders(),
-            code: staged_sources(root, &sources),
+            code: staged_sources(root, sources),
             deps: locked.iter().cloned().chain(skeleton).chain(wanted).collect(),
             locked,
             system,
@@ -483,6 +492,15 @@ impl Kind for Workspace {
             config_sh: None,
         })
     }
+}
+
+/// Refuses what Cargo and rustup would wait for, in the folder that they start from and in those above it.
+fn refuse_endless_files(call: &CargoCall) -> Result<()> {
+    let manifest = call.manifest_path.as_deref().and_then(Utf8Path::parent);
+    let start = paths::resolved(&here()?.join(manifest.or(call.folder.as_deref()).unwrap_or(Utf8Path::new(""))));
+    let names = CARGO_CONFIG_FILES.iter().chain(&TOOLCHAIN_FILES).chain(&[MANIFEST, LOCK_FILE]);
+    let mut files = names.flat_map(|name| start.ancestors().map(move |folder| folder.join(name)));
+    files.try_for_each(|file| refuse_endless(&file))
 }
 
 /// The member that stands for a workspace without a root package: the one with the workspace's name, else the only one

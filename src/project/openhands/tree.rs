@@ -1,7 +1,6 @@
 //! A tree of OpenHands, in the step from options to project. What differs from release to release is read from the
 //! tree's `runtime_build.py`, as text; nothing of that file is run.
 
-use std::fs;
 use std::sync::LazyLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -27,6 +26,7 @@ use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
 use crate::system::interrupt::Interrupt;
 use crate::system::paths::refuse_outside;
+use crate::system::reading;
 use crate::system::terminal::Terminal;
 
 /// The template, by which a tree is known.
@@ -106,7 +106,7 @@ impl Tree {
         let [inside, beside] = [self.root.join(SOURCES).join(name), self.root.join(name)];
         let path = if inside.exists() { inside } else { beside };
         refuse_outside(&self.root, &path)?;
-        let text = fs::read(&path).map_err(|error| {
+        let text = reading::bytes(&path).map_err(|error| {
             Error::failed(format!("cannot read `{path}`"))
                 .because(error)
                 .hint(format!("an OpenHands tree has `{name}` in `{SOURCES}/` or beside it"))
@@ -132,7 +132,7 @@ impl Tree {
             return Ok(vec![StagedFile { path: below, executable: false, content: StagedContent::Folder }]);
         }
         let files = copied_files(&self.root, &below, build_folder, interrupt)?;
-        Ok(files.iter().map(|copied| moved_below(&below, staged_source(&folder, &copied.file))).collect())
+        Ok(files.into_iter().map(|copied| moved_below(&below, staged_source(&folder, copied.file))).collect())
     }
 
     fn version(&self, options: &Options) -> Result<String> {
@@ -218,11 +218,11 @@ impl Kind for Tree {
         let files = copied_files(&self.root, &TreePath::constant(SOURCES), build_folder.as_ref(), interrupt)?;
         let [manifest, lock_file] = LOCK_FILES.map(|name| self.lock_file(name));
         let lock_files = [manifest?, lock_file?];
+        let source = (options.tag_scheme == TagScheme::Original).then(|| source_hash(&files));
         let mut code: Vec<StagedFile> = files
-            .iter()
-            .map(|copied| &copied.file)
-            .filter(|file| is_copied(&file.path))
-            .map(|file| moved_below(&TreePath::constant(SOURCES), staged_source(&folder, file)))
+            .into_iter()
+            .filter(|copied| is_copied(&copied.file.path))
+            .map(|copied| moved_below(&TreePath::constant(SOURCES), staged_source(&folder, copied.file)))
             .collect();
         code.extend(lock_files.iter().map(|(file, _)| file.clone()));
         for name in FOLDERS.captures_iter(&self.rules).map(|captures| captures[1].to_owned()) {
@@ -239,14 +239,14 @@ impl Kind for Tree {
         if !options.enable_browser && !self.knows("enable_browser") {
             terminal.warning("`--no-enable-browser` changes nothing: this release always installs the browser");
         }
-        let original = (options.tag_scheme == TagScheme::Original).then(|| OriginalHashes {
+        let original = source.map(|source| OriginalHashes {
             lock: self.lock_hash(&base_image, options.enable_browser, lock_files.iter().map(|(_, text)| text)),
-            source: source_hash(&files),
+            source,
             variant: variant(&context, options),
             rules: OriginalRules { keeps_slashes: KEPT_SLASHES.is_match(&self.rules) },
         });
         let text = text_in(&self.root, TEMPLATE)?;
-        let template = Template::lenient(TEMPLATE, text, &context);
+        let template = Template::lenient(TEMPLATE, text, &context).ended_by(interrupt);
         Ok(Project {
             kind: ProjectKind::Openhands,
             root: self.root.clone(),
@@ -295,7 +295,7 @@ static FOLDERS: LazyLock<Regex> = LazyLock::new(|| {
 fn text_in(root: &Utf8Path, path: impl AsRef<Utf8Path>) -> Result<String> {
     let path = root.join(path.as_ref());
     refuse_outside(root, &path)?;
-    fs::read_to_string(&path).context(|| format!("cannot read `{path}`"))
+    reading::text(&path).context(|| format!("cannot read `{path}`"))
 }
 
 fn pattern(text: &str) -> Regex {
