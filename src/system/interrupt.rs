@@ -1,7 +1,7 @@
 //! Signals, at every step of the way: whether one asked the program to end, and the children that get it too.
 
 use std::fs::File;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -20,6 +20,9 @@ pub struct Interrupt(Arc<InterruptState>);
 
 #[derive(Debug, Default)]
 struct InterruptState {
+    /// The last signal, as soon as it is there: a child may end by the same signal before the thread below runs.
+    caught: Arc<AtomicUsize>,
+    /// The first signal, when it is passed on.
     signal: AtomicI32,
     children: Mutex<Vec<Child>>,
     locks: Mutex<Vec<Weak<File>>>,
@@ -46,8 +49,12 @@ impl Interrupt {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let ignored = ignored_signals(&status);
         let caught = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
-        let mut signals = signal_hook::iterator::Signals::new(caught)
-            .map_err(|error| Error::failed("cannot catch signals").because(error))?;
+        let cannot = |error| Error::failed("cannot catch signals").because(error);
+        for signal in caught.clone() {
+            let number = usize::try_from(signal).unwrap_or_default();
+            signal_hook::flag::register_usize(signal, interrupt.0.caught.clone(), number).map_err(cannot)?;
+        }
+        let mut signals = signal_hook::iterator::Signals::new(caught).map_err(cannot)?;
         let shared = interrupt.clone();
         std::thread::spawn(move || {
             for signal in &mut signals {
@@ -71,7 +78,9 @@ impl Interrupt {
     /// # Errors
     /// The interruption.
     pub fn check(&self) -> Result<()> {
-        match self.0.signal.load(Ordering::SeqCst) {
+        let caught = || i32::try_from(self.0.caught.load(Ordering::SeqCst)).unwrap_or_default();
+        let first = Some(self.0.signal.load(Ordering::SeqCst)).filter(|signal| *signal != 0);
+        match first.unwrap_or_else(caught) {
             0 => Ok(()),
             signal => Err(Error::interrupted(signal)),
         }
