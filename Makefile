@@ -47,13 +47,12 @@ test-matrix:
 fuzz:
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} cargo test --release --locked --test fuzz -- --nocapture 2>&1 | sed -u '/^warning: /d'
 
-# Tests that are marked as long, on an engine of their own.
+# Tests that are marked as long.
 soak:
-	cargo build --locked --all-targets
-	scripts/with-engine cargo test --locked --no-fail-fast $(patsubst %,--test %,$(SOAK)) -- \
+	scripts/with-engine cargo test --release --locked --no-fail-fast $(patsubst %,--test %,$(SOAK)) -- \
 		--ignored --nocapture --test-threads=1
 
-SOAK = push_faults soak
+SOAK = size push_faults soak
 
 lint: shellcheck
 	cargo fmt --check
