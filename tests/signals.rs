@@ -22,28 +22,6 @@ const LONG: Duration = Duration::from_secs(60);
 const GIB: u64 = 1 << 30;
 const STAGE: [&str; 2] = ["--dry-run", "--force-rebuild"];
 
-fn custom() -> Project {
-    let project = Project::empty();
-    project.write("runtime-image.toml", "version = \"1\"\n").write("app", "x");
-    project
-}
-
-/// As little as makes a tree of OpenHands.
-fn openhands() -> Project {
-    let project = Project::empty();
-    project
-        .write("openhands/runtime/utils/runtime_templates/Dockerfile.j2", "FROM {{ base_image }}\nCOPY code/ /x/\n")
-        .write("openhands/runtime/utils/runtime_build.py", "")
-        .write("pyproject.toml", "version = \"1\"\n")
-        .write("poetry.lock", "");
-    project
-}
-
-fn sparse(project: &Project, path: &str, size: u64) {
-    project.write(path, "");
-    fs::File::options().write(true).open(project.root.join(path)).unwrap().set_len(size).unwrap();
-}
-
 fn fifo(project: &Project, path: &str) {
     let path = project.root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -81,11 +59,11 @@ fn ends_by(signal: &str, code: i32, command: Command) {
 }
 
 #[rstest]
-#[case::custom(custom(), "huge")]
+#[case::custom(Project::bare_custom(), "huge")]
 #[case::a_workspace(Project::hello(), "huge")]
-#[case::a_tree_of_openhands(openhands(), "openhands/huge")]
+#[case::a_tree_of_openhands(Project::bare_openhands(), "openhands/huge")]
 fn a_signal_is_obeyed_while_a_huge_file_is_read(#[case] project: Project, #[case] path: &str) {
-    sparse(&project, path, 200 * GIB);
+    project.write_sparse(path, 200 * GIB);
     ends_by("TERM", 143, project.command(&["tags"]));
     ends_by("HUP", 129, project.command(&STAGE));
 }
@@ -93,15 +71,15 @@ fn a_signal_is_obeyed_while_a_huge_file_is_read(#[case] project: Project, #[case
 /// It was read to its end, and the names were told with success.
 #[test]
 fn a_signal_during_the_last_file_is_not_lost() {
-    let project = custom();
-    sparse(&project, "app", 3 * GIB);
+    let project = Project::bare_custom();
+    project.write_sparse("app", 3 * GIB);
     ends_by("INT", 130, project.command(&["tags"]));
 }
 
 #[test]
 fn a_signal_is_obeyed_while_a_large_file_is_staged_and_nothing_is_left() {
-    let project = custom();
-    sparse(&project, "app", 4 * GIB);
+    let project = Project::bare_custom();
+    project.write_sparse("app", 4 * GIB);
     let parent = project.root.parent().unwrap().join("staged");
     let mut command = project.command(&STAGE);
     command.arg("--build-folder").arg(parent.join("context"));
@@ -125,7 +103,7 @@ fn a_signal_is_obeyed_while_a_large_file_is_staged_and_nothing_is_left() {
 /// Each `~` makes the parser put together again what stands before it.
 #[test]
 fn a_signal_is_obeyed_while_a_template_is_read() {
-    let project = custom();
+    let project = Project::bare_custom();
     project.write("my.j2", format!("FROM {{{{ base_image }}}}\nRUN {{{{ 1{} }}}}\n", "~1".repeat(60_000)));
     ends_by("TERM", 143, project.command(&["tags", "--template", "my.j2"]));
 }
@@ -151,8 +129,8 @@ fn a_signal_is_obeyed_while_a_program_is_waited_for(#[case] program: &str, #[cas
 /// As `nohup` does it.
 #[test]
 fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
-    let project = custom();
-    sparse(&project, "app", 200 * GIB);
+    let project = Project::bare_custom();
+    project.write_sparse("app", 200 * GIB);
     let tags = project.command(&[]);
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' HUP; exec \"$0\" tags", support::COMMAND]).current_dir(&project.root);
@@ -175,7 +153,7 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     "{% set n = namespace(x='abc') %}{% for a in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}"
 )]
 fn a_template_that_would_never_end_is_an_error_that_names_it(#[case] text: &str) {
-    let project = custom();
+    let project = Project::bare_custom();
     project.write("my.j2", format!("FROM {{{{ base_image }}}}\n{text}\n"));
     let child = started(project.command(&["tags", "--template", "my.j2"]));
     let (code, said) = ended(child, LONG);
@@ -184,20 +162,20 @@ fn a_template_that_would_never_end_is_an_error_that_names_it(#[case] text: &str)
 }
 
 #[rstest]
-#[case::a_lock_file(custom(), &["tags", "--lock-file", "pipe"], "pipe")]
-#[case::a_source(custom(), &["tags"], "pipe")]
-#[case::a_template(custom(), &["tags", "--template", "../pipe"], "../pipe")]
-#[case::an_ignore_file(custom(), &["tags"], ".runtime-image-ignore")]
-#[case::an_ignore_file_of_git(custom(), &["tags"], ".gitignore")]
-#[case::an_ignore_file_of_git_in_a_folder(custom(), &["tags"], "a/.gitignore")]
-#[case::the_configuration(custom(), &["tags", "--kind=custom"], "runtime-image.toml")]
+#[case::a_lock_file(Project::bare_custom(), &["tags", "--lock-file", "pipe"], "pipe")]
+#[case::a_source(Project::bare_custom(), &["tags"], "pipe")]
+#[case::a_template(Project::bare_custom(), &["tags", "--template", "../pipe"], "../pipe")]
+#[case::an_ignore_file(Project::bare_custom(), &["tags"], ".runtime-image-ignore")]
+#[case::an_ignore_file_of_git(Project::bare_custom(), &["tags"], ".gitignore")]
+#[case::an_ignore_file_of_git_in_a_folder(Project::bare_custom(), &["tags"], "a/.gitignore")]
+#[case::the_configuration(Project::bare_custom(), &["tags", "--kind=custom"], "runtime-image.toml")]
 #[case::the_configuration_of_a_workspace(Project::hello(), &["tags"], "runtime-image.toml")]
 #[case::cargo_lock(Project::hello(), &["tags"], "Cargo.lock")]
 #[case::cargos_configuration(Project::hello(), &["tags"], ".cargo/config.toml")]
 #[case::a_toolchain_file(Project::hello(), &["tags"], "rust-toolchain.toml")]
-#[case::a_lock_file_of_openhands(openhands(), &["tags"], "poetry.lock")]
-#[case::rules_of_openhands(openhands(), &["tags"], "openhands/runtime/utils/runtime_build.py")]
-#[case::a_source_of_openhands(openhands(), &["tags"], "openhands/pipe")]
+#[case::a_lock_file_of_openhands(Project::bare_openhands(), &["tags"], "poetry.lock")]
+#[case::rules_of_openhands(Project::bare_openhands(), &["tags"], "openhands/runtime/utils/runtime_build.py")]
+#[case::a_source_of_openhands(Project::bare_openhands(), &["tags"], "openhands/pipe")]
 fn a_fifo_is_refused_by_name_and_never_waited_for(
     #[case] project: Project,
     #[case] arguments: &[&str],

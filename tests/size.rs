@@ -51,22 +51,6 @@ fn used(project: &Project, arguments: &[&str]) -> Used {
     used
 }
 
-fn custom() -> Project {
-    let project = Project::empty();
-    project.write("runtime-image.toml", "version = \"1\"\n").write("app", "x");
-    project
-}
-
-fn openhands() -> Project {
-    let project = Project::empty();
-    project
-        .write("openhands/runtime/utils/runtime_templates/Dockerfile.j2", "FROM {{ base_image }}\nCOPY code/ /x/\n")
-        .write("openhands/runtime/utils/runtime_build.py", "")
-        .write("pyproject.toml", "version = \"1\"\n")
-        .write("poetry.lock", "");
-    project
-}
-
 fn many_files(project: &Project, folder: &str, count: usize) {
     for number in 0..count {
         let path = project.root.join(format!("{folder}/module_{:04}/a_file_with_a_name_{number}.txt", number / 100));
@@ -75,11 +59,6 @@ fn many_files(project: &Project, folder: &str, count: usize) {
         }
         fs::write(path, format!("{number}\n")).unwrap();
     }
-}
-
-fn sparse(project: &Project, path: &str, size: u64) {
-    project.write(path, "");
-    fs::File::options().write(true).open(project.root.join(path)).unwrap().set_len(size).unwrap();
 }
 
 fn takes_little_memory(project: &Project, arguments: &[&str]) {
@@ -96,26 +75,26 @@ fn is_staged_in_little_memory(project: &Project, large: &str) {
 }
 
 #[rstest]
-#[case::custom(custom(), "data", "huge")]
+#[case::custom(Project::bare_custom(), "data", "huge")]
 #[case::a_workspace(Project::hello(), "hello/data", "huge")]
-#[case::a_tree_of_openhands(openhands(), "openhands/data", "openhands/huge")]
+#[case::a_tree_of_openhands(Project::bare_openhands(), "openhands/data", "openhands/huge")]
 fn many_files_and_a_large_one_take_little_memory(#[case] project: Project, #[case] many: &str, #[case] large: &str) {
     many_files(&project, many, 20_000);
-    sparse(&project, large, GIB);
+    project.write_sparse(large, GIB);
     takes_little_memory(&project, &TAGS);
 }
 
 #[test]
 fn many_files_and_a_large_one_are_staged_in_little_memory() {
-    let project = custom();
+    let project = Project::bare_custom();
     many_files(&project, "data", 20_000);
-    sparse(&project, "huge", GIB);
+    project.write_sparse("huge", GIB);
     is_staged_in_little_memory(&project, "huge");
 }
 
 #[test]
 fn many_files_in_a_git_work_tree_take_little_memory() {
-    let project = custom();
+    let project = Project::bare_custom();
     many_files(&project, "data", 20_000);
     project.git_init();
     takes_little_memory(&project, &TAGS);
@@ -123,18 +102,18 @@ fn many_files_in_a_git_work_tree_take_little_memory() {
 
 #[rstest]
 #[ignore = "long: make soak"]
-#[case::custom(custom(), "data", "huge")]
+#[case::custom(Project::bare_custom(), "data", "huge")]
 #[ignore = "long: make soak"]
 #[case::a_workspace(Project::hello(), "hello/data", "huge")]
 #[ignore = "long: make soak"]
-#[case::a_tree_of_openhands(openhands(), "openhands/data", "openhands/huge")]
+#[case::a_tree_of_openhands(Project::bare_openhands(), "openhands/data", "openhands/huge")]
 fn a_hundred_thousand_files_and_eight_gibibytes_take_little_memory(
     #[case] project: Project,
     #[case] many: &str,
     #[case] large: &str,
 ) {
     many_files(&project, many, 100_000);
-    sparse(&project, large, 8 * GIB);
+    project.write_sparse(large, 8 * GIB);
     takes_little_memory(&project, &TAGS);
     is_staged_in_little_memory(&project, large);
 }
@@ -218,7 +197,7 @@ fn is_refused(project: &Project, arguments: &[&str], words: &[&str]) {
 #[case::branches("{% if 0 %}".to_owned() + &"{%elif 0%}".repeat(20_000) + "{% endif %}")]
 #[case::a_macro_that_calls_itself("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".to_owned())]
 fn a_wild_template_is_an_error_that_names_it(#[case] text: String) {
-    let project = custom();
+    let project = Project::bare_custom();
     project.write("my.j2", format!("FROM {{{{ base_image }}}}\n{text}\n"));
     is_refused(&project, &["tags", "--template", "my.j2"], &["my.j2", "hint: "]);
 }
@@ -243,7 +222,7 @@ fn a_wild_template_is_an_error_that_names_it(#[case] text: String) {
 #[case::lines_that_go_on("RUN x".to_owned() + &"\\\n".repeat(60_000))]
 #[case::texts_of_a_command("RUN".to_owned() + &" <<A".repeat(25_000))]
 fn no_template_ends_the_process(#[case] text: String) {
-    let project = custom();
+    let project = Project::bare_custom();
     project.write("my.j2", format!("FROM {{{{ base_image }}}}\n{text}\n"));
     let run = project.run(&["tags", "--template", "my.j2"]);
     assert!(matches!(run.code, Some(0..=2)), "{:?}: {:.1000}", run.code, run.stderr);
@@ -262,7 +241,7 @@ fn wild_patterns_are_an_error_that_names_where_they_stand(
     #[case] named: &str,
     #[values("{", "{a,", "a*", "?", "**/")] part: &str,
 ) {
-    let project = custom();
+    let project = Project::bare_custom();
     project.write("a/x", "x");
     for pattern in
         [part.repeat(100_000), vec![part; 300_000].join(if path.ends_with("toml") { "\", \"" } else { "\n" })]
@@ -279,7 +258,7 @@ fn wild_patterns_are_an_error_that_names_where_they_stand(
 #[case::stars("a*".repeat(2_000))]
 #[case::question_marks("?".repeat(4_000))]
 fn a_long_pattern_does_not_end_the_process(#[case] pattern: String) {
-    let project = custom();
+    let project = Project::bare_custom();
     for path in [".runtime-image-ignore", ".gitignore"] {
         project.write(path, &pattern);
         let run = project.run(&["tags"]);
@@ -294,7 +273,7 @@ fn a_long_pattern_does_not_end_the_process(#[case] pattern: String) {
 #[case::a_key("a".to_owned() + &".a".repeat(200_000) + " = 1")]
 #[case::a_header("[a".to_owned() + &".a".repeat(200_000) + "]")]
 fn a_deep_configuration_is_an_error_that_names_it(#[case] text: String) {
-    let project = custom();
+    let project = Project::bare_custom();
     project.write("runtime-image.toml", format!("version = \"1\"\n{text}\n"));
     is_refused(&project, &["tags"], &["runtime-image.toml"]);
     let project = Project::hello();
@@ -304,7 +283,7 @@ fn a_deep_configuration_is_an_error_that_names_it(#[case] text: String) {
 
 #[test]
 fn a_deep_file_with_the_version_is_an_error_that_names_it() {
-    let project = custom();
+    let project = Project::bare_custom();
     project.write("runtime-image.toml", "version = { file = \"v.json\", key = \"a\" }\n");
     for part in ["[", "{\"a\":"] {
         project.write("v.json", part.repeat(200_000));
@@ -314,12 +293,12 @@ fn a_deep_file_with_the_version_is_an_error_that_names_it() {
 
 /// What is read as a text is never larger than any text is.
 #[rstest]
-#[case::a_template(custom(), &["tags", "--template=../huge"], "../huge")]
-#[case::the_configuration(custom(), &["tags", "--kind=custom"], "runtime-image.toml")]
-#[case::an_ignore_file(custom(), &["tags"], ".gitignore")]
+#[case::a_template(Project::bare_custom(), &["tags", "--template=../huge"], "../huge")]
+#[case::the_configuration(Project::bare_custom(), &["tags", "--kind=custom"], "runtime-image.toml")]
+#[case::an_ignore_file(Project::bare_custom(), &["tags"], ".gitignore")]
 #[case::cargo_lock(Project::hello(), &["tags"], "Cargo.lock")]
-#[case::a_lock_file_of_openhands(openhands(), &["tags"], "poetry.lock")]
+#[case::a_lock_file_of_openhands(Project::bare_openhands(), &["tags"], "poetry.lock")]
 fn a_huge_text_is_an_error_that_names_it(#[case] project: Project, #[case] arguments: &[&str], #[case] path: &str) {
-    sparse(&project, path, 200 * GIB);
+    project.write_sparse(path, 200 * GIB);
     is_refused(&project, arguments, &[path, "MiB"]);
 }

@@ -272,7 +272,8 @@ impl Running {
         ended.map(|output| self.output(output)).transpose()
     }
 
-    /// Waits as [`wait_until`](Self::wait_until) does, for what should not take long: `tell` says after five seconds that it is waited for.
+    /// Waits as [`wait_until`](Self::wait_until) does, for what should not take long. After five seconds `tell` says that
+    /// it is waited for.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).

@@ -104,6 +104,24 @@ impl Project {
         project
     }
 
+    /// As little as makes a custom project.
+    pub fn bare_custom() -> Self {
+        let project = Self::empty();
+        project.write("runtime-image.toml", "version = \"1\"\n").write("app", "x");
+        project
+    }
+
+    /// As little as makes a tree of OpenHands.
+    pub fn bare_openhands() -> Self {
+        let project = Self::empty();
+        project
+            .write("openhands/runtime/utils/runtime_templates/Dockerfile.j2", "FROM {{ base_image }}\nCOPY code/ /x/\n")
+            .write("openhands/runtime/utils/runtime_build.py", "")
+            .write("pyproject.toml", "version = \"1\"\n")
+            .write("poetry.lock", "");
+        project
+    }
+
     /// The same project with its images in the test registry.
     pub fn in_registry(mut self) -> Self {
         self.repository = format!("{}/{}", registry(), self.repository.trim_start_matches("localhost/"));
@@ -119,6 +137,13 @@ impl Project {
 
     pub fn read(&self, path: &str) -> String {
         fs::read_to_string(self.root.join(path)).unwrap()
+    }
+
+    /// A file of this many bytes, all of them zero, which takes no space.
+    pub fn write_sparse(&self, path: &str, size: u64) -> &Self {
+        self.write(path, "");
+        fs::File::options().write(true).open(self.root.join(path)).unwrap().set_len(size).unwrap();
+        self
     }
 
     /// Replaces `from`, which must be there, by `to`.
