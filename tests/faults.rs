@@ -354,7 +354,16 @@ fn a_full_disk_and_a_folder_that_cannot_be_written_are_told_with_the_way_out() {
     let mounts = format!("{set_path}; mount --bind {root} {root}; mount -o remount,bind,ro {root}; cd {root}");
     run_with_mounts(&project, &mounts, &["--platform", "linux/amd64"])
         .fails_with(1, &["hint: name a folder elsewhere with `--build-folder`"]);
+    // The folder for temporary files is not needed.
+    let mounts = format!(
+        "{set_path}; mount -t tmpfs -o size=4k none {0}; head -c 9999 /dev/zero >{0}/x || :; export TMPDIR={0}",
+        full.display()
+    );
+    let elsewhere = ["--platform", "linux/amd64", "--dry-run"];
+    let run = run_with_mounts(&project, &mounts, &elsewhere);
+    assert!(run.code == Some(0), "{}", run.stderr);
     // The caches are elsewhere, and the build folder can be.
+    let mounts = format!("{set_path}; mount --bind {root} {root}; mount -o remount,bind,ro {root}; cd {root}");
     fs::remove_dir(&full).unwrap();
     let run = run_with_mounts(&project, &mounts, &arguments);
     assert!(run.code == Some(0) && full.join("context/Dockerfile").is_file(), "{}", run.stderr);

@@ -39,6 +39,9 @@ fn page() -> Answer {
     Answer::Status(200, vec![("Content-Type", "text/html".to_owned())], "<html><body>Log in</body></html>")
 }
 
+/// Layers may take 120 times as long as the registry has to answer.
+const LONGEST: Duration = Duration::from_secs(400);
+
 /// The names that the engine has of the project.
 fn names_in_engine(project: &Project) -> Vec<String> {
     let listed = docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", &project.repository]);
@@ -46,15 +49,21 @@ fn names_in_engine(project: &Project) -> Vec<String> {
 }
 
 /// Pushes to a registry that answers such requests like this, then to one that is well.
-fn fails_and_is_repaired(at: At, answer: Answer, words: &[&str], tries: std::ops::RangeInclusive<usize>) {
+fn fails_and_is_repaired(
+    arguments: &[&str],
+    at: At,
+    answer: Answer,
+    words: &[&str],
+    tries: std::ops::RangeInclusive<usize>,
+) {
     let proxy = Proxy::new(&registry(), |_, _| Answer::Forward);
     let mut project = Project::small();
     project.repository = format!("{}/{}", proxy.address, project.repository.trim_start_matches("localhost/"));
     proxy.follow(move |request, _| if at(request) { answer.clone() } else { Answer::Forward });
     let started = Instant::now();
-    let run = project.run(&["--push", "--registry-timeout", "3"]);
+    let run = project.run(&[arguments, &["--push", "--registry-timeout", "3"]].concat());
     run.fails_with(1, words);
-    assert!(started.elapsed() < Duration::from_secs(60), "it took {:?}", started.elapsed());
+    assert!(started.elapsed() < LONGEST, "it took {:?}", started.elapsed());
     let failed = proxy.seen().iter().filter(|request| at(request)).count();
     assert!(tries.contains(&failed), "{failed} tries\n{}", run.stderr);
     let [source, ..] = project.tags(&[]);
@@ -65,7 +74,7 @@ fn fails_and_is_repaired(at: At, answer: Answer, words: &[&str], tries: std::ops
         .unwrap();
     assert!(!found.status.success(), "the name is there that comes last");
 
-    let (report, _) = project.json(&["--push"]);
+    let (report, _) = project.json(&[arguments, &["--push"]].concat());
     assert_eq!(report["confirmed"]["store"], "registry");
     assert_eq!(in_registry(&project.name(&source))["manifest"]["digest"], report["confirmed"]["digest"]);
     assert!(run_image(&project.name(&source), &[]).starts_with("hello from "));
@@ -91,7 +100,7 @@ fn a_push_that_is_refused(
     #[case] words: &[&str],
     #[case] tries: std::ops::RangeInclusive<usize>,
 ) {
-    fails_and_is_repaired(at, answer, words, tries);
+    fails_and_is_repaired(&[], at, answer, words, tries);
 }
 
 #[rstest]
@@ -110,7 +119,24 @@ fn a_push_that_fails_again_and_again(
     #[case] words: &[&str],
     #[case] tries: std::ops::RangeInclusive<usize>,
 ) {
-    fails_and_is_repaired(at, answer, words, tries);
+    fails_and_is_repaired(&[], at, answer, words, tries);
+}
+
+#[rstest]
+#[case::upload_401(upload, Answer::status(401), &["it wants to know who asks (401)", LOGIN], 1..=20)]
+#[case::blob_closed(blob, Answer::Close, &["it failed, tried 3 times", "hint: run again"], 3..=99)]
+#[case::manifest_403(manifest, Answer::status(403), &["it forbids that (403)", RIGHT], 1..=9)]
+#[case::manifest_hangs(manifest, Answer::Hang, &["it does not answer", "nothing for 3 s"], 1..=9)]
+#[case::index_500(index, Answer::status(500), &["cannot write the index of `", "it failed, tried 3 times"], 3..=99)]
+#[case::second_index_403(second_index, Answer::status(403), &["cannot write the index of `", RIGHT], 1..=1)]
+#[ignore = "long: make soak"]
+fn a_push_of_two_platforms_that_are_loaded_too(
+    #[case] at: At,
+    #[case] answer: Answer,
+    #[case] words: &[&str],
+    #[case] tries: std::ops::RangeInclusive<usize>,
+) {
+    fails_and_is_repaired(&["--load", "--platform", "linux/amd64,linux/arm64"], at, answer, words, tries);
 }
 
 #[test]
