@@ -26,7 +26,7 @@ use crate::project::read::Project;
 use crate::report::{Action, Names, Report, SCHEMA, Seconds};
 use crate::run::build_cache::BuildCache;
 use crate::run::builds::Builds;
-use crate::run::locks::Locks;
+use crate::run::locks::{Locks, Since};
 use crate::staging::build_folder::{BuildFolder, Staged};
 use crate::staging::config_sh::write_config_sh;
 use crate::system::git::WorkTree;
@@ -127,11 +127,12 @@ impl<'a> Run<'a> {
             let plan = self.decide()?;
             let written = self.written_names(&plan);
             let names: Vec<&ImageName> = written.iter().collect();
-            if !locks.hold(&names, self.waiting())? {
-                return Ok((plan, locks));
+            match locks.hold(&names, self.waiting())? {
+                Since::Nothing => return Ok((plan, locks)),
+                Since::OthersMayHaveBuilt => {}
+                // Who waited finds what the other run has made, and perhaps another tree.
+                Since::Waited => self.read_again()?,
             }
-            // Who waited for another run finds what that has made, and perhaps another tree.
-            self.read_again()?;
         }
     }
 

@@ -8,13 +8,23 @@ use crate::system::lock::{Lock, Waiting};
 #[derive(Debug, Default)]
 pub(super) struct Locks(Vec<(ImageName, Lock)>);
 
+/// What may have happened before locks were held, after the plan was made that asks for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Since {
+    /// Nothing that matters.
+    Nothing,
+    /// Another run may have just finished that made the dependencies.
+    OthersMayHaveBuilt,
+    /// Another run was waited for.
+    Waited,
+}
+
 impl Locks {
-    /// Holds the locks of `names`, and no others. Tells whether another run may have made an image that the plan does
-    /// not know of: one was waited for, or one that made dependencies may just have finished.
+    /// Holds the locks of `names`, and no others.
     ///
     /// # Errors
     /// When a lock cannot be had, or a signal ends the waiting.
-    pub(super) fn hold(&mut self, names: &[&ImageName], waiting: Waiting<'_>) -> Result<bool> {
+    pub(super) fn hold(&mut self, names: &[&ImageName], waiting: Waiting<'_>) -> Result<Since> {
         let kept = self.0.iter().zip(names).take_while(|((held, _), name)| held == **name).count();
         self.0.truncate(kept);
         let mut waited = false;
@@ -23,7 +33,12 @@ impl Locks {
             waited |= lock.waited;
             self.0.push(((*name).clone(), lock));
         }
-        Ok(waited || names.len() > kept.max(1))
+        let took_others = names.len() > kept.max(1);
+        Ok(match (waited, took_others) {
+            (true, _) => Since::Waited,
+            (false, true) => Since::OthersMayHaveBuilt,
+            (false, false) => Since::Nothing,
+        })
     }
 
     /// Lets other runs go on that wait for the dependencies.
