@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Nothing waits longer, whatever a test forgets.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(200);
 /// How long the rest of a refused request is read, so that the answer is not lost with the connection.
 const DRAIN: Duration = Duration::from_millis(200);
 /// How much of an answer that is cut off is passed on: more than a head, and less than a head and a manifest.
