@@ -13,6 +13,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/engine");
 pub struct OtherEngine {
     name: &'static str,
     pub environment: Vec<(&'static str, String)>,
+    disk: Option<tempfile::TempDir>,
 }
 
 impl OtherEngine {
@@ -20,16 +21,21 @@ impl OtherEngine {
         Self::start_by(name, Command::new(SCRIPT))
     }
 
-    /// An engine whose images lie on a disk of this size, as `mount` takes it.
+    /// An engine whose images lie on a disk of this size, as `mount` takes it. The disk is seen by the engine alone, and
+    /// is not below its folder, where `scripts/engine` unmounts what an engine has left.
     pub fn with_disk(name: &'static str, size: &str) -> Self {
-        let folder = folder(name);
-        let mount = format!(
-            "mkdir -p {0}/containerd && mount -t tmpfs -o size={size} none {0}/containerd && exec {SCRIPT} \"$@\"",
-            folder.display()
-        );
+        let (folder, disk) = (folder(name), tempfile::tempdir().unwrap());
+        let images = folder.join("containerd");
+        std::fs::create_dir_all(&folder).unwrap();
+        let _ = std::fs::remove_dir_all(&images);
+        let _ = std::fs::remove_file(&images);
+        std::os::unix::fs::symlink(disk.path(), &images).unwrap();
+        let mount = format!("mount -t tmpfs -o size={size} none {} && exec {SCRIPT} \"$@\"", disk.path().display());
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-ec", &mount, "sh"]);
-        Self::start_by(name, command)
+        let mut engine = Self::start_by(name, command);
+        engine.disk = Some(disk);
+        engine
     }
 
     fn start_by(name: &'static str, up: Command) -> Self {
@@ -39,7 +45,7 @@ impl OtherEngine {
             let line = exports.lines().find_map(|line| line.strip_prefix(&format!("export {name}=")));
             line.unwrap().to_owned()
         };
-        Self { name, environment: ["DOCKER_HOST", "DOCKER_CONFIG"].map(|name| (name, value(name))).into() }
+        Self { name, environment: ["DOCKER_HOST", "DOCKER_CONFIG"].map(|name| (name, value(name))).into(), disk: None }
     }
 
     /// Starts it again after its daemon was killed.
@@ -97,5 +103,8 @@ impl Drop for OtherEngine {
         // Where the test has failed already, its own message is the one to read.
         let down = Command::new(SCRIPT).args(["down", "--name", self.name]).status();
         assert!(std::thread::panicking() || down.unwrap().success());
+        if self.disk.is_some() {
+            let _ = std::fs::remove_file(folder(self.name).join("containerd"));
+        }
     }
 }
