@@ -27,7 +27,7 @@ fn manifest(request: &Request) -> bool {
 }
 
 fn index(request: &Request) -> bool {
-    request.method == "PUT" && request.path.contains("/manifests/") && !request.path.contains("_linux-")
+    request.method == "PUT" && request.path.contains("/manifests/rt_") && !request.path.contains("_linux-")
 }
 
 /// The second of the three names that is written.

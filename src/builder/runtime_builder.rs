@@ -64,6 +64,15 @@ pub struct BuildRequest {
     pub build_args: Vec<BuildArg>,
 }
 
+impl BuildRequest {
+    /// The name by which errors call the result. It does not move, if there is such a name: no other build gives it to
+    /// other content.
+    pub fn own_name(&self) -> Option<&ResultName> {
+        let mut names = self.names.iter().rev();
+        names.clone().find(|name| !name.moves).or_else(|| names.next())
+    }
+}
+
 /// The Rust of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rust {

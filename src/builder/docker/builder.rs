@@ -246,8 +246,8 @@ impl BuildxBuilder {
             let Some(failure) = why.or_else(|| failed.push_error().map(Failure::of)) else { break failed };
             let Some(delay) = rewrites.delay_after(failure) else {
                 let cause = failed.still.as_deref().or(failed.push_error()).unwrap_or_default().to_owned();
-                let name = request.names.last().map(|name| &name.name).ok_or_else(without_a_name)?;
-                return Err(failed.with_log(failure.error(Doing::Push, name, rewrites.tries, cause)));
+                let own = request.own_name().ok_or_else(without_a_name)?;
+                return Err(failed.with_log(failure.error(Doing::Push, &own.name, rewrites.tries, cause)));
             };
             self.cli.terminal.status("Pushing", format!("again, because of the registry: {}", failure.what()));
             self.cli.interrupt.sleep(delay)?;
@@ -303,9 +303,7 @@ impl BuildxBuilder {
     /// Pushes the result, and adds it to what the names hold for other platforms. Names are read and written after the
     /// build, so that machines that build other platforms at the same time keep theirs.
     fn push(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
-        // A name that does not move: no other build gives it to other content.
-        let mut names = request.names.iter().rev();
-        let own = names.clone().find(|name| !name.moves).or_else(|| names.next()).ok_or_else(without_a_name)?;
+        let own = request.own_name().ok_or_else(without_a_name)?;
         if self.instance()?.driver != Driver::Docker {
             let metadata = self.run_build(request, &Exporter::ByDigest(own.name.repository()))?;
             return self.registry()?.add_to_indexes(&request.names, &request.platforms, metadata);
