@@ -303,7 +303,7 @@ fn a_signal_ends_the_build_and_leaves_nothing(#[case] signal: &str, #[case] grou
     let target = format!("{}{}", if group { "-" } else { "" }, child.id());
     assert!(Command::new("kill").args([&format!("-{signal}"), "--", &target]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(code));
-    assert!(!runs(), "the step is left running");
+    assert!((0..30).any(|_| !runs() || pause()), "the step is left running");
     assert_eq!(containers(), before, "a container is left");
     assert_eq!(project.image_names(), Vec::<String>::new());
 }
