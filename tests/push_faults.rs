@@ -107,7 +107,7 @@ fn a_push_that_is_refused(
 #[case::upload_500(upload, Answer::status(500), &["it failed, tried 3 times", "hint: run again"], 3..=99)]
 #[case::blob_503(blob, Answer::status(503), &["it failed, tried 3 times", "hint: run again"], 3..=99)]
 #[case::blob_closed(blob, Answer::Close, &["it failed, tried 3 times", "hint: run again"], 3..=99)]
-#[case::blob_hangs(blob, Answer::Hang, &["it does not answer", "pushing layers: nothing for "], 1..=9)]
+#[case::blob_hangs(blob, Answer::HangFor(Duration::from_secs(200)), &["it does not answer", "pushing layers: nothing for "], 1..=9)]
 #[case::manifest_502(manifest, Answer::status(502), &["it failed, tried 3 times", "hint: run again"], 3..=99)]
 #[case::manifest_closed(manifest, Answer::Close, &["it failed, tried 3 times", "hint: run again"], 3..=99)]
 #[case::index_500(index, Answer::status(500), &["cannot write the index of `", "it failed, tried 3 times"], 3..=99)]
@@ -120,7 +120,7 @@ fn a_push_that_fails_again_and_again(
     #[case] tries: std::ops::RangeInclusive<usize>,
 ) {
     // What layers take is 120 times as long.
-    let timeout = if matches!(answer, Answer::Hang) { "1" } else { "30" };
+    let timeout = if matches!(answer, Answer::HangFor(_)) { "1" } else { "30" };
     fails_and_is_repaired(&["--registry-timeout", timeout], at, answer, words, tries);
 }
 

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Nothing waits longer, whatever a test forgets.
-const LONGEST_WAIT: Duration = Duration::from_secs(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long the rest of a refused request is read, so that the answer is not lost with the connection.
 const DRAIN: Duration = Duration::from_millis(200);
 /// How much of an answer that is cut off is passed on: more than a head, and less than a head and a manifest.
@@ -25,8 +25,10 @@ pub enum Answer {
     Status(u16, Vec<(&'static str, String)>, &'static str),
     /// The connection is closed without an answer.
     Close,
-    /// The connection stays open without an answer.
+    /// The connection stays open without an answer, as long as anything waits.
     Hang,
+    /// The same for this time.
+    HangFor(Duration),
     /// The registry answers, and the connection is closed in the middle of the body.
     Cut,
     /// The registry answers after this time.
@@ -154,6 +156,10 @@ fn serve(mut client: &TcpStream, state: &Mutex<State>, ended: &AtomicBool, regis
         Answer::Close => client.shutdown(Shutdown::Both),
         // Until the client gives up.
         Answer::Hang => io::copy(&mut client, &mut io::sink()).map(drop),
+        Answer::HangFor(time) => {
+            client.set_read_timeout(Some(time))?;
+            io::copy(&mut client, &mut io::sink()).map(drop)
+        }
     }
 }
 
