@@ -9,6 +9,10 @@ use regex::{Captures, Regex};
 /// What stands in the place of a value that is not shown.
 pub const HIDDEN: &str = "***";
 
+/// How deep values are looked into: a flag, its field, and a query in that, with one to spare. A text may hold a value of
+/// a value of a value without end.
+const DEEPEST: u8 = 4;
+
 /// Flags whose values are `NAME=VALUE`, with values that may be secret whatever their names.
 const FLAGS_OF_VALUES: [&str; 2] = ["--build-arg", "--env"];
 
@@ -51,6 +55,12 @@ pub fn has_credentials(text: &str) -> bool {
 /// The text without credentials in URLs, without the values of fields that are named like a secret, and without HTTP's
 /// own credentials.
 pub fn redacted(text: &str) -> String {
+    redacted_within(text, DEEPEST)
+}
+
+/// The same for values of values, so many levels deep. What lies deeper is left out.
+fn redacted_within(text: &str, depth: u8) -> String {
+    let Some(depth) = depth.checked_sub(1) else { return HIDDEN.to_owned() };
     let text = without_userinfo(text);
     let text = replaced(&FIELD, &text, |found| {
         if let Some(name) = found.name("field") {
@@ -59,14 +69,14 @@ pub fn redacted(text: &str) -> String {
         let query = found.name("query").map_or("", |sign| sign.as_str());
         let (name, value) = (found.name("name")?.as_str(), found.name("value")?.as_str());
         if FLAGS_OF_PLACES.contains(&name) {
-            return Some(format!("{query}{name}={}", redacted(value)));
+            return Some(format!("{query}{name}={}", redacted_within(value, depth)));
         }
         let is_in_query = !query.is_empty() && IN_QUERIES.contains(&&*name.to_ascii_lowercase());
         if is_secret_field(name) || is_in_query {
             return Some(format!("{query}{name}={HIDDEN}"));
         }
         // A flag, or a field, whose value is fields again.
-        value.contains('=').then(|| format!("{query}{name}={}", redacted(value)))
+        value.contains('=').then(|| format!("{query}{name}={}", redacted_within(value, depth)))
     });
     replaced(&AUTHORIZATION, &text, |found| Some(format!("{}{HIDDEN}", found.get(1)?.as_str()))).into_owned()
 }
