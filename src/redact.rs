@@ -14,7 +14,7 @@ pub const HIDDEN: &str = "***";
 const DEEPEST: u8 = 4;
 
 /// Flags whose values are `NAME=VALUE`, with values that may be secret whatever their names.
-const FLAGS_OF_VALUES: [&str; 2] = ["--build-arg", "--env"];
+pub const FLAGS_OF_VALUES: [&str; 2] = ["--build-arg", "--env"];
 
 /// Flags that are named like a secret and tell only where it is.
 const FLAGS_OF_PLACES: [&str; 3] = ["--secret", "--allow-secret", "--deny-secrets"];
@@ -62,7 +62,7 @@ pub fn redacted(text: &str) -> String {
 fn redacted_within(text: &str, depth: u8) -> String {
     let Some(depth) = depth.checked_sub(1) else { return HIDDEN.to_owned() };
     let text = without_userinfo(text);
-    let text = replaced(&FIELD, &text, |found| {
+    let text = replaced(&FIELD, "=", &text, |found| {
         if let Some(name) = found.name("field") {
             return is_secret_field(name.as_str()).then(|| format!("\"{}={HIDDEN}\"", name.as_str()));
         }
@@ -78,7 +78,7 @@ fn redacted_within(text: &str, depth: u8) -> String {
         // A flag, or a field, whose value is fields again.
         value.contains('=').then(|| format!("{query}{name}={}", redacted_within(value, depth)))
     });
-    replaced(&AUTHORIZATION, &text, |found| Some(format!("{}{HIDDEN}", found.get(1)?.as_str()))).into_owned()
+    replaced(&AUTHORIZATION, "uthorization", &text, |found| Some(format!("{}{HIDDEN}", found.get(1)?.as_str()))).into_owned()
 }
 
 fn is_secret_field(name: &str) -> bool {
@@ -117,7 +117,7 @@ pub fn redacted_wrong_pair(text: &str) -> String {
 
 /// A message of a parser, which repeats the text that it did not expect, without the value in such a text.
 pub fn redacted_message(message: &str) -> String {
-    let message = replaced(&QUOTED, message, |found| {
+    let message = replaced(&QUOTED, "\"", message, |found| {
         let text = found.get(1)?.as_str();
         text.contains('=').then(|| format!("\"{}\"", redacted_pair(text)))
     });
@@ -143,10 +143,7 @@ fn is_like_a_digest(text: &str) -> bool {
 
 /// The text with what stands before the host of each URL left out.
 fn without_userinfo(text: &str) -> Cow<'_, str> {
-    if !text.contains("://") {
-        return Cow::Borrowed(text);
-    }
-    replaced(&URL, text, |found| {
+    replaced(&URL, "://", text, |found| {
         let (scheme, rest) = (found.get(1)?.as_str(), found.get(2)?.as_str());
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
         // A password may hold a `/` that is not spelled out: then what looks like a port is no number.
@@ -165,8 +162,17 @@ fn without_userinfo(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The text with each place of the pattern replaced, where `replacement` gives something.
-fn replaced<'a>(pattern: &Regex, text: &'a str, replacement: impl Fn(&Captures<'_>) -> Option<String>) -> Cow<'a, str> {
+/// The text with each place of the pattern replaced, where `replacement` gives something. Each place holds `mark`: most
+/// texts do not, and no pattern is prepared for them.
+fn replaced<'a>(
+    pattern: &LazyLock<Regex>,
+    mark: &str,
+    text: &'a str,
+    replacement: impl Fn(&Captures<'_>) -> Option<String>,
+) -> Cow<'a, str> {
+    if !text.contains(mark) {
+        return Cow::Borrowed(text);
+    }
     pattern.replace_all(text, |found: &Captures<'_>| {
         replacement(found).unwrap_or_else(|| found.get(0).map_or_else(String::new, |all| all.as_str().to_owned()))
     })

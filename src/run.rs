@@ -34,6 +34,9 @@ use crate::system::interrupt::Interrupt;
 use crate::system::lock::{Lock, Waiting};
 use crate::system::terminal::Terminal;
 
+/// What helps where a build folder cannot be written.
+const ELSEWHERE: &str = "name a folder elsewhere with `--build-folder`";
+
 /// How often a project is read that changes each time before its files are staged.
 const MOST_READS: usize = 10;
 
@@ -253,7 +256,7 @@ impl<'a> Run<'a> {
             let lock = Lock::of_build_folder(chosen, waiting)?;
             Ok((content.stage(chosen, interrupt)?, lock))
         })
-        .map_err(|error| error.hint_by_cause("name a folder elsewhere with `--build-folder`"))
+        .map_err(|error| error.hint_by_cause(ELSEWHERE))
     }
 
     fn labels(&self, plan: &Plan, from: BuildFromImageType) -> ImageLabels {
@@ -309,8 +312,7 @@ impl<'a> Run<'a> {
         if let Some(request) = builds.of_dependencies() {
             let name = request.names.first().and_then(|name| name.name.tag()).unwrap_or_default();
             self.terminal.status("Building", format!("the dependencies, {name}"));
-            let elsewhere = "name a folder elsewhere with `--build-folder`";
-            let apart = staged.without_code(self.interrupt).map_err(|error| error.hint_by_cause(elsewhere))?;
+            let apart = staged.without_code(self.interrupt).map_err(|error| error.hint_by_cause(ELSEWHERE))?;
             let (context, dockerfile) = (apart.context.clone(), apart.dockerfile.clone());
             let request = BuildRequest { context, dockerfile, ..request };
             let made = self.build_confirmed(&request, &cache, &mut seconds)?;

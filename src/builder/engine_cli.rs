@@ -273,7 +273,7 @@ impl FailedBuild {
 
     /// Why the result could not be pushed, where all was built and that failed.
     pub fn push_error(&self) -> Option<&str> {
-        let error = last_error(&self.text);
+        let error = self.last_error();
         let error = error.strip_prefix("failed to solve: ").unwrap_or(error);
         let is_push = self.step.as_ref().is_some_and(|step| step.name.starts_with("pushing "));
         (is_push || error.starts_with("failed to push ")).then_some(error)
@@ -286,7 +286,7 @@ impl FailedBuild {
 
     /// What the program told last, where no step failed and `is_told` knows it.
     pub fn engine_error(&self, is_told: impl Fn(&str) -> bool) -> Option<&str> {
-        Some(last_error(&self.text)).filter(|error| self.step.is_none() && is_told(error))
+        Some(self.last_error()).filter(|error| self.step.is_none() && is_told(error))
     }
 
     /// This error, with where the whole log is.

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::image::stored::{PlatformManifest, Store, StoredImage};
+use crate::system::command::CommandOutput;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -48,9 +49,27 @@ pub fn inspected_images(images: &[&ImageName], stdout: &str) -> Result<Vec<Optio
     images.iter().map(|image| found(image).map(stored).transpose()).collect()
 }
 
+/// Which of `images`, asked for by `names`, are there, in their order, from what `image inspect` of docker or podman
+/// printed; none if it did not answer for each of them.
+///
+/// # Errors
+/// As [`inspected_images`].
+pub(super) fn answered_images(
+    images: &[&ImageName],
+    names: &[String],
+    output: &CommandOutput,
+) -> Result<Option<Vec<Option<StoredImage>>>> {
+    if output.stdout.trim().is_empty() {
+        return Ok(None);
+    }
+    let found = inspected_images(images, &output.stdout)?;
+    let is_whole = unanswered(names, &found, &output.stderr).next().is_none();
+    Ok(is_whole.then_some(found))
+}
+
 /// Which of the images asked for by `names` `image inspect` neither found nor said to be absent, judged by what it printed
 /// on stderr. What else is there, such as a warning, says nothing of an image.
-pub(super) fn unanswered<'a>(
+fn unanswered<'a>(
     names: &'a [String],
     found: &'a [Option<StoredImage>],
     stderr: &'a str,

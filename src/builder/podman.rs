@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::builder::build_log::FailedStep;
 use crate::builder::confirm::confirmed;
 use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild, hidden_texts};
-use crate::builder::inspect::{ToolVersion, inspected_images, unanswered, without_warnings};
+use crate::builder::inspect::{ToolVersion, answered_images, without_warnings};
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust, Target};
 use crate::config::build_args::PassedOn;
@@ -172,11 +172,7 @@ impl PodmanBuilder {
         let output =
             self.answer(&[&["image", "inspect"], &*names.iter().map(String::as_str).collect::<Vec<_>>()].concat())?;
         let failure = || podman_failure("cannot ask podman for its images", &output.stderr);
-        if output.stdout.trim().is_empty() {
-            return Err(failure());
-        }
-        let found = inspected_images(images, &output.stdout)?;
-        if unanswered(&names, &found, &output.stderr).next().is_some() { Err(failure()) } else { Ok(found) }
+        answered_images(images, &names, &output)?.ok_or_else(failure)
     }
 
     fn asked_platform(&self) -> Result<Platform> {

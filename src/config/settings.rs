@@ -13,7 +13,7 @@ use crate::config::cache::{Cache, CacheEntry};
 use crate::config::secrets::{Secret, Ssh};
 use crate::config::values::{BuildTool, Cmd, Progress, ProjectKind, TagScheme, Variable, Version, variables};
 use crate::error::{Context as _, Error, Result};
-use crate::redact::{redacted_message, redacted_reference, redacted_wrong_pair};
+use crate::redact::{FLAGS_OF_VALUES, redacted_message, redacted_reference, redacted_wrong_pair};
 use crate::system::paths::{ends_outside, refuse_outside};
 use crate::system::reading;
 use crate::system::terminal::{Terminal, harmless, one_line};
@@ -363,7 +363,7 @@ pub fn without_what_names_do_not_need(command: clap::Command) -> clap::Command {
 
 /// Words of a command line as an error may repeat them. What stands where `NAME=VALUE` should be may be a value alone.
 pub fn shown_words(words: &[OsString]) -> Vec<OsString> {
-    let of_pairs = |word: &str| ["--build-arg", "--env"].contains(&word);
+    let of_pairs = |word: &str| FLAGS_OF_VALUES.contains(&word);
     let lines = |values: &str| values.split('\n').map(redacted_wrong_pair).collect::<Vec<_>>().join("\n");
     let mut shown = Vec::new();
     let mut is_pair = false;

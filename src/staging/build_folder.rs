@@ -75,7 +75,7 @@ impl BuildFolder<'_> {
         set_mode(&staged.path, 0o755)?;
         for entry in parent.read_dir_utf8().into_iter().flatten().filter_map(std::result::Result::ok) {
             let is_other = is_key(entry.file_name()) && entry.path() != own;
-            if is_other && let Err(error) = Lock::remove_build_folder(entry.path()) {
+            if is_other && let Err(error) = Lock::remove_unheld(entry.path()) {
                 // It is in nobody's way, and another run may be able to remove it.
                 waiting.terminal.verbose("Leaving", error.to_string());
             }

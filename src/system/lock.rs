@@ -14,7 +14,7 @@ use crate::hash::md5_hex;
 use crate::image::name::ImageName;
 use crate::system::environment::{own_temporary, user_caches};
 use crate::system::interrupt::Interrupt;
-use crate::system::paths::{make_for_this_user, own_name};
+use crate::system::paths::{FOR_THIS_USER, make_for_this_user, own_name};
 use crate::system::terminal::Terminal;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -104,11 +104,11 @@ impl Lock {
         let _ = fs::remove_file(&self.path);
     }
 
-    /// Removes a build folder that no run holds, with its lock; false if one does.
+    /// Removes a folder with a lock beside it that no run holds, and the lock; false if one does.
     ///
     /// # Errors
     /// When the folder cannot be removed.
-    pub(crate) fn remove_build_folder(folder: &Utf8Path) -> Result<bool> {
+    pub(crate) fn remove_unheld(folder: &Utf8Path) -> Result<bool> {
         let cannot = || format!("cannot remove `{folder}`");
         let path = beside(folder)?;
         let Attempt::Taken(_held) = attempt(&path).context(cannot)? else { return Ok(false) };
@@ -140,13 +140,14 @@ impl Lock {
                 }
                 Attempt::Held(file) => file,
             };
-            let holder = if waited && started.elapsed() < longest { String::new() } else { holder(&mut file) };
             if started.elapsed() >= longest {
+                let holder = holder(&mut file);
                 return Err(Error::failed(format!("another run does not finish with {what}"))
                     .because(format!("waited for {} s{holder}", longest.as_secs()))
                     .hint("end that run if it hangs, or wait longer with `--lock-timeout`"));
             }
             if !waited {
+                let holder = holder(&mut file);
                 terminal.status("Blocking", format!("waiting for another run{holder} to finish with {what}"));
             }
             waited = true;
@@ -172,7 +173,7 @@ impl RunFolder {
         for entry in parent.read_dir_utf8().into_iter().flatten().filter_map(std::result::Result::ok) {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 // What cannot be removed is in nobody's way.
-                let _ = Lock::remove_build_folder(entry.path());
+                let _ = Lock::remove_unheld(entry.path());
             }
         }
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -291,9 +292,7 @@ fn beside(folder: &Utf8Path) -> Result<Utf8PathBuf> {
 fn folder_of_locks() -> Result<Utf8PathBuf> {
     let caches = user_caches(Utf8Path::new("."));
     let folder = caches.join("locks");
-    let made = caches.parent().map_or(Ok(()), fs::create_dir_all);
-    let made = made.and_then(|()| make_own(&caches)).and_then(|()| make_own(&folder));
-    let Err(error) = made else { return Ok(folder) };
+    let Err(error) = make_own(&caches).and_then(|()| make_own(&folder)) else { return Ok(folder) };
     let other = own_temporary().filter(|other| make_own(other).is_ok());
     other.ok_or_else(|| {
         Error::failed(format!("cannot make the folder `{folder}` for locks"))
@@ -305,11 +304,8 @@ fn folder_of_locks() -> Result<Utf8PathBuf> {
 /// Makes a folder that this user alone can write, or makes sure that it is one.
 #[cfg(unix)]
 fn make_own(folder: &Utf8Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-    match fs::DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    make_for_this_user(folder)?;
     // Looked at and changed as one folder, whatever is put in its place meanwhile.
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NONBLOCK;
     let opened = rustix::fs::open(folder.as_std_path(), flags | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty());
@@ -319,12 +315,12 @@ fn make_own(folder: &Utf8Path) -> std::io::Result<()> {
         return Err(std::io::Error::other(format!("`{folder}` is another user's")));
     }
     if metadata.mode() & 0o077 != 0 {
-        opened.set_permissions(fs::Permissions::from_mode(0o700))?;
+        opened.set_permissions(fs::Permissions::from_mode(FOR_THIS_USER))?;
     }
     Ok(())
 }
 
 #[cfg(not(unix))]
 fn make_own(folder: &Utf8Path) -> std::io::Result<()> {
-    fs::create_dir_all(folder)
+    make_for_this_user(folder)
 }

@@ -15,7 +15,7 @@ use crate::builder::docker::failure::{Doing, Failure, may_be_passed_over, rewrit
 use crate::builder::docker::push_watch::PushWatch;
 use crate::builder::docker::registry::Registry;
 use crate::builder::engine_cli::{EPOCH_VARIABLE, Engine, EngineCli, FailedBuild, hidden_texts};
-use crate::builder::inspect::{inspected_images, unanswered};
+use crate::builder::inspect::answered_images;
 use crate::builder::promise::BuildxMetadata;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder, Rust};
 use crate::config::build_args::PassedOn;
@@ -88,13 +88,7 @@ impl BuildxBuilder {
         let names: Vec<String> = images.iter().map(ToString::to_string).collect();
         let output = self.answer(&self.docker()?.args(["image", "inspect"]).args(&names))?;
         let failure = || engine::engine_failure("cannot ask the engine for its images", &output.stderr);
-        if output.stdout.trim().is_empty() {
-            return Err(failure());
-        }
-        let mut found = inspected_images(images, &output.stdout)?;
-        if unanswered(&names, &found, &output.stderr).next().is_some() {
-            return Err(failure());
-        }
+        let mut found = answered_images(images, &names, &output)?.ok_or_else(failure)?;
         for (name, image) in images.iter().zip(&mut found) {
             let Some(image) = image.as_mut().filter(|image| image.manifests.is_empty()) else { continue };
             for platform in platforms {
@@ -321,8 +315,11 @@ impl BuildxBuilder {
             self.keep_in_engine(&request.names, &on_the_way)?;
         }
         self.cli.interrupt.check()?;
-        self.remove_on_the_way(&on_the_way, lock)?;
-        self.registry()?.add_to_indexes(&request.names, &request.platforms, built?)
+        let removed = self.remove_on_the_way(&on_the_way, lock);
+        // Why the build failed tells more than what came of it.
+        let metadata = built?;
+        removed?;
+        self.registry()?.add_to_indexes(&request.names, &request.platforms, metadata)
     }
 
     /// Lets the engine keep what it pushed, under the result's names. An image that somebody else made keeps its name.
