@@ -78,7 +78,8 @@ fn redacted_within(text: &str, depth: u8) -> String {
         // A flag, or a field, whose value is fields again.
         value.contains('=').then(|| format!("{query}{name}={}", redacted_within(value, depth)))
     });
-    replaced(&AUTHORIZATION, "uthorization", &text, |found| Some(format!("{}{HIDDEN}", found.get(1)?.as_str()))).into_owned()
+    replaced(&AUTHORIZATION, "uthorization", &text, |found| Some(format!("{}{HIDDEN}", found.get(1)?.as_str())))
+        .into_owned()
 }
 
 fn is_secret_field(name: &str) -> bool {

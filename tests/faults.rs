@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rstest::rstest;
 use support::proxy::{Answer, Proxy};
-use support::{Project, Run, image_exists, kill, processes_naming, registry, run_image, stand_in_docker};
+use support::{Project, Run, image_exists, kill, processes_naming, registry, run_image, runs_at_once, stand_in_docker};
 
 /// Starts the command and waits until its stderr holds `word`.
 fn started_until(mut command: std::process::Command, word: &str) -> Child {
@@ -85,12 +85,8 @@ fn a_lock_is_held_until_the_killed_run_s_build_has_ended() {
     let project = Project::hello();
     let folder = tempfile::tempdir().unwrap();
     // A build that does not end when it is told to.
-    let script = "case \"$1 $2\" in \
-        'image inspect') echo '[]'; shift 2; for name; do echo \"Error: No such image: $name\" >&2; done; exit 1;; \
-        'buildx build') trap '' TERM; echo started >&2; sleep 2; echo ended >>\"$LOG\"; exit 1;; \
-        'buildx inspect') echo 'Driver: docker';; \
-        *) exit 1;; esac";
-    let (path, _) = stand_in_docker(folder.path(), script);
+    let build = "trap '' TERM; echo started >&2; sleep 2; echo ended >>\"$LOG\"";
+    let (path, _) = stand_in_docker(folder.path(), &without_images(build));
     let log = folder.path().join("log");
     let command = || {
         let mut command = project.command(&["--platform", "linux/amd64"]);
@@ -110,12 +106,7 @@ fn a_lock_is_held_until_the_killed_run_s_build_has_ended() {
 fn another_run_is_not_waited_for_for_ever() {
     let project = Project::hello();
     let folder = tempfile::tempdir().unwrap();
-    let script = "case \"$1 $2\" in \
-        'image inspect') echo '[]'; shift 2; for name; do echo \"Error: No such image: $name\" >&2; done; exit 1;; \
-        'buildx build') echo started >&2; exec sleep 60;; \
-        'buildx inspect') echo 'Driver: docker';; \
-        *) exit 1;; esac";
-    let (path, _) = stand_in_docker(folder.path(), script);
+    let (path, _) = stand_in_docker(folder.path(), &without_images("echo started >&2; exec sleep 60"));
     let command = |arguments: &[&str]| {
         let mut command = project.command(arguments);
         command.env("PATH", &path);
@@ -136,29 +127,9 @@ fn another_run_is_not_waited_for_for_ever() {
     assert_eq!(first.wait().unwrap().code(), Some(143));
 }
 
-/// What runs at once on different trees with the same dependencies say; each image is checked.
-fn runs_at_once(count: usize) -> Vec<Run> {
-    let first = Project::small();
-    let clones: Vec<Project> = (0..count).map(|_| first.cloned()).collect();
-    let children: Vec<Child> = clones
-        .iter()
-        .enumerate()
-        .map(|(number, clone)| {
-            clone.write("app", format!("echo {number}\n"));
-            clone.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-        })
-        .collect();
-    let runs: Vec<Run> = children.into_iter().map(|child| Run::from(child.wait_with_output().unwrap())).collect();
-    for (number, run) in runs.iter().enumerate() {
-        assert_eq!(run.code, Some(0), "{}", run.stderr);
-        assert_eq!(run_image(run.image(), &[]), format!("{number}\n"));
-    }
-    runs
-}
-
 #[test]
 fn different_trees_with_the_same_dependencies_build_these_once() {
-    let runs = runs_at_once(6);
+    let runs = runs_at_once(&Project::small(), &[0, 1, 2, 3, 4, 5]);
     let built = runs.iter().filter(|run| run.stderr.contains("Building the dependencies")).count();
     assert_eq!(built, 1, "{runs:#?}");
 }
@@ -253,17 +224,12 @@ fn a_warning_of_docker_is_no_failure() {
 fn a_cache_of_the_builder_that_a_killed_build_broke_is_not_used_again() {
     let project = Project::hello();
     let folder = tempfile::tempdir().unwrap();
-    let script = "case \"$*\" in \
-        'image inspect'*) echo '[]'; shift 2; for name; do echo \"Error: No such image: $name\" >&2; done; exit 1;; \
-        'buildx inspect'*) echo 'Driver: docker';; \
-        'buildx build'*--no-cache*) echo 'built anew' >&2; exit 1;; \
-        'buildx build'*) echo '#8 [1/2] RUN x'; echo '#8 CACHED'; echo '#9 exporting to image'; \
-          echo '#9 ERROR: failed to commit a to b during finalize: failed to stat active key during commit: \
-snapshot a does not exist: not found'; \
-          echo 'ERROR: failed to solve: failed to commit a to b during finalize: failed to stat active key during commit: \
-snapshot a does not exist: not found'; exit 1;; \
-        *) exit 1;; esac";
-    let (path, _) = stand_in_docker(folder.path(), script);
+    let build = "case \"$*\" in *--no-cache*) echo 'built anew' >&2;; \
+        *) echo '#8 [1/2] RUN x'; echo '#8 CACHED'; echo '#9 exporting to image'; \
+          for start in '#9 ERROR' 'ERROR: failed to solve'; do \
+            echo \"$start: failed to commit a to b during finalize: failed to stat active key during commit: \
+snapshot a does not exist: not found\"; done;; esac";
+    let (path, _) = stand_in_docker(folder.path(), &without_images(build));
     let mut command = project.command(&["--platform", "linux/amd64"]);
     let run = Run::from(command.env("PATH", path).output().unwrap());
     assert!(run.stderr.contains("Building again from no cache: the builder's is broken"), "{}", run.stderr);
@@ -275,7 +241,7 @@ snapshot a does not exist: not found'; exit 1;; \
 fn variables_that_decide_what_is_built_do_not_reach_docker() {
     let project = Project::hello();
     let folder = tempfile::tempdir().unwrap();
-    let script = format!("env | grep -E '^(BUILDX_|DOCKER_DEFAULT|LC_ALL)' >>\"$LOG\"; {NOTHING_THERE}");
+    let script = format!("env | grep -E '^(BUILDX_|DOCKER_DEFAULT|LC_ALL)' >>\"$LOG\"; {}", without_images(":"));
     let (path, _) = stand_in_docker(folder.path(), &script);
     let log = folder.path().join("log");
     let mut command = project.command(&["--platform", "linux/amd64"]);
@@ -342,7 +308,7 @@ fn run_with_mounts(project: &Project, mounts: &str, arguments: &[&str]) -> Run {
 fn a_full_disk_and_a_folder_that_cannot_be_written_are_told_with_the_way_out() {
     let project = Project::hello();
     let folder = tempfile::tempdir().unwrap();
-    let (path, _) = stand_in_docker(folder.path(), NOTHING_THERE);
+    let (path, _) = stand_in_docker(folder.path(), &without_images(":"));
     let full = folder.path().join("full");
     fs::create_dir(&full).unwrap();
     let build_folder = full.join("context").display().to_string();
@@ -377,7 +343,7 @@ fn mode(path: &Path) -> u32 {
 fn locks_lie_where_nobody_else_can_write() {
     let project = Project::hello();
     let folder = tempfile::tempdir().unwrap();
-    let (path, _) = stand_in_docker(folder.path(), NOTHING_THERE);
+    let (path, _) = stand_in_docker(folder.path(), &without_images(":"));
     let run = |environment: &[(&str, &Path)]| {
         let mut command = project.command(&["--platform", "linux/amd64"]);
         let run = Run::from(command.env("PATH", &path).envs(environment.iter().copied()).output().unwrap());
@@ -410,11 +376,16 @@ fn locks_lie_where_nobody_else_can_write() {
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 }
 
-/// A `docker` that has no image, and whose builds fail.
-const NOTHING_THERE: &str = "case \"$1 $2\" in \
-    'image inspect') echo '[]'; shift 2; for name; do echo \"Error: No such image: $name\" >&2; done; exit 1;; \
-    'buildx inspect') echo 'Driver: docker';; \
-    *) exit 1;; esac";
+/// A `docker` that has no image, and builds like this before it fails.
+fn without_images(build: &str) -> String {
+    format!(
+        "case \"$1 $2\" in \
+         'image inspect') echo '[]'; shift 2; for name; do echo \"Error: No such image: $name\" >&2; done; exit 1;; \
+         'buildx inspect') echo 'Driver: docker';; \
+         'buildx build') {build}; exit 1;; \
+         *) exit 1;; esac"
+    )
+}
 
 /// What an engine answers that lies: what buildx writes of its build, and the image that the engine then has.
 #[rstest]

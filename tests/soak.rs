@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::engine::OtherEngine;
-use support::{Project, Run, image_exists, kill, processes_naming, run_image};
+use support::{Project, Run, image_exists, kill, processes_naming, run_image, runs_at_once};
 
 /// A number below `end` that differs from call to call.
 fn random(end: u64) -> u64 {
@@ -121,19 +121,8 @@ fn twenty_runs_at_once_ten_times() {
         let first = Project::small();
         first.write("lock", format!("{round} {}", support::salt()));
         // Half of them of one content.
-        let clones: Vec<(usize, Project)> = (0..20).map(|number| (number / 2, first.cloned())).collect();
-        let children: Vec<_> = clones
-            .iter()
-            .map(|(text, clone)| {
-                clone.write("app", format!("echo {text}\n"));
-                clone.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-            })
-            .collect();
-        let runs: Vec<Run> = children.into_iter().map(|child| Run::from(child.wait_with_output().unwrap())).collect();
-        for ((text, _), run) in clones.iter().zip(&runs) {
-            assert_eq!(run.code, Some(0), "round {round}:\n{}", run.stderr);
-            assert_eq!(run_image(run.image(), &[]), format!("{text}\n"));
-        }
+        let numbers: Vec<usize> = (0..20).map(|number| number / 2).collect();
+        let runs = runs_at_once(&first, &numbers);
         let said = |word: &str| runs.iter().filter(|run| run.stderr.contains(word)).count();
         assert_eq!(said("Building the dependencies"), 1, "round {round}: {runs:#?}");
         assert_eq!(said("Building the sources"), 10, "round {round}: {runs:#?}");

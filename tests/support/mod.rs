@@ -308,6 +308,22 @@ impl Run {
     }
 }
 
+/// What runs at once say of trees with the same dependencies, each with one of these numbers; each image is checked.
+pub fn runs_at_once(first: &Project, numbers: &[usize]) -> Vec<Run> {
+    let clones: Vec<Project> = numbers.iter().map(|_| first.cloned()).collect();
+    let start = |(number, clone): (&usize, &Project)| {
+        clone.write("app", format!("echo {number}\n"));
+        clone.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let children: Vec<_> = numbers.iter().zip(&clones).map(start).collect();
+    let runs: Vec<Run> = children.into_iter().map(|child| Run::from(child.wait_with_output().unwrap())).collect();
+    for (number, run) in numbers.iter().zip(&runs) {
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert_eq!(run_image(run.image(), &[]), format!("{number}\n"));
+    }
+    runs
+}
+
 /// The same for all projects of a test run and another for the next run: what is asserted to be built is not taken from
 /// the engine's cache then.
 pub fn salt() -> &'static str {
