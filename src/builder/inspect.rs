@@ -53,7 +53,7 @@ pub fn inspected_images(images: &[&ImageName], stdout: &str) -> Result<Vec<Optio
 /// printed; none if it did not answer for each of them.
 ///
 /// # Errors
-/// As [`inspected_images`].
+/// When `output` is not what they print.
 pub(super) fn answered_images(
     images: &[&ImageName],
     names: &[String],

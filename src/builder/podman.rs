@@ -391,7 +391,7 @@ pub(super) fn is_podman(docker: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::config::settings::Settings;
-    use crate::system::command::Command;
+    use crate::system::command::{Command, CommandOutput};
     use rstest::rstest;
     use std::os::unix::fs::symlink;
 
@@ -501,18 +501,17 @@ mod tests {
 
     #[test]
     fn absent_images_are_an_answer_and_warnings_are_no_complaint() -> Result<()> {
-        let stderr = "time=\"x\" level=warning msg=\"y\"\nError: inspecting object: localhost/a:1: image not known\n";
-        let asked = ["localhost/a:1".to_owned()];
-        assert_eq!(unanswered(&asked, &[None], stderr).next(), None);
-        assert!(unanswered(&asked, &[None], "Error: creating runtime: permission denied\n").next().is_some());
-        let stdout = r#"[{"Id":"1212121212121212121212121212121212121212121212121212121212121212","RepoTags":["localhost/b:1"],"Os":"linux","Architecture":"amd64"}]"#;
         let names: [ImageName; 2] = ["localhost/a:1".parse()?, "localhost/b:1".parse()?];
-        let found = inspected_images(&[&names[0], &names[1]], stdout)?;
-        assert_eq!(found[0], None);
-        assert_eq!(
-            found[1].as_ref().map(|image| image.digest.to_string()),
-            Some(format!("sha256:{}", "12".repeat(32)))
-        );
+        let answered = |stderr: &str| {
+            let stdout = r#"[{"Id":"1212121212121212121212121212121212121212121212121212121212121212","RepoTags":["localhost/b:1"],"Os":"linux","Architecture":"amd64"}]"#;
+            let output = CommandOutput { success: false, stdout: stdout.to_owned(), stderr: stderr.to_owned() };
+            answered_images(&[&names[0], &names[1]], &names.each_ref().map(ToString::to_string), &output)
+        };
+        let absent = "time=\"x\" level=warning msg=\"y\"\nError: inspecting object: localhost/a:1: image not known\n";
+        let digests =
+            answered(absent)?.map(|found| found.into_iter().map(|image| Some(image?.digest.to_string())).collect());
+        assert_eq!(digests, Some(vec![None, Some(format!("sha256:{}", "12".repeat(32)))]));
+        assert_eq!(answered("Error: creating runtime: permission denied\n")?, None);
         Ok(())
     }
 
