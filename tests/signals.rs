@@ -79,7 +79,7 @@ fn a_signal_during_the_last_file_is_not_lost() {
 #[test]
 fn a_signal_is_obeyed_while_a_large_file_is_staged_and_nothing_is_left() {
     let project = Project::bare_custom();
-    project.write_sparse("app", 4 * GIB);
+    project.write_sparse("app", 2 * GIB);
     let parent = project.root.parent().unwrap().join("staged");
     let mut command = project.command(&STAGE);
     command.arg("--build-folder").arg(parent.join("context"));

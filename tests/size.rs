@@ -17,6 +17,9 @@ use support::Project;
 /// In kibibytes, as Linux counts memory.
 const MOST_MEMORY: u64 = 64 << 10;
 const GIB: u64 = 1 << 30;
+/// Of the short tests: more than fits into that memory, and little enough to end soon.
+const FEW: usize = 5_000;
+const LARGE: u64 = 256 << 20;
 const TAGS: [&str; 1] = ["tags"];
 const STAGE: [&str; 3] = ["--dry-run", "--force-rebuild", "--build-folder=../staged/context"];
 
@@ -79,23 +82,23 @@ fn is_staged_in_little_memory(project: &Project, large: &str) {
 #[case::a_workspace(Project::hello(), "hello/data", "huge")]
 #[case::a_tree_of_openhands(Project::bare_openhands(), "openhands/data", "openhands/huge")]
 fn many_files_and_a_large_one_take_little_memory(#[case] project: Project, #[case] many: &str, #[case] large: &str) {
-    many_files(&project, many, 20_000);
-    project.write_sparse(large, GIB);
+    many_files(&project, many, FEW);
+    project.write_sparse(large, LARGE);
     takes_little_memory(&project, &TAGS);
 }
 
 #[test]
 fn many_files_and_a_large_one_are_staged_in_little_memory() {
     let project = Project::bare_custom();
-    many_files(&project, "data", 20_000);
-    project.write_sparse("huge", GIB);
+    many_files(&project, "data", FEW);
+    project.write_sparse("huge", LARGE);
     is_staged_in_little_memory(&project, "huge");
 }
 
 #[test]
 fn many_files_in_a_git_work_tree_take_little_memory() {
     let project = Project::bare_custom();
-    many_files(&project, "data", 20_000);
+    many_files(&project, "data", FEW);
     project.git_init();
     takes_little_memory(&project, &TAGS);
 }
@@ -170,11 +173,11 @@ fn whole_packages(count: usize) -> Project {
 #[case::members(members)]
 #[case::whole_packages(whole_packages)]
 fn time_grows_with_the_number_of_packages_and_not_with_its_square(#[case] workspace: fn(usize) -> Project) {
-    let [few, many] = [400, 1600].map(|count| {
+    let [few, many] = [200, 800].map(|count| {
         let project = workspace(count);
-        (0..3).map(|_| used(&project, &["tags", "--locked", "--offline"]).time).min().unwrap()
+        (0..2).map(|_| used(&project, &["tags", "--locked", "--offline"]).time).min().unwrap()
     });
-    assert!(many <= 7 * few + 10, "400 packages take {few} hundredths of a second, and 1600 take {many}");
+    assert!(many <= 7 * few + 10, "200 packages take {few} hundredths of a second, and 800 take {many}");
 }
 
 /// Runs the command and expects an error that says so, and not the end of a process whose stack was too small.
@@ -239,7 +242,7 @@ fn wild_patterns_are_an_error_that_names_where_they_stand(
     #[case] path: &str,
     #[case] text: &str,
     #[case] named: &str,
-    #[values("{", "{a,", "a*", "?", "**/")] part: &str,
+    #[values("{a,", "**/")] part: &str,
 ) {
     let project = Project::bare_custom();
     project.write("a/x", "x");
