@@ -15,6 +15,7 @@ const START: &str = "# cargo-runtime-image: ";
 #[derive(Debug)]
 pub struct LogFile {
     path: Utf8PathBuf,
+    title: String,
     file: File,
     /// How much of it was read as news.
     read: u64,
@@ -47,7 +48,10 @@ impl LogFile {
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).context(cannot),
-            Ok(metadata) if metadata.is_file() && Self::is_at(&path) => fs::remove_file(&path).context(cannot)?,
+            // An empty one is of a run that was killed, or had no space.
+            Ok(metadata) if metadata.is_file() && (metadata.len() == 0 || Self::is_at(&path)) => {
+                fs::remove_file(&path).context(cannot)?;
+            }
             Ok(_) => {
                 return Err(Error::usage(format!(
                     "`{path}` is no log of this tool, and that of the build belongs there"
@@ -55,9 +59,9 @@ impl LogFile {
                 .hint("name another folder with `--build-folder`, or move this file"));
             }
         }
-        let mut file = for_this_user(File::options().append(true).create_new(true)).open(&path).context(cannot)?;
+        let mut file = new_file(&path).context(cannot)?;
         writeln!(file, "{START}{title}").context(cannot)?;
-        Ok(Self { path, file, read: 0, kept: false })
+        Ok(Self { path, title: title.to_owned(), file, read: 0, kept: false })
     }
 
     /// A handle that adds to the log.
@@ -83,14 +87,20 @@ impl LogFile {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Keeps the log, with `text` below its title, and gives its path; `None` if the log cannot be written.
+    /// Keeps the log, with `text` below its title, and gives its path; `None` if the log cannot be written. It is a new
+    /// file: what the build has left running may still write into the old one.
     pub fn keep(mut self, text: &str) -> Option<Utf8PathBuf> {
-        let whole = fs::read_to_string(&self.path).unwrap_or_default();
-        let title = whole.lines().next().unwrap_or(START);
-        self.file.set_len(0).and_then(|()| write!(self.file, "{title}\n{text}")).ok()?;
+        let whole = format!("{START}{}\n{text}", self.title);
+        fs::remove_file(&self.path).ok()?;
+        let mut file = new_file(&self.path).ok()?;
+        file.write_all(whole.as_bytes()).ok()?;
         self.kept = true;
         Some(self.path.clone())
     }
+}
+
+fn new_file(path: &Utf8Path) -> std::io::Result<File> {
+    for_this_user(File::options().append(true).create_new(true)).open(path)
 }
 
 /// A build prints what its steps print, which is for nobody else on this machine.
@@ -127,12 +137,16 @@ mod tests {
         assert!(!path.exists());
 
         let log = LogFile::start(&build_folder, "two")?;
-        log.writer().and_then(|mut file| file.write_all(b"\x1b[1mtext\n")).context(|| "not written".to_owned())?;
+        let mut writer = log.writer().context(|| "no writer".to_owned())?;
+        writer.write_all(b"\x1b[1mtext\n").context(|| "not written".to_owned())?;
         assert_eq!(log.text(), "\x1b[1mtext\n");
         assert_eq!(log.keep("text\n").as_deref(), Some(&*path));
+        writer.write_all(b"late").context(|| "not written".to_owned())?;
         assert_eq!(fs::read_to_string(&path).ok().as_deref(), Some("# cargo-runtime-image: two\ntext\n"));
 
         drop(LogFile::start(&build_folder, "three")?);
+        fs::write(&path, "").context(|| "not written".to_owned())?;
+        drop(LogFile::start(&build_folder, "of nothing")?);
         fs::write(&path, "mine").context(|| "not written".to_owned())?;
         assert!(LogFile::start(&build_folder, "four").is_err());
         assert_eq!(fs::read_to_string(&path).ok().as_deref(), Some("mine"));
