@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::builder::choose::with_base_digest;
+use crate::builder::choose::with_digests;
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder};
 use crate::config::options::Options;
 use crate::config::values::Output;
@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
         interrupt: &'a Interrupt,
         started: Instant,
     ) -> Result<Self> {
-        let options = with_base_digest(Options { kind: Some(found.kind()), ..options }, builder)?;
+        let options = with_digests(Options { kind: Some(found.kind()), ..options }, builder)?;
         let (project, hashes, tags) = read(found, &options, builder, terminal, interrupt)?;
         let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
         Ok(Self { found, options, builder, terminal, interrupt, project, hashes, tags, seconds })
@@ -241,7 +241,7 @@ impl<'a> Run<'a> {
     /// Stages, and gives the lock of the build folder.
     fn stage(&mut self, from: BuildFromImageType, image: &ImageName, labels: &ImageLabels) -> Result<(Staged, Lock)> {
         let (waiting, interrupt) = (self.waiting(), self.interrupt);
-        let Project { template, steps, code, deps, .. } = &self.project;
+        let Project { template, steps, code, deps, assets, .. } = &self.project;
         // The base name stays the same from build to build, so that BuildKit is sent only what changed.
         let name = self.tags.versioned.tag().unwrap_or("image");
         let chosen = self.options.build_folder.as_ref();
@@ -249,7 +249,7 @@ impl<'a> Run<'a> {
             let dockerfile = template.render(from, &image.to_string(), labels)?;
             let config_sh = self.project.config_sh(&self.options, &self.tags)?;
             let (steps, config_sh) = (&steps.staged(), config_sh.as_deref());
-            let content = BuildFolder { dockerfile, steps, code, deps, config_sh };
+            let content = BuildFolder { dockerfile, steps, code, deps, assets, config_sh };
             let Some(chosen) = chosen else {
                 return content.stage_below(&self.project.build_folders, name, waiting);
             };
@@ -270,7 +270,8 @@ impl<'a> Run<'a> {
         let git = WorkTree { folder: &self.project.root, interrupt: self.interrupt };
         // Commit and origin can differ for the same sources: a reproducible image is not labelled with them.
         let (revision, origin) = if self.options.reproducible { (None, None) } else { (git.revision(), git.origin()) };
-        let mut finished = labels::of_sources(&dependencies, &self.hashes, revision, origin);
+        let mut finished =
+            labels::of_sources(&dependencies, &self.hashes, self.options.slim.as_ref(), revision, origin);
         if self.project.has_deps_stage {
             // The finished image has these labels from the dependency image: built with it or later, it is the same.
             OF_ONE_BUILD.iter().for_each(|label| drop(finished.remove(label)));

@@ -106,6 +106,20 @@ fn one_machines_scratch_build_is_the_others_reuse_and_lock_build_for_both_platfo
     assert_eq!(same["confirmed"]["digest"], first["confirmed"]["digest"]);
 }
 
+#[test]
+fn a_slim_image_is_the_same_on_another_engine() {
+    let proxy = Proxy::new(&registry(), |_, _| Answer::Forward);
+    let project = Project::hello_on_engine().in_registry();
+    project.write(".cargo/config.toml", format!("[env]\nSALT = {:?}\n", salt()));
+    let (first, _) = project.json(&["--slim", "--push"]);
+    delete(&proxy, &project, first["image"].as_str().unwrap());
+    let other = OtherEngine::start("team");
+    other.empty();
+    let (again, run) = other.json(&project, &["--slim", "--push"]);
+    assert_eq!(again["build_from"], "lock", "{}", run.stderr);
+    assert_eq!((&again["image"], &again["confirmed"]), (&first["image"], &first["confirmed"]));
+}
+
 /// Removes an image from the registry.
 fn delete(proxy: &Proxy, project: &Project, image: &str) {
     let path = project.repository.split_once('/').unwrap().1;

@@ -270,6 +270,16 @@ const CAUSES: &[Cause] = &[
         hint: "the step could not fetch something: check the network, and HTTPS_PROXY where there is a proxy",
     },
     Cause {
+        words: &[&["error: `", "` needs ", "` has "]],
+        hint: "build on a `--base-image` of the same or an older release, take a newer `--run-image`, or build for a static \
+               target (`prebuild = [\"build --release --target x86_64-unknown-linux-musl\"]`)",
+    },
+    Cause {
+        words: &[&["error: `", "`, which loads `", "`, is missing in `"]],
+        hint: "take a `--run-image` that has it, such as debian:bookworm-slim, or build for a static target (`prebuild = \
+               [\"build --release --target x86_64-unknown-linux-musl\"]`)",
+    },
+    Cause {
         words: &[&["\"/code\": not found"], &["\"/code\": no such file"]],
         hint: "the stage `deps` sees no sources: copy from `deps/` there, and from `code/` in a later stage",
     },

@@ -6,8 +6,10 @@ use crate::builder::podman;
 use crate::builder::podman::PodmanBuilder;
 use crate::builder::runtime_builder::RuntimeBuilder;
 use crate::config::options::Options;
+use crate::config::slim::Slim;
 use crate::config::values::BuildTool;
 use crate::error::Result;
+use crate::image::name::ImageName;
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
 
@@ -31,15 +33,21 @@ fn tool_on_path() -> BuildTool {
     }
 }
 
-/// The options with the base image's digest: the one written in its name or, with `--pin-base`, the registry's.
+/// The options with the digests of the base image and the run image: the one written in the name or, with `--pin-base`,
+/// the registry's.
 ///
 /// # Errors
-/// When the base image's registry cannot be asked, or has no such image.
-pub fn with_base_digest(options: Options, builder: &dyn RuntimeBuilder) -> Result<Options> {
-    let base_digest = match (options.base_image.digest(), options.pin_base) {
-        (Some(digest), _) => Some(digest.clone()),
-        (None, true) => Some(builder.digest(&options.base_image)?),
-        (None, false) => None,
+/// When an image's registry cannot be asked, or has no such image.
+pub fn with_digests(options: Options, builder: &dyn RuntimeBuilder) -> Result<Options> {
+    let digest = |image: &ImageName| match (image.digest(), options.pin_base) {
+        (Some(digest), _) => Ok(Some(digest.clone())),
+        (None, true) => builder.digest(image).map(Some),
+        (None, false) => Ok(None),
     };
-    Ok(Options { base_digest, ..options })
+    let base_digest = digest(&options.base_image)?;
+    let slim = options.slim.clone().map(|slim| {
+        let run_digest = slim.run_image.image().map(digest).transpose()?.flatten();
+        Ok(Slim { run_digest, ..slim })
+    });
+    Ok(Options { base_digest, slim: slim.transpose()?, ..options })
 }

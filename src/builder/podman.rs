@@ -107,8 +107,12 @@ fn refuse_what_podman_cannot(options: &Options, platforms: &[Platform]) -> Resul
     if options.reproducible {
         return refused("`--reproducible` does not work", "");
     }
+    // Its COPY has no `--link`, without which the layers of a slim image are made anew for each run image.
+    if options.slim.is_some() {
+        return refused("a slim image cannot be made", "make the full image (`--slim=false`)");
+    }
     if options.pin_base && options.base_image.digest().is_none() {
-        return refused("`--pin-base` does not work", "name the digest yourself (`--base-image NAME@sha256:...`)");
+        return refused("`--pin-base` does not work", "name the digest yourself (`NAME@sha256:...`)");
     }
     let refusals = [
         ("--cache", options.cache != Cache::Off),
@@ -420,6 +424,7 @@ mod tests {
     #[case("push = true\nrepository = 'r.example/x'", "--push")]
     #[case("load = true\npush = true\nrepository = 'r.example/x'", "--push")]
     #[case("reproducible = true", "--reproducible")]
+    #[case("slim = true\nbase-image = 'rust:1-bookworm'", "slim")]
     #[case("pin-base = true", "--pin-base")]
     #[case("cache = 'local'", "--cache")]
     #[case("cache-from = ['type=gha']", "--cache-from")]

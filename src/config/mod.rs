@@ -9,4 +9,5 @@ pub mod passed_on;
 mod resolve;
 pub mod secrets;
 pub mod settings;
+pub mod slim;
 pub mod values;

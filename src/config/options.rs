@@ -9,6 +9,7 @@ use crate::config::build_args::BuildArg;
 use crate::config::cache::Cache;
 use crate::config::passed_on::{is_about_attestations, is_turned_off};
 use crate::config::secrets::{Secret, Ssh};
+use crate::config::slim::Slim;
 use crate::config::values::{
     BuildTool, Cmd, DebianPackage, Output, Progress, ProjectKind, Provenance, Sbom, TagScheme, User, Version, Workdir,
 };
@@ -115,6 +116,10 @@ pub struct Options {
     pub user: Option<User>,
     /// The default command.
     pub cmd: Option<Cmd>,
+    /// What the image starts with, before its command.
+    pub entrypoint: Option<Cmd>,
+    /// What is made instead of a full image, if it is a slim one.
+    pub slim: Option<Slim>,
     /// Which workspace, and how Cargo is called.
     pub cargo: CargoCall,
 }

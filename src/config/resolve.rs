@@ -10,9 +10,11 @@ use crate::config::options::Options;
 use crate::config::passed_on::{is_ours, shown, with_joined_values};
 use crate::config::secrets::CA_BUNDLE_SECRET;
 use crate::config::settings::Settings;
+use crate::config::slim::{RunImage, Slim};
 use crate::config::values::{Cmd, Output, Provenance, Sbom, TagScheme, Variable, Version, has_control_characters};
 use crate::error::{Error, Result};
 use crate::hash::{content_digest, hex};
+use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::redact::{redacted, redacted_pair};
 use crate::system::cargo::CargoCall;
@@ -27,6 +29,8 @@ const ENGINE_TIMEOUT: Duration = Duration::from_secs(30);
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
 const DEFAULT_BASE_IMAGE: &str = "rust:1-bookworm";
 const DEFAULT_WORKDIR: &str = "/workspace";
+/// Of a slim image.
+const DEFAULT_RUN_WORKDIR: &str = "/app";
 
 impl Default for Options {
     /// The defaults, with no project and no environment looked at.
@@ -69,9 +73,14 @@ impl Settings {
             build_arg,
             env,
             cmd,
+            entrypoint,
             user,
             workdir,
             install_binaries,
+            slim,
+            run_image,
+            run_packages,
+            assets,
             repository,
             tag_prefix,
             pin_base,
@@ -107,12 +116,29 @@ impl Settings {
         } = self;
         let reproducible = reproducible.unwrap_or(false);
         let platforms: BTreeSet<Platform> = parsed(platform)?.into_iter().collect();
-        let base_image = base_image.as_deref().unwrap_or(DEFAULT_BASE_IMAGE).parse();
+        let base_image: ImageName = base_image
+            .as_deref()
+            .unwrap_or(DEFAULT_BASE_IMAGE)
+            .parse()
+            .map_err(|error: Error| error.in_key("base-image"))?;
+        let slim = if slim.unwrap_or(run_image.is_some()) {
+            let run_image =
+                run_image.as_deref().map(|image| image.parse::<RunImage>().map_err(|error| error.in_key("run-image")));
+            Some(Slim {
+                run_image: run_image.unwrap_or_else(|| RunImage::beside(&base_image))?,
+                run_digest: None,
+                packages: parsed(run_packages).map_err(|error| error.in_key("run-packages"))?,
+                assets: assets.unwrap_or_default(),
+                workdir: workdir.as_deref().unwrap_or(DEFAULT_RUN_WORKDIR).parse()?,
+            })
+        } else {
+            None
+        };
         let env = env.unwrap_or_default();
         env.iter().try_for_each(Variable::refuse_what_cannot_be_set)?;
         Ok(Options {
             kind,
-            base_image: base_image.map_err(|error: Error| error.in_key("base-image"))?,
+            base_image,
             base_digest: None,
             // A reproducible image starts from the same base image each time.
             pin_base: pin_base.unwrap_or(false) || reproducible,
@@ -152,13 +178,15 @@ impl Settings {
             builder,
             source_policy: source_policy()?,
             progress,
-            apt_packages: parsed(apt_packages)?,
+            apt_packages: parsed(apt_packages).map_err(|error| error.in_key("apt-packages"))?,
             prebuild: prebuild.map(|commands| commands.iter().map(|command| command.trim().to_owned()).collect()),
             install_binaries: install_binaries.unwrap_or(true),
             workdir: workdir.as_deref().unwrap_or(DEFAULT_WORKDIR).parse()?,
             env: env.into_iter().map(|variable| (variable.name, variable.value)).collect(),
             user: user.as_deref().map(str::parse).transpose()?,
             cmd,
+            entrypoint,
+            slim,
             cargo: CargoCall::default(),
         })
     }
@@ -230,12 +258,14 @@ fn refuse_what_no_dockerfile_holds(options: &Options) -> Result<()> {
     {
         return Err(Error::usage(format!("invalid `version` {version:?}")).hint("it is one line, and not empty"));
     }
-    let cmd = match &options.cmd {
-        None => &[][..],
-        Some(Cmd::Shell(line)) => std::slice::from_ref(line),
-        Some(Cmd::Exec(words)) => words,
+    let words = |cmd: &'_ Option<Cmd>| match cmd {
+        None => Vec::new(),
+        Some(Cmd::Shell(line)) => vec![line.clone()],
+        Some(Cmd::Exec(words)) => words.clone(),
     };
-    let texts = options.extra_deps.iter().map(|text| ("extra-deps", text)).chain(cmd.iter().map(|word| ("cmd", word)));
+    let commands = [("cmd", words(&options.cmd)), ("entrypoint", words(&options.entrypoint))];
+    let commands = commands.iter().flat_map(|(key, words)| words.iter().map(move |word| (*key, word)));
+    let texts = options.extra_deps.iter().map(|text| ("extra-deps", text)).chain(commands);
     if let Some((key, _)) = texts.into_iter().find(|(_, text)| text.contains('\0')) {
         return Err(Error::usage(format!("`{key}` holds a zero byte, which no program is given")));
     }

@@ -193,16 +193,36 @@ keys! {
     /// What the image runs: a line for a shell, or a JSON list of words
     cmd: Cmd = "cmd", "cmd" "COMMAND", One, IMAGE, CARGO_OR_CUSTOM, Replace, Often, "the default or only binary";
 
+    /// What the image starts with, before `cmd`: a line for a shell, or a JSON list of words
+    ///
+    /// With it, only a `cmd` that is given follows.
+    entrypoint: Cmd = "entrypoint", "entrypoint" "COMMAND", One, IMAGE, CARGO_OR_CUSTOM, Replace, Seldom, "";
+
     /// User that builds and runs, created if it is a name that the image lacks
     user: String = "user", "user" "USER", One, IMAGE, CARGO_OR_CUSTOM, Replace, Seldom, "root";
 
     /// Folder of the project in the image
-    workdir: String = "workdir", "workdir" "DIR", One, IMAGE, CARGO_OR_CUSTOM, Replace, Seldom, "/workspace";
+    workdir: String = "workdir", "workdir" "DIR", One, IMAGE, CARGO_OR_CUSTOM, Replace, Seldom,
+        "/workspace; of a slim image /app";
 
     /// Copy the workspace's binaries to /usr/local/bin
     ///
     /// A binary of any other profile wins over one of a `debug` profile.
     install_binaries: bool = "install-binaries", "install-binaries" "BOOL", Switch, IMAGE, CARGO, Replace, Seldom, "true";
+
+    /// Make a slim image: the binaries on a run image, without what built them
+    slim: bool = "slim", "slim" "BOOL", Switch, IMAGE, CARGO, Replace, Often, "true with `run-image`";
+
+    /// Image that a slim image starts from, such as debian:bookworm-slim, or `scratch` for nothing
+    run_image: String = "run-image", "run-image" "IMAGE", One, IMAGE, CARGO, Replace, Often,
+        "debian:RELEASE-slim of the base image's release";
+
+    /// Debian package that a slim image has for running (repeatable)
+    run_packages: Vec<String> = "run-packages", "run-package" "PACKAGE", Lines, IMAGE, CARGO, Replace, Often, "",
+        "run-packages";
+
+    /// File of the project that a slim image has in `workdir`, at the same path; a path or glob (repeatable)
+    assets: Vec<String> = "assets", "asset" "PATH", Lines, IMAGE, CARGO, Replace, Often, "", "assets";
 
     /// Repository of the image; `localhost/` is never looked up elsewhere
     repository: String = "repository", "repository" "REPOSITORY", One, NAMES, ANY, Replace, Often,

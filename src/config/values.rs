@@ -223,7 +223,7 @@ impl FromStr for DebianPackage {
         if is_word(text, b"+-.:=~/*") && !text.ends_with('-') {
             return Ok(Self(text.to_owned()));
         }
-        Err(Error::usage(format!("invalid package name {text:?} in `apt-packages`"))
+        Err(Error::usage(format!("invalid package name {text:?}"))
             .hint("each entry is one package, such as \"libssl-dev\" or \"cmake=3.25.1-1\""))
     }
 }

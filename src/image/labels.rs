@@ -11,6 +11,9 @@ pub const BASE: &str = "org.opencontainers.image.base.";
 /// The kind of project.
 pub const KIND: &str = "dev.runtime-image.kind";
 
+/// What an image holds: `slim` or `full`.
+pub const IMAGE: &str = "dev.runtime-image.image";
+
 /// The untruncated hash of base image, system packages, toolchain and the like.
 pub const SYSTEM_HASH: &str = "dev.runtime-image.system-hash";
 
@@ -30,7 +33,10 @@ pub const PLATFORMS: &str = "dev.runtime-image.platforms";
 /// The labels that tell of one build: they can differ for the same sources.
 pub const OF_ONE_BUILD: [&str; 2] = [BUILD_FROM, PLATFORMS];
 
-/// The base image's digest, where it is part of the names.
+/// The image that an image starts from: the base image, or the run image of a slim one.
+pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+
+/// That image's digest, where it is part of the names.
 pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
 /// Labels of an image, by name.

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use ignore::gitignore::Gitignore;
 use serde::Serialize;
 
 use crate::config::build_args::BuildArg;
@@ -16,9 +15,9 @@ use crate::image::platform::Platform;
 use crate::project::kind::{Kind, RustOfImage};
 use crate::project::read::{Project, cached_build_folders, local_repository, selection};
 use crate::staging::dockerfile::Dockerfile;
-use crate::staging::listing::{Selection, globs_from_root};
+use crate::staging::listing::Selection;
 use crate::staging::secrets::warn_of_secrets;
-use crate::staging::source::{SourceFile, read_through, source_files};
+use crate::staging::source::{SourceFile, read_through, selector, source_files};
 use crate::staging::staged::staged_sources;
 use crate::staging::steps::{Steps, cmd_text, mounts, trust};
 use crate::staging::template::{FileDates, Parts, Template};
@@ -55,6 +54,7 @@ struct TemplateContext {
     user: Option<String>,
     user_to_create: Option<String>,
     cmd: Option<String>,
+    entrypoint: Option<String>,
     mounts: String,
     trust: String,
 }
@@ -93,8 +93,8 @@ impl Folder {
         let locked: Vec<SourceFile> = match options.lock_files.as_slice() {
             [] => Vec::new(),
             patterns => {
-                let matcher = matcher(&all, patterns, "lock-files", interrupt)?;
-                all.iter().filter(|file| matches(&matcher, file)).cloned().collect()
+                let is_selected = selector(&all, patterns, "lock-files", interrupt)?;
+                all.iter().filter(|file| is_selected(file)).cloned().collect()
             }
         };
         let locked = locked.into_iter().map(|file| read_through(&self.root, file, interrupt)).collect::<Result<_>>()?;
@@ -125,6 +125,7 @@ impl Folder {
             user: options.user.as_ref().map(User::to_string),
             user_to_create: options.user.as_ref().and_then(User::to_create).map(str::to_owned),
             cmd: options.cmd.as_ref().map(cmd_text),
+            entrypoint: options.entrypoint.as_ref().map(cmd_text),
             mounts: mounts(options),
             trust: if options.ca_bundle.is_some() { trust() } else { String::new() },
         };
@@ -197,8 +198,8 @@ impl Kind for Folder {
         let root = &self.root;
         let (mut files, locked) = self.files(options, terminal, interrupt)?;
         if !options.source.is_empty() {
-            let matcher = matcher(&files, &options.source, "source", interrupt)?;
-            files.retain(|file| matches(&matcher, file));
+            let is_selected = selector(&files, &options.source, "source", interrupt)?;
+            files.retain(is_selected);
         }
         if files.is_empty() {
             return Err(Error::failed(format!("the project in `{root}` has no files"))
@@ -241,6 +242,7 @@ impl Kind for Folder {
             dependency_args,
             tiers: template.tiers(has_deps_stage, false)?,
             template,
+            assets: Vec::new(),
             steps: if options.template.is_none() { Steps::CUSTOM } else { Steps::default() },
             original: None,
             config_sh: None,
@@ -257,6 +259,7 @@ fn warn_of_unused(options: &Options, template: &Template, terminal: &Terminal) -
         ("env", "env", !options.env.is_empty()),
         ("user", "user", options.user.is_some()),
         ("cmd", "cmd", options.cmd.is_some()),
+        ("entrypoint", "entrypoint", options.entrypoint.is_some()),
         ("enable-browser", "enable_browser", !options.enable_browser),
         ("ca-bundle", "trust", options.ca_bundle.is_some()),
     ];
@@ -267,28 +270,6 @@ fn warn_of_unused(options: &Options, template: &Template, terminal: &Terminal) -
         }
     }
     Ok(())
-}
-
-/// What matches the files that `patterns` select. A pattern that selects nothing is an error.
-fn matcher(files: &[SourceFile], patterns: &[String], key: &str, interrupt: &Interrupt) -> Result<Gitignore> {
-    let matcher = globs_from_root(patterns, key)?;
-    for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('!')) {
-        interrupt.check()?;
-        if pattern.split('/').any(|name| name == "..") {
-            return Err(Error::usage(format!("`{key}`: `{pattern}` leads out of the project"))
-                .hint("paths and globs start at the project root, and name what is below it without `..`"));
-        }
-        let one = globs_from_root(std::slice::from_ref(pattern), key)?;
-        if !files.iter().any(|file| matches(&one, file)) {
-            return Err(Error::usage(format!("`{key}`: `{pattern}` matches no file of the project"))
-                .hint("paths and globs start at the project root; ignored files do not count"));
-        }
-    }
-    Ok(matcher)
-}
-
-fn matches(matcher: &Gitignore, file: &SourceFile) -> bool {
-    matcher.matched_path_or_any_parents(&file.path, false).is_ignore()
 }
 
 /// The Dockerfile up to the end of its stage `deps` and the rest, or all of it where there is one stage.

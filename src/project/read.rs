@@ -46,6 +46,8 @@ pub struct Project {
     pub deps: Vec<StagedFile>,
     /// Files of `locked` after whose change no earlier image can be built on.
     pub system: Vec<StagedFile>,
+    /// The files that a slim image gets beside its binaries, below `assets/`.
+    pub assets: Vec<StagedFile>,
     /// What the Dockerfile is rendered from.
     pub template: Template,
     /// What the Dockerfile's RUN lines start.
@@ -115,7 +117,8 @@ impl Project {
 
         let mut source = FieldHasher::new("source");
         source.field("dockerfile", &self.hashed.runtime);
-        for step in self.steps.runtime {
+        let slim = self.steps.slim.iter().filter(|_| options.slim.is_some());
+        for step in self.steps.runtime.iter().chain(slim) {
             source.field(step.name, step.text);
         }
         for argument in &options.extra_build_args {
@@ -123,6 +126,9 @@ impl Project {
         }
         for argument in options.attestations() {
             source.field("attestation", argument);
+        }
+        for asset in &self.assets {
+            source.field("asset", asset.path.as_str());
         }
         self.code.iter().for_each(|file| file.hash_into(&mut source));
 

@@ -56,7 +56,8 @@ impl Builds<'_> {
         let mut names = if has_deps_stage { Vec::new() } else { self.names_of_dependencies() };
         names.push(self.source.clone());
         let mut labels = if self.written.contains("labels") { Labels::new() } else { self.labels.finished.clone() };
-        if deps_image.is_none() {
+        // A slim image is not built upon, and does not tell of its dependencies.
+        if deps_image.is_none() && self.options.slim.is_none() {
             let of_dependencies = &self.labels.dependencies;
             let of_one_build = OF_ONE_BUILD.iter().filter_map(|label| of_dependencies.get_key_value(label));
             labels.extend(of_one_build.map(|(label, value)| (*label, value.clone())));

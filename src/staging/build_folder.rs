@@ -17,7 +17,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, ContentHasher, FieldHasher, content_digest};
 use crate::staging::config_sh::{ConfigSh, write_config_sh};
 use crate::staging::own_files::{
-    CODE, DEPS, DOCKERFILE, FOLDER_TIME, STEPS, content_time, has_folder_time, is_own_dockerfile,
+    ASSETS, CODE, DEPS, DOCKERFILE, FOLDER_TIME, STEPS, content_time, has_folder_time, is_own_dockerfile,
 };
 use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
 use crate::staging::tree_path::TreePath;
@@ -44,6 +44,8 @@ pub struct BuildFolder<'a> {
     pub code: &'a [StagedFile],
     /// The files below `deps/`.
     pub deps: &'a [StagedFile],
+    /// The files below `assets/`.
+    pub assets: &'a [StagedFile],
     /// The variables for the folder's `config.sh`, where others use the folder too. Their files at its top stay.
     pub config_sh: Option<&'a ConfigSh>,
 }
@@ -87,7 +89,7 @@ impl BuildFolder<'_> {
     fn key(&self) -> String {
         let mut hasher = FieldHasher::new("build folder");
         hasher.field("dockerfile", &self.dockerfile);
-        for (below, files) in [(STEPS, self.steps), (DEPS, self.deps), (CODE, self.code)] {
+        for (below, files) in [(STEPS, self.steps), (DEPS, self.deps), (ASSETS, self.assets), (CODE, self.code)] {
             hasher.field("folder", below);
             files.iter().for_each(|file| file.hash_into(&mut hasher));
         }
@@ -128,7 +130,7 @@ impl BuildFolder<'_> {
             // The first error is the one to report.
             let _ = fs::rename(root.join("old"), destination);
         })?;
-        let files = 1 + self.steps.len() + self.deps.len() + self.code.len();
+        let files = 1 + self.steps.len() + self.deps.len() + self.assets.len() + self.code.len();
         Ok(Staged { path: destination.to_owned(), files, size })
     }
 
@@ -152,7 +154,7 @@ impl BuildFolder<'_> {
         for entry in destination.read_dir_utf8().context(cannot)? {
             let entry = entry.context(cannot)?;
             let name = entry.file_name();
-            if [DOCKERFILE, STEPS, CODE, DEPS].contains(&name) {
+            if [DOCKERFILE, STEPS, CODE, DEPS, ASSETS].contains(&name) {
                 own.push(entry.into_path());
             } else if self.config_sh.is_some()
                 && entry.file_type().context(cannot)?.is_file()
@@ -195,7 +197,8 @@ impl BuildFolder<'_> {
         let dockerfile = [StagedFile::text(TreePath::constant(DOCKERFILE), self.dockerfile.as_bytes())];
         let mut written = BTreeMap::new();
         let mut folders = BTreeSet::from([root.to_owned(), root.join(CODE)]);
-        for (below, files) in [("", &dockerfile[..]), (STEPS, self.steps), (DEPS, self.deps), (CODE, self.code)] {
+        let own = [("", &dockerfile[..]), (STEPS, self.steps), (DEPS, self.deps), (ASSETS, self.assets)];
+        for (below, files) in own.into_iter().chain([(CODE, self.code)]) {
             let base = if below.is_empty() { root.to_owned() } else { root.join(below) };
             let mut entries: BTreeSet<&Utf8Path> = BTreeSet::new();
             for file in files {
@@ -415,8 +418,15 @@ mod tests {
             content: StagedContent::Copy { from: source.clone(), digest, size: 3 },
         };
         let stage = |file: StagedFile| {
-            BuildFolder { dockerfile: "FROM x\n".to_owned(), steps: &[], code: &[file], deps: &[], config_sh: None }
-                .stage(&root.join("context"), &Interrupt::default())
+            BuildFolder {
+                dockerfile: "FROM x\n".to_owned(),
+                steps: &[],
+                code: &[file],
+                deps: &[],
+                assets: &[],
+                config_sh: None,
+            }
+            .stage(&root.join("context"), &Interrupt::default())
         };
         stage(copied(content_digest(b"old")))?;
         fs::write(&source, "new").context(|| "cannot write".to_owned())?;
@@ -435,8 +445,14 @@ mod tests {
         let link = StagedFile { content: StagedContent::Link("b".to_owned()), ..text("a/link", "") };
         let deps = [StagedFile { executable: true, ..text("a/b", "x") }, link];
         let (steps, code) = ([text("step", "y")], [text("main", "z")]);
-        let folder =
-            BuildFolder { dockerfile: "FROM x\n".to_owned(), steps: &steps, code: &code, deps: &deps, config_sh: None };
+        let folder = BuildFolder {
+            dockerfile: "FROM x\n".to_owned(),
+            steps: &steps,
+            code: &code,
+            deps: &deps,
+            assets: &[],
+            config_sh: None,
+        };
         let (destination, interrupt) = (root.join("context"), Interrupt::default());
         let staged = folder.stage(&destination, &interrupt)?;
         let apart = staged.without_code(&interrupt)?;

@@ -14,6 +14,9 @@ pub const CODE: &str = "code";
 /// What the dependency stage is built from.
 pub const DEPS: &str = "deps";
 
+/// The files that a slim image gets beside its binaries.
+pub const ASSETS: &str = "assets";
+
 /// What the Dockerfile's RUN lines start.
 pub const STEPS: &str = "steps";
 

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use camino::Utf8Path;
+use ignore::gitignore::Gitignore;
 use md5::{Digest as _, Md5};
 use rayon::prelude::*;
 
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, ContentHasher, Md5Digest, content_digest, md5_digest};
-use crate::staging::listing::{IGNORE_FILE, Selection, is_own_name, listing, not_utf8};
+use crate::staging::listing::{IGNORE_FILE, Selection, globs_from_root, is_own_name, listing, not_utf8};
 use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
 use crate::system::paths::{climbs_out, ends_outside};
@@ -262,6 +263,34 @@ impl SourceFile {
             SourceKind::Link { .. } => None,
         }
     }
+}
+
+/// Tells the files that `patterns` select, for the option `key`.
+///
+/// # Errors
+/// When a pattern selects none of `files`, or leads out of the project.
+pub fn selector(
+    files: &[SourceFile],
+    patterns: &[String],
+    key: &str,
+    interrupt: &Interrupt,
+) -> Result<impl Fn(&SourceFile) -> bool + use<>> {
+    let is_matched =
+        |matcher: &Gitignore, file: &SourceFile| matcher.matched_path_or_any_parents(&file.path, false).is_ignore();
+    for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('!')) {
+        interrupt.check()?;
+        if pattern.split('/').any(|name| name == "..") {
+            return Err(Error::usage(format!("`{key}`: `{pattern}` leads out of the project"))
+                .hint("paths and globs start at the project root, and name what is below it without `..`"));
+        }
+        let one = globs_from_root(std::slice::from_ref(pattern), key)?;
+        if !files.iter().any(|file| is_matched(&one, file)) {
+            return Err(Error::usage(format!("`{key}`: `{pattern}` matches no file of the project"))
+                .hint("paths and globs start at the project root; ignored files do not count"));
+        }
+    }
+    let all = globs_from_root(patterns, key)?;
+    Ok(move |file: &SourceFile| is_matched(&all, file))
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub struct Steps {
     pub dependencies: &'static [Step],
     /// The steps that build the project itself.
     pub runtime: &'static [Step],
+    /// The further steps of a slim image.
+    pub slim: &'static [Step],
 }
 
 macro_rules! step {
@@ -49,6 +51,7 @@ impl Steps {
         system: &[COMMON, INSTALL_PACKAGES, step!("install-toolchain"), INSTALL_EXTRA_DEPS, CREATE_USER],
         dependencies: &[step!("cargo.sh"), step!("sort-file-lists.pl"), COMPILE_SKELETON, step!("build-dependencies")],
         runtime: &[step!("build-sources"), step!("install-binaries")],
+        slim: &[step!("collect-assets"), step!("add-run-user"), step!("check-binaries")],
     };
 
     /// The steps of the custom kind's built-in template.
@@ -56,11 +59,12 @@ impl Steps {
         system: &[COMMON, INSTALL_PACKAGES, INSTALL_EXTRA_DEPS, CREATE_USER],
         dependencies: &[],
         runtime: &[step!("prebuild")],
+        slim: &[],
     };
 
     /// All steps, as they are staged.
     pub fn staged(&self) -> Vec<StagedFile> {
-        let all = [self.system, self.dependencies, self.runtime].concat();
+        let all = [self.system, self.dependencies, self.runtime, self.slim].concat();
         all.into_iter().map(|step| StagedFile::text(TreePath::constant(step.name), step.text)).collect()
     }
 }

@@ -19,8 +19,12 @@ const CARGO: &str = include_str!("../templates/cargo.Dockerfile.j2");
 const CUSTOM: &str = include_str!("../templates/custom.Dockerfile.j2");
 
 /// What the built-in templates have in common.
-const INCLUDED: [(&str, &str); 2] =
-    [("system.j2", include_str!("../templates/system.j2")), ("user.j2", include_str!("../templates/user.j2"))];
+const INCLUDED: [(&str, &str); 4] = [
+    ("system.j2", include_str!("../templates/system.j2")),
+    ("user.j2", include_str!("../templates/user.j2")),
+    ("slim.j2", include_str!("../templates/slim.j2")),
+    ("start.j2", include_str!("../templates/start.j2")),
+];
 
 /// What a template may do: instructions that it runs, and bytes that it writes or puts together. That is a thousand
 /// times what the largest template of OpenHands does, and is done in a second or two.

@@ -389,7 +389,7 @@ impl RuntimeBuilder for BuildxBuilder {
     fn digest(&self, image: &ImageName) -> Result<Digest> {
         let found = self.registry()?.find(&[image])?.into_iter().next().flatten();
         found.map(|image| image.digest).ok_or_else(|| {
-            Error::failed(format!("cannot pin the base image: its registry has no `{image}`"))
+            Error::failed(format!("cannot pin `{image}`: its registry has no such image"))
                 .hint("check its name; an image that only the engine has cannot be pinned")
         })
     }

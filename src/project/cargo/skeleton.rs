@@ -27,7 +27,8 @@ const SKELETON_COMPILER: &str = ".runtime-image-compile-skeleton";
 /// A target of the skeleton, where the real compiler or rustdoc reads it: see [`SKELETON_COMPILER`]. One file can be a
 /// program and a library, and a library without a test harness needs a `main`. Lints that flags or Cargo's
 /// configuration deny find nothing in it.
-const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_dependencies)]\nfn main() {}\n";
+const EMPTY_TARGET: &str = "//! Empty.\n#![allow(dead_code, unused_crate_dependencies)]\n\
+    fn main() { print!(\"a skeleton of cargo-runtime-image\") }\n";
 
 /// Empty `targets` of the members and the lists of dates. Where Cargo `has_wrapper` of its compiler already, that would
 /// be handed another one than it may know.

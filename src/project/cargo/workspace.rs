@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
+use crate::config::slim::Slim;
 use crate::config::values::{Cmd, DebianPackage, ProjectKind, User, Version};
 use crate::error::{Error, Result};
 use crate::project::cargo::configuration::{Configuration, Tree};
@@ -24,7 +25,7 @@ use crate::project::kind::{Kind, RustOfImage};
 use crate::project::read::{Project, below, cached_build_folders, local_repository, selection};
 use crate::staging::listing::{Selection, why_left_out};
 use crate::staging::secrets::warn_of_secrets;
-use crate::staging::source::{SourceFile, source_files};
+use crate::staging::source::{SourceFile, selector, source_files};
 use crate::staging::staged::{StagedFile, staged_sources};
 use crate::staging::steps::{Steps, cmd_text, mounts};
 use crate::staging::template::{FileDates, Template};
@@ -364,7 +365,7 @@ impl Workspace {
         targets.map(|(target, package)| self.target_path(target, package)).collect()
     }
 
-    fn template_context(&self, options: &Options, toolchain: Toolchain, target: String) -> TemplateContext {
+    fn template_context(&self, options: &Options, toolchain: Toolchain, target: String) -> Result<TemplateContext> {
         let mut binaries: BTreeSet<&str> = BTreeSet::new();
         let mut default_binaries: BTreeSet<&str> = BTreeSet::new();
         let default_members = &self.metadata.workspace_default_members;
@@ -381,9 +382,14 @@ impl Workspace {
         }
         let default_run = self.root_package().and_then(|package| package.default_run.as_deref());
         let only = default_binaries.first().copied().filter(|_| default_binaries.len() == 1);
-        let default_cmd =
-            default_run.or(only).filter(|_| options.install_binaries).map(|binary| Cmd::Exec(vec![binary.to_owned()]));
-        TemplateContext {
+        if options.slim.is_some() && binaries.is_empty() {
+            return Err(Error::usage(format!("`{}` has no binary: a slim image would be empty", self.name()))
+                .hint("add a binary target, or leave `--slim` and `--run-image` out"));
+        }
+        let installs = options.install_binaries || options.slim.is_some();
+        let default_cmd = default_run.or(only).filter(|_| installs && options.entrypoint.is_none());
+        let default_cmd = default_cmd.map(|binary| Cmd::Exec(vec![binary.to_owned()]));
+        Ok(TemplateContext {
             env: options.env.clone(),
             apt_packages: options.apt_packages.iter().map(DebianPackage::to_string).collect(),
             toolchain,
@@ -395,10 +401,12 @@ impl Workspace {
             top: "../".repeat(self.root.workspace.components().count()),
             prebuild: options.prebuild.clone().unwrap_or_else(|| vec![DEFAULT_PREBUILD.to_owned()]),
             build_arguments: options.build_argument_names(),
-            binaries: binaries.iter().filter(|_| options.install_binaries).map(|name| (*name).to_owned()).collect(),
+            binaries: binaries.iter().filter(|_| installs).map(|name| (*name).to_owned()).collect(),
             cmd: options.cmd.clone().or(default_cmd).as_ref().map(cmd_text),
+            entrypoint: options.entrypoint.as_ref().map(cmd_text),
+            slim: options.slim.as_ref().map(|slim| SlimContext::new(slim, options)),
             mounts: mounts(options),
-        }
+        })
     }
 }
 
@@ -465,8 +473,7 @@ impl Kind for Workspace {
         let wanted = wanted_rust.as_ref();
         let wanted = wanted.map(|version| StagedFile::text(TreePath::constant(TOOLCHAIN_FILE), version.as_str()));
         let (version, version_of) = self.version(options, manifests.get(&self.root.workspace))?;
-        let context = self.template_context(options, toolchain, target);
-        let template = Template::cargo(&context);
+        let template = Template::cargo(&self.template_context(options, toolchain, target)?);
         Ok(Project {
             kind: ProjectKind::Cargo,
             root: root.to_owned(),
@@ -476,6 +483,7 @@ impl Kind for Workspace {
             wanted_rust,
             default_repository: local_repository(self.name()),
             build_folders: self.build_folders(),
+            assets: staged_sources(root, assets(options, &sources, interrupt)?),
             code: staged_sources(root, sources),
             deps: locked.iter().cloned().chain(skeleton).chain(wanted).collect(),
             locked,
@@ -532,7 +540,47 @@ struct TemplateContext {
     build_arguments: Vec<String>,
     binaries: Vec<String>,
     cmd: Option<String>,
+    entrypoint: Option<String>,
+    slim: Option<SlimContext>,
     mounts: String,
+}
+
+/// The source files that a slim image gets beside its binaries.
+fn assets(options: &Options, sources: &[SourceFile], interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
+    match options.slim.as_ref().map(|slim| slim.assets.as_slice()) {
+        None | Some([]) => Ok(Vec::new()),
+        Some(patterns) => {
+            let is_selected = selector(sources, patterns, "assets", interrupt)?;
+            Ok(sources.iter().filter(|file| is_selected(file)).cloned().collect())
+        }
+    }
+}
+
+/// What the template sees of a slim image.
+#[derive(Debug, Clone, Serialize)]
+struct SlimContext {
+    /// With its digest, where that counts.
+    run_image: String,
+    /// As messages call it.
+    run_name: String,
+    packages: Vec<String>,
+    has_assets: bool,
+    workdir: String,
+    /// The name of a user that the run image may lack.
+    user_to_create: Option<String>,
+}
+
+impl SlimContext {
+    fn new(slim: &Slim, options: &Options) -> Self {
+        Self {
+            run_image: slim.pinned_run_image().to_string(),
+            run_name: slim.run_image.to_string(),
+            packages: slim.packages.iter().map(DebianPackage::to_string).collect(),
+            has_assets: !slim.assets.is_empty(),
+            workdir: slim.workdir.to_string(),
+            user_to_create: options.user.as_ref().and_then(User::to_create).map(str::to_owned),
+        }
+    }
 }
 
 fn decides_about_dependencies(path: &Utf8Path) -> bool {

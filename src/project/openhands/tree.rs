@@ -245,8 +245,7 @@ impl Kind for Tree {
             variant: variant(&context, options),
             rules: OriginalRules { keeps_slashes: KEPT_SLASHES.is_match(&self.rules) },
         });
-        let text = text_in(&self.root, TEMPLATE)?;
-        let template = Template::lenient(TEMPLATE, text, &context).ended_by(interrupt);
+        let template = Template::lenient(TEMPLATE, text_in(&self.root, TEMPLATE)?, &context).ended_by(interrupt);
         Ok(Project {
             kind: ProjectKind::Openhands,
             root: self.root.clone(),
@@ -267,6 +266,7 @@ impl Kind for Tree {
             dependency_args: options.extra_build_args.clone(),
             tiers: template.tiers(false, original.is_some())?,
             template,
+            assets: Vec::new(),
             steps: Steps::default(),
             original,
             config_sh: Some([

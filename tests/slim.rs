@@ -1,0 +1,250 @@
+//! Slim images: what they hold, what their names go by, and that none is made which would not start.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
+mod support;
+
+use rstest::rstest;
+use serde_json::{Value, json};
+use support::{
+    Project, debian_base, docker, image_exists, image_id, label, platforms, registry, registry_digest, run_image,
+};
+
+const HELLO: &str = "HELLO from the runtime image 1.0 (32 characters)\n";
+
+/// A package on the engine with this `main.rs`, and a base image whose release is known.
+fn program(main: &str) -> Project {
+    let project = Project::empty().on_engine();
+    project
+        .write("Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n")
+        .write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\n")
+        .write("src/main.rs", main);
+    project
+}
+
+fn inspected(image: &str) -> Value {
+    let mut images: Value = serde_json::from_str(&docker(&["image", "inspect", image])).unwrap();
+    images[0].take()
+}
+
+/// The layers of an image.
+fn layers(image: &str) -> Vec<Value> {
+    inspected(image)["RootFS"]["Layers"].as_array().unwrap().clone()
+}
+
+fn run_base() -> String {
+    format!("{}/debian:trixie-slim", registry())
+}
+
+/// What a container's file system holds: its paths.
+fn files(image: &str) -> Vec<String> {
+    let container = docker(&["container", "create", image, "x"]);
+    let script = format!("docker container export {} | tar -t", container.trim());
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    docker(&["container", "rm", container.trim()]);
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_slim_image_is_the_run_image_and_the_binary() {
+    let project = Project::hello_on_engine();
+    let (full, _) = project.json(&["tags"]);
+    let (slim, run) = project.json(&["--slim"]);
+    let image = slim["image"].as_str().unwrap();
+    assert_eq!(run_image(image, &[]), HELLO);
+    assert_eq!(slim["build_from"], "scratch", "{}", run.stderr);
+    assert_eq!(slim["tags"]["lock"], full["tags"]["lock"]);
+    assert_ne!(slim["tags"]["source"], full["tags"]["source"]);
+
+    let base = inspected(image);
+    docker(&["pull", "--quiet", &run_base()]);
+    let (own, below) = (layers(image), layers(&run_base()));
+    assert_eq!(own[..below.len()], below[..], "it starts from the run image");
+    assert_eq!(own.len(), below.len() + 3, "the working directory, the binaries, nothing: {base}");
+    assert_eq!(label(image, "dev.runtime-image.image"), "slim");
+    assert_eq!(label(image, "org.opencontainers.image.base.name"), run_base());
+    assert_eq!(base["Config"]["WorkingDir"], "/app");
+    let files = files(image);
+    assert!(files.contains(&"usr/local/bin/hello".to_owned()));
+    assert!(!files.iter().any(|file| file.starts_with("workspace") || file.ends_with("/cargo")), "{files:?}");
+
+    // A changed line compiles the members alone, and what is beside them stays.
+    project.edit("greeting/src/lib.rs", "hello", "ciao");
+    let (changed, run) = project.json(&["--slim"]);
+    assert_eq!(changed["build_from"], "lock", "{}", run.stderr);
+    assert!(!run.compiled().contains(&"itoa".to_owned()), "{}", run.stderr);
+    let changed = changed["image"].as_str().unwrap();
+    assert!(run_image(changed, &[]).starts_with("CIAO "));
+    assert_eq!(layers(changed)[..=below.len()], own[..=below.len()]);
+
+    // The full image is built on the same dependencies, and both are reused from then on.
+    let (full, run) = project.json(&[]);
+    assert_eq!((&full["build_from"], full["action"].as_str()), (&json!("lock"), Some("build")), "{}", run.stderr);
+    assert_eq!(label(full["image"].as_str().unwrap(), "dev.runtime-image.image"), "full");
+    for arguments in [&["--slim"][..], &[]] {
+        assert_eq!(project.json(arguments).0["action"], "reuse");
+    }
+}
+
+#[test]
+fn packages_assets_user_and_start_of_a_slim_image_are_as_asked() {
+    let project = program("fn main() { println!(\"{}\", std::fs::read_to_string(\"config/a.toml\").unwrap()) }\n");
+    project
+        .write("static/index.html", "<p>")
+        .write("static/deep/b.js", "b")
+        .write("config/a.toml", "a = 1")
+        .write("config/a.json", "{}")
+        .write(
+            "runtime-image.toml",
+            "slim = true\nrun-packages = [\"zlib1g\"]\nassets = [\"static\", \"config/*.toml\"]\nuser = \"app\"\n\
+             entrypoint = [\"env\", \"WHO=me\"]\ncmd = [\"app\"]\nenv = { GREETING = \"hi\" }\n",
+        );
+    let image = project.ok(&[]).image().to_owned();
+    assert_eq!(run_image(&image, &[]), "a = 1\n");
+    assert_eq!(
+        run_image(&image, &["sh", "-c", "echo $WHO $GREETING $(whoami) $HOME; pwd"]),
+        "me hi app /home/app\n/app\n"
+    );
+    let assets = files(&image).into_iter().filter(|file| file.starts_with("app/") && !file.ends_with('/'));
+    assert_eq!(assets.collect::<Vec<_>>(), ["app/config/a.toml", "app/static/deep/b.js", "app/static/index.html"]);
+    assert_ne!(run_image(&image, &["sh", "-c", "ls /usr/lib/*/libz.so.1"]), "");
+    let names = |change: &[&str]| project.tags(change);
+    let [source, lock, _] = names(&[]);
+    for change in [
+        &["--run-image", "debian:12"][..],
+        &["--run-package", "zlib1g", "--run-package", "tzdata"],
+        &["--asset", "static"],
+        &["--workdir", "/srv", "--user", "1000"],
+        &["--slim=false"],
+    ] {
+        assert_ne!(names(change)[0], source, "{change:?}");
+        assert!(names(change)[1] == lock || change.contains(&"--user"), "{change:?}");
+    }
+}
+
+#[test]
+fn a_number_needs_no_user_and_nothing_runs_in_a_run_image_without_a_shell() {
+    let project = program("fn main() { println!(\"hi\") }\n");
+    project.write(
+        "runtime-image.toml",
+        "run-image = \"scratch\"\nuser = \"1234:1234\"\n[env]\nRUSTFLAGS = \"-C target-feature=+crt-static\"\n",
+    );
+    let image = project.ok(&[]).image().to_owned();
+    assert_eq!(run_image(&image, &[]), "hi\n");
+    assert_eq!(inspected(&image)["Config"]["User"], "1234:1234");
+    assert_eq!(label(&image, "org.opencontainers.image.base.name"), "");
+    let own: Vec<String> = files(&image).into_iter().filter(|file| file.contains("usr/")).collect();
+    assert_eq!(own, ["usr/", "usr/local/", "usr/local/bin/", "usr/local/bin/app"]);
+
+    // A user with a name, in an image that has no file about users.
+    let named = project.ok(&["--user", "app"]).image().to_owned();
+    assert_eq!(run_image(&named, &[]), "hi\n");
+}
+
+const NEW_SYMBOL: &str = "extern \"C\" { fn strlcpy(to: *mut u8, from: *const u8, size: usize) -> usize; }
+fn main() { let mut to = [0; 4]; println!(\"{}\", unsafe { strlcpy(to.as_mut_ptr(), std::hint::black_box(b\"ab\\0\").as_ptr(), 4) }) }\n";
+
+const ZLIB: &str = "#[link(name = \"z\")] extern \"C\" { fn zlibVersion() -> *const u8; }
+fn main() { println!(\"{}\", unsafe { *zlibVersion() } as char) }\n";
+
+const OPENSSL: &str = "#[link(name = \"ssl\")] extern \"C\" { fn OPENSSL_init_ssl(o: u64, s: *const u8) -> i32; }
+fn main() { println!(\"{}\", unsafe { OPENSSL_init_ssl(0, std::ptr::null()) }) }\n";
+
+#[rstest]
+#[case::a_new_symbol(NEW_SYMBOL, "debian:bookworm", &[], &["`app` needs GLIBC_2.38, `", "/debian:bookworm` has 2.36\n", "hint: build on a `--base-image` of the same or an older release"])]
+#[case::a_library(ZLIB, "without zlib", &["--apt-package", "zlib1g-dev"], &["`libz.so.1`, which `app` needs, is missing in `", "`: add `zlib1g` to `run-packages`\n"])]
+#[case::a_library_of_another_package(OPENSSL, "debian:bookworm", &["--apt-package", "libssl-dev"], &["`libssl.so.3`, which `app` needs, is missing in `", "`: add `libssl3t64` to `run-packages`\n"])]
+#[case::nothing_to_load_it("fn main() {}\n", "scratch", &[], &["`, which loads `app`, is missing in `scratch`\n", "hint: take a `--run-image` that has it"])]
+fn an_image_that_would_not_start_is_no_image(
+    #[case] main: &str,
+    #[case] run_image: &str,
+    #[case] arguments: &[&str],
+    #[case] words: &[&str],
+) {
+    let project = program(main);
+    let run_image = match run_image {
+        "scratch" => run_image.to_owned(),
+        "without zlib" => without_zlib(),
+        _ => format!("{}/{run_image}", registry()),
+    };
+    let arguments = [&["--run-image", &run_image][..], arguments].concat();
+    let run = project.run(&arguments);
+    run.fails_with(101, words).fails_with(101, &["failed in step \"check-binaries\""]);
+    assert!(!image_exists(&project.name(&project.tags(&arguments)[0])));
+}
+
+/// An image that lacks what dpkg needs in every other.
+fn without_zlib() -> String {
+    let (folder, name) =
+        (tempfile::tempdir().unwrap(), format!("localhost/ri-test-without-zlib-{}", std::process::id()));
+    std::fs::write(folder.path().join("Dockerfile"), format!("FROM {}\nRUN rm /usr/lib/*/libz.so.1*\n", debian_base()))
+        .unwrap();
+    docker(&["build", "--quiet", "--tag", &name, folder.path().to_str().unwrap()]);
+    name
+}
+
+#[test]
+fn what_was_missing_is_there_when_its_package_is_named() {
+    let project = program(ZLIB);
+    let image = project.ok(&["--slim", "--apt-package", "zlib1g-dev", "--run-package", "zlib1g"]).image().to_owned();
+    assert_eq!(run_image(&image, &[]), "1\n");
+    let project = program(OPENSSL);
+    let packages = ["--apt-package", "libssl-dev", "--run-image", &debian_base(), "--run-package", "libssl3"];
+    assert_eq!(run_image(project.ok(&packages).image(), &[]), "1\n");
+}
+
+#[test]
+fn a_run_image_that_moved_gives_another_name_and_compiles_nothing() {
+    let project = Project::hello_on_engine();
+    let moving = format!("{}/ri-test-run-{}:1", registry(), std::process::id());
+    let put = |image: &str| drop(docker(&["buildx", "imagetools", "create", "--tag", &moving, image]));
+    put(&run_base());
+    let arguments = ["--run-image", &moving, "--pin-base"];
+    let (first, _) = project.json(&arguments);
+    put(&debian_base());
+    let (second, run) = project.json(&arguments);
+    assert_ne!(first["image"], second["image"]);
+    assert_eq!(
+        (first["tags"]["lock"].clone(), run.compiled()),
+        (second["tags"]["lock"].clone(), Vec::new()),
+        "{}",
+        run.stderr
+    );
+    let image = second["image"].as_str().unwrap();
+    assert_eq!(run_image(image, &[]), HELLO);
+    assert_eq!(label(image, "org.opencontainers.image.base.digest"), registry_digest(&moving));
+}
+
+#[test]
+fn the_platform_of_a_binary_is_looked_at() {
+    let [native, foreign] = platforms();
+    let project = program("fn main() { println!(\"{}\", std::env::consts::ARCH) }\n");
+    let (report, _) = project.json(&["--slim", "--platform", foreign]);
+    let image = report["image"].as_str().unwrap();
+    let arch = if native == "linux/amd64" { "aarch64\n" } else { "x86_64\n" };
+    assert_eq!(docker(&["run", "--rm", "--platform", foreign, image]), arch);
+    assert!(image_id(image).starts_with("sha256:"));
+}
+
+#[test]
+fn what_says_no_release_asks_for_a_run_image() {
+    let project = Project::hello();
+    project.run(&["tags", "--slim", "--base-image", "rust:1"]).fails_with(
+        2,
+        &["the base image `rust:1` says no release of Debian in its name", "hint: name the image", "--run-image"],
+    );
+    let (names, _) = project.json(&["tags", "--slim"]);
+    assert_eq!(
+        names["tags"]["source"],
+        project.json(&["tags", "--run-image", "debian:bookworm-slim"]).0["tags"]["source"]
+    );
+    project.run(&["tags", "--slim", "--asset", "nowhere"]).fails_with(2, &["`assets`: `nowhere` matches no file"]);
+    project.write(
+        "Cargo.toml",
+        "[package]\nname = \"only\"\nversion = \"1.0.0\"\n[workspace]\n[lib]\npath = \"lib.rs\"\n",
+    );
+    project
+        .write("lib.rs", "")
+        .write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"only\"\nversion = \"1.0.0\"\n");
+    project.run(&["tags", "--slim"]).fails_with(2, &["`only` has no binary: a slim image would be empty"]);
+}
