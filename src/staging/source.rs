@@ -277,6 +277,8 @@ pub fn selector(
 ) -> Result<impl Fn(&SourceFile) -> bool + use<>> {
     let is_matched =
         |matcher: &Gitignore, file: &SourceFile| matcher.matched_path_or_any_parents(&file.path, false).is_ignore();
+    // First, for it refuses what is too long to be looked at pattern by pattern.
+    let all = globs_from_root(patterns, key)?;
     for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('!')) {
         interrupt.check()?;
         if pattern.split('/').any(|name| name == "..") {
@@ -289,7 +291,6 @@ pub fn selector(
                 .hint("paths and globs start at the project root; ignored files do not count"));
         }
     }
-    let all = globs_from_root(patterns, key)?;
     Ok(move |file: &SourceFile| is_matched(&all, file))
 }
 
