@@ -127,10 +127,7 @@ pub struct Options {
 impl Options {
     /// The base image that builds start from: with its digest, where the names depend on the digest.
     pub fn pinned_base_image(&self) -> ImageName {
-        match &self.base_digest {
-            Some(digest) => self.base_image.with_digest(digest),
-            None => self.base_image.clone(),
-        }
+        self.base_image.pinned(self.base_digest.as_ref())
     }
 
     /// What is told to the builder beside the Dockerfile and changes what it builds, with what each is.

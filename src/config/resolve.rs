@@ -11,7 +11,7 @@ use crate::config::passed_on::{is_ours, shown, with_joined_values};
 use crate::config::secrets::CA_BUNDLE_SECRET;
 use crate::config::settings::Settings;
 use crate::config::slim::{RunImage, Slim};
-use crate::config::values::{Cmd, Output, Provenance, Sbom, TagScheme, Variable, Version, has_control_characters};
+use crate::config::values::{Output, Provenance, Sbom, TagScheme, Variable, Version, Workdir, has_control_characters};
 use crate::error::{Error, Result};
 use crate::hash::{content_digest, hex};
 use crate::image::name::ImageName;
@@ -121,6 +121,7 @@ impl Settings {
             .unwrap_or(DEFAULT_BASE_IMAGE)
             .parse()
             .map_err(|error: Error| error.in_key("base-image"))?;
+        let workdir = workdir.as_deref().map(str::parse::<Workdir>).transpose()?;
         let slim = if slim.unwrap_or(run_image.is_some()) {
             let run_image =
                 run_image.as_deref().map(|image| image.parse::<RunImage>().map_err(|error| error.in_key("run-image")));
@@ -129,7 +130,7 @@ impl Settings {
                 run_digest: None,
                 packages: parsed(run_packages).map_err(|error| error.in_key("run-packages"))?,
                 assets: assets.unwrap_or_default(),
-                workdir: workdir.as_deref().unwrap_or(DEFAULT_RUN_WORKDIR).parse()?,
+                workdir: workdir.clone().map_or_else(|| DEFAULT_RUN_WORKDIR.parse(), Ok)?,
             })
         } else {
             None
@@ -181,7 +182,7 @@ impl Settings {
             apt_packages: parsed(apt_packages).map_err(|error| error.in_key("apt-packages"))?,
             prebuild: prebuild.map(|commands| commands.iter().map(|command| command.trim().to_owned()).collect()),
             install_binaries: install_binaries.unwrap_or(true),
-            workdir: workdir.as_deref().unwrap_or(DEFAULT_WORKDIR).parse()?,
+            workdir: workdir.map_or_else(|| DEFAULT_WORKDIR.parse(), Ok)?,
             env: env.into_iter().map(|variable| (variable.name, variable.value)).collect(),
             user: user.as_deref().map(str::parse).transpose()?,
             cmd,
@@ -258,13 +259,9 @@ fn refuse_what_no_dockerfile_holds(options: &Options) -> Result<()> {
     {
         return Err(Error::usage(format!("invalid `version` {version:?}")).hint("it is one line, and not empty"));
     }
-    let words = |cmd: &'_ Option<Cmd>| match cmd {
-        None => Vec::new(),
-        Some(Cmd::Shell(line)) => vec![line.clone()],
-        Some(Cmd::Exec(words)) => words.clone(),
-    };
-    let commands = [("cmd", words(&options.cmd)), ("entrypoint", words(&options.entrypoint))];
-    let commands = commands.iter().flat_map(|(key, words)| words.iter().map(move |word| (*key, word)));
+    let commands = [("cmd", &options.cmd), ("entrypoint", &options.entrypoint)];
+    let commands = commands.into_iter().filter_map(|(key, command)| Some((key, command.as_ref()?.words())));
+    let commands = commands.flat_map(|(key, words)| words.iter().map(move |word| (key, word)));
     let texts = options.extra_deps.iter().map(|text| ("extra-deps", text)).chain(commands);
     if let Some((key, _)) = texts.into_iter().find(|(_, text)| text.contains('\0')) {
         return Err(Error::usage(format!("`{key}` holds a zero byte, which no program is given")));

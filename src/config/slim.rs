@@ -93,9 +93,9 @@ pub struct Slim {
 impl Slim {
     /// The run image as builds start from it: with its digest, where the names depend on the digest.
     pub fn pinned_run_image(&self) -> RunImage {
-        match (&self.run_image, &self.run_digest) {
-            (RunImage::Image(image), Some(digest)) => RunImage::Image(image.with_digest(digest)),
-            (image, _) => image.clone(),
+        match &self.run_image {
+            RunImage::Nothing => RunImage::Nothing,
+            RunImage::Image(image) => RunImage::Image(image.pinned(self.run_digest.as_ref())),
         }
     }
 }

@@ -94,6 +94,16 @@ pub enum Cmd {
     Exec(Vec<String>),
 }
 
+impl Cmd {
+    /// The line, or the words.
+    pub fn words(&self) -> &[String] {
+        match self {
+            Self::Shell(line) => std::slice::from_ref(line),
+            Self::Exec(words) => words,
+        }
+    }
+}
+
 impl From<&str> for Cmd {
     /// As in a Dockerfile: a JSON list of words is run as it is, anything else is a line for a shell.
     fn from(text: &str) -> Self {

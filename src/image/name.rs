@@ -68,6 +68,12 @@ impl ImageName {
         Self { digest: Some(digest.clone()), ..self.clone() }
     }
 
+    /// The same name and tag, with the digest if there is one.
+    #[must_use]
+    pub fn pinned(&self, digest: Option<&Digest>) -> Self {
+        digest.map_or_else(|| self.clone(), |digest| self.with_digest(digest))
+    }
+
     /// Whether the name says which registry holds it. `localhost/` without a port is a local name: no registry is
     /// ever asked for it.
     pub fn names_a_registry(&self) -> bool {

@@ -90,14 +90,9 @@ impl Folder {
         let always = options.lock_files.iter().filter_map(TreePath::new).collect();
         let selection = Selection { always, ..selection(&self.root, options) };
         let all = source_files(&self.root, &selection, |_| false, terminal, interrupt)?;
-        let locked: Vec<SourceFile> = match options.lock_files.as_slice() {
-            [] => Vec::new(),
-            patterns => {
-                let is_selected = selector(&all, patterns, "lock-files", interrupt)?;
-                all.iter().filter(|file| is_selected(file)).cloned().collect()
-            }
-        };
-        let locked = locked.into_iter().map(|file| read_through(&self.root, file, interrupt)).collect::<Result<_>>()?;
+        let is_selected = selector(&all, &options.lock_files, "lock-files", interrupt)?;
+        let locked = all.iter().filter(|file| is_selected(file)).cloned();
+        let locked = locked.map(|file| read_through(&self.root, file, interrupt)).collect::<Result<_>>()?;
         Ok((all, locked))
     }
 

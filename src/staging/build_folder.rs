@@ -85,11 +85,16 @@ impl BuildFolder<'_> {
         Ok((staged, lock))
     }
 
+    /// The folders below, with their files; the sources come last.
+    fn parts(&self) -> [(&'static str, &[StagedFile]); 4] {
+        [(STEPS, self.steps), (DEPS, self.deps), (ASSETS, self.assets), (CODE, self.code)]
+    }
+
     /// A name for the folder's content.
     fn key(&self) -> String {
         let mut hasher = FieldHasher::new("build folder");
         hasher.field("dockerfile", &self.dockerfile);
-        for (below, files) in [(STEPS, self.steps), (DEPS, self.deps), (ASSETS, self.assets), (CODE, self.code)] {
+        for (below, files) in self.parts() {
             hasher.field("folder", below);
             files.iter().for_each(|file| file.hash_into(&mut hasher));
         }
@@ -130,7 +135,7 @@ impl BuildFolder<'_> {
             // The first error is the one to report.
             let _ = fs::rename(root.join("old"), destination);
         })?;
-        let files = 1 + self.steps.len() + self.deps.len() + self.assets.len() + self.code.len();
+        let files = 1 + self.parts().iter().map(|(_, files)| files.len()).sum::<usize>();
         Ok(Staged { path: destination.to_owned(), files, size })
     }
 
@@ -197,8 +202,7 @@ impl BuildFolder<'_> {
         let dockerfile = [StagedFile::text(TreePath::constant(DOCKERFILE), self.dockerfile.as_bytes())];
         let mut written = BTreeMap::new();
         let mut folders = BTreeSet::from([root.to_owned(), root.join(CODE)]);
-        let own = [("", &dockerfile[..]), (STEPS, self.steps), (DEPS, self.deps), (ASSETS, self.assets)];
-        for (below, files) in own.into_iter().chain([(CODE, self.code)]) {
+        for (below, files) in [("", &dockerfile[..])].into_iter().chain(self.parts()) {
             let base = if below.is_empty() { root.to_owned() } else { root.join(below) };
             let mut entries: BTreeSet<&Utf8Path> = BTreeSet::new();
             for file in files {

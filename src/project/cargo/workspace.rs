@@ -547,13 +547,9 @@ struct TemplateContext {
 
 /// The source files that a slim image gets beside its binaries.
 fn assets(options: &Options, sources: &[SourceFile], interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
-    match options.slim.as_ref().map(|slim| slim.assets.as_slice()) {
-        None | Some([]) => Ok(Vec::new()),
-        Some(patterns) => {
-            let is_selected = selector(sources, patterns, "assets", interrupt)?;
-            Ok(sources.iter().filter(|file| is_selected(file)).cloned().collect())
-        }
-    }
+    let patterns = options.slim.as_ref().map_or(&[][..], |slim| &slim.assets);
+    let is_selected = selector(sources, patterns, "assets", interrupt)?;
+    Ok(sources.iter().filter(|file| is_selected(file)).cloned().collect())
 }
 
 /// What the template sees of a slim image.
