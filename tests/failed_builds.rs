@@ -18,16 +18,6 @@ const INSTALL_EXTRA_DEPS: &str = "install-extra-deps";
 
 const FOLDER_HINT: &str = "hint: the build folder `FOLDER` is still there to look at\n";
 
-/// A package without dependencies, on the engine.
-fn app(main: &str) -> Project {
-    let project = Project::empty().on_engine();
-    project
-        .write("Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n")
-        .write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\n")
-        .write("src/main.rs", main);
-    project
-}
-
 const BROKEN: &str = "fn main() {\n    no_such_macro!(1);\n}\n";
 
 const BROKEN_IS_TOLD: &str = "  error: cannot find macro `no_such_macro` in this scope
@@ -48,8 +38,8 @@ fn log_of(run: &Run) -> PathBuf {
 fn told(run: &Run) -> String {
     assert_eq!(run.code, Some(101), "{}", run.stderr);
     assert_eq!(run.stdout, "");
-    // A later run of other content removes it.
     let log = log_of(run);
+    assert!(log.is_file(), "{}", run.stderr);
     let start = run.stderr.find("error: the build of").unwrap();
     let mut told = run.stderr[start..].replace(&*log.to_string_lossy(), "LOG");
     told = told.replace(&*log.with_extension("").to_string_lossy(), "FOLDER");
@@ -67,9 +57,10 @@ fn expected(step: &str, lines: &str, hints: &str) -> String {
 
 #[test]
 fn a_compile_error_in_a_member_is_told_and_its_log_goes_when_it_is_mended() {
-    let project = app(BROKEN);
+    let project = Project::program(BROKEN);
     let run = project.run(&[]);
-    assert_eq!(told(&run), expected(BUILD_SOURCES, BROKEN_IS_TOLD, FOLDER_HINT));
+    let first = told(&run);
+    assert_eq!(first, expected(BUILD_SOURCES, BROKEN_IS_TOLD, FOLDER_HINT));
     let log = fs::read_to_string(log_of(&run)).unwrap();
     assert!(log.starts_with("# cargo-runtime-image: the build of "), "{log}");
     let shown = run.stderr.split("Building the sources").nth(1).unwrap();
@@ -77,7 +68,7 @@ fn a_compile_error_in_a_member_is_told_and_its_log_goes_when_it_is_mended() {
     assert!(log.lines().skip(1).all(|line| shown.next() == Some(line)) && log.contains(" error: cannot"), "{log}");
 
     let quiet = project.run(&["-q"]);
-    assert_eq!(told(&quiet), told(&run));
+    assert_eq!(told(&quiet), first);
     assert!(quiet.stderr.starts_with("error: "), "more is said with `-q`:\n{}", quiet.stderr);
 
     project.edit("src/main.rs", "no_such_macro!", "drop");
@@ -87,7 +78,7 @@ fn a_compile_error_in_a_member_is_told_and_its_log_goes_when_it_is_mended() {
 
 #[test]
 fn a_compile_error_in_a_dependency_is_told() {
-    let project = app("fn main() {}\n");
+    let project = Project::program("fn main() {}\n");
     project
         .edit("Cargo.toml", "2021\"\n", "2021\"\n[dependencies]\nbroken = \"1\"\n")
         .write("vendor/broken/Cargo.toml", "[package]\nname = \"broken\"\nversion = \"1.0.0\"\nedition = \"2021\"\n")
@@ -113,14 +104,16 @@ fn a_compile_error_in_a_dependency_is_told() {
 
 #[test]
 fn a_missing_library_of_the_system_is_named_and_so_is_the_key_for_its_package() {
-    let project = app("#[link(name = \"no_such_library\")]
+    let project = Project::program(
+        "#[link(name = \"no_such_library\")]
 unsafe extern \"C\" {
     fn f();
 }
 fn main() {
     unsafe { f() }
 }
-");
+",
+    );
     let lines = "  error: linking with `cc` failed: exit status: 1
     |
     = note: COMMAND
@@ -137,7 +130,7 @@ fn main() {
 
 #[test]
 fn a_compiler_that_is_too_old_is_told() {
-    let project = app("fn main() {}\n");
+    let project = Project::program("fn main() {}\n");
     project.edit("Cargo.toml", "2021\"\n", "2021\"\nrust-version = \"1.999\"\n");
     let lines = "  error: rustc VERSION is not supported by the following package:
     app@0.1.0 requires rustc 1.999
@@ -150,7 +143,7 @@ fn a_compiler_that_is_too_old_is_told() {
 
 #[test]
 fn failing_extra_deps_are_told() {
-    let project = app("fn main() {}\n");
+    let project = Project::program("fn main() {}\n");
     let command = "echo one >&2; no-such-command --x";
     let lines = "  one\n  sh: 1: no-such-command: not found\n";
     let run = project.run(&["-q", "--extra-deps", command]);
@@ -176,7 +169,7 @@ fn no_network_for_crates_is_told() {
 
 #[test]
 fn no_space_left_is_told() {
-    let project = app("fn main() {}\n");
+    let project = Project::program("fn main() {}\n");
     // A file system in memory, and a small one.
     let command = "cat /dev/zero >/dev/shm/x";
     let run = project.run(&["-q", "--extra-deps", command]);
@@ -187,12 +180,12 @@ fn no_space_left_is_told() {
 
 #[test]
 fn on_a_terminal_the_display_of_buildx_is_seen_and_the_same_lines_follow() {
-    let project = app(BROKEN);
-    let plain = project.run(&[]);
+    let project = Project::program(BROKEN);
+    let plain = told(&project.run(&[]));
     let shown = project.command_on_terminal(97, &[]).output().expect("this test needs `script` (package `bsdutils`)");
     let shown = Run { stdout: String::new(), stderr: Run::from(shown).stdout.replace("\r\n", "\n"), code: Some(101) };
     assert!(shown.stderr.contains("\x1b[1A"), "the cursor never moved:\n{}", shown.stderr);
-    assert_eq!(told(&shown), told(&plain));
+    assert_eq!(told(&shown), plain);
 
     let log = fs::read_to_string(log_of(&shown)).unwrap();
     assert!(!log.contains('\x1b') && log.contains(" error: cannot find macro"), "{log}");
@@ -202,12 +195,13 @@ fn on_a_terminal_the_display_of_buildx_is_seen_and_the_same_lines_follow() {
 
 #[test]
 fn raw_json_stays_raw_and_a_quiet_build_says_errors_only() {
-    let project = app(BROKEN);
+    let project = Project::program(BROKEN);
     let json = project.run(&["--progress", "rawjson"]);
-    assert_eq!(told(&json), expected(BUILD_SOURCES, BROKEN_IS_TOLD, FOLDER_HINT));
+    let first = told(&json);
+    assert_eq!(first, expected(BUILD_SOURCES, BROKEN_IS_TOLD, FOLDER_HINT));
     assert!(json.stderr.contains("\"vertexes\"") && !json.stderr.contains("#1 "), "{}", json.stderr);
     let quiet = project.run(&["--progress", "quiet"]);
-    assert_eq!(told(&quiet), told(&json));
+    assert_eq!(told(&quiet), first);
     assert!(!quiet.stderr.contains("[internal]"), "{}", quiet.stderr);
 }
 
@@ -226,7 +220,7 @@ fn a_step_goes_by_the_file_that_it_runs() {
 
 #[test]
 fn a_log_in_the_project_moves_no_name_and_replaces_no_file() {
-    let project = app(BROKEN);
+    let project = Project::program(BROKEN);
     project.git_init();
     let arguments = ["--build-folder", "out/context"];
     let before = project.tags(&arguments);
@@ -241,7 +235,7 @@ fn a_log_in_the_project_moves_no_name_and_replaces_no_file() {
 
 #[test]
 fn what_a_failed_build_leaves_running_is_not_waited_for() {
-    let project = app(BROKEN);
+    let project = Project::program(BROKEN);
     let folder = tempfile::tempdir().unwrap();
     let script = "[ \"$1 $2\" = 'buildx build' ] || exec \"$REAL_DOCKER\" \"$@\"
         sleep 30 &

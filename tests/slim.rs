@@ -12,16 +12,6 @@ use support::{
 
 const HELLO: &str = "HELLO from the runtime image 1.0 (32 characters)\n";
 
-/// A package on the engine with this `main.rs`, and a base image whose release is known.
-fn program(main: &str) -> Project {
-    let project = Project::empty().on_engine();
-    project
-        .write("Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n")
-        .write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\n")
-        .write("src/main.rs", main);
-    project
-}
-
 fn inspected(image: &str) -> Value {
     let mut images: Value = serde_json::from_str(&docker(&["image", "inspect", image])).unwrap();
     images[0].take()
@@ -88,7 +78,8 @@ fn a_slim_image_is_the_run_image_and_the_binary() {
 
 #[test]
 fn packages_assets_user_and_start_of_a_slim_image_are_as_asked() {
-    let project = program("fn main() { println!(\"{}\", std::fs::read_to_string(\"config/a.toml\").unwrap()) }\n");
+    let project =
+        Project::program("fn main() { println!(\"{}\", std::fs::read_to_string(\"config/a.toml\").unwrap()) }\n");
     project
         .write("static/index.html", "<p>")
         .write("static/deep/b.js", "b")
@@ -124,7 +115,7 @@ fn packages_assets_user_and_start_of_a_slim_image_are_as_asked() {
 
 #[test]
 fn a_number_needs_no_user_and_nothing_runs_in_a_run_image_without_a_shell() {
-    let project = program("fn main() { println!(\"hi\") }\n");
+    let project = Project::program("fn main() { println!(\"hi\") }\n");
     project.write(
         "runtime-image.toml",
         "run-image = \"scratch\"\nuser = \"1234:1234\"\n[env]\nRUSTFLAGS = \"-C target-feature=+crt-static\"\n",
@@ -161,7 +152,7 @@ fn an_image_that_would_not_start_is_no_image(
     #[case] arguments: &[&str],
     #[case] words: &[&str],
 ) {
-    let project = program(main);
+    let project = Project::program(main);
     let run_image = match run_image {
         "scratch" => run_image.to_owned(),
         "without zlib" => without_zlib(),
@@ -185,10 +176,10 @@ fn without_zlib() -> String {
 
 #[test]
 fn what_was_missing_is_there_when_its_package_is_named() {
-    let project = program(ZLIB);
+    let project = Project::program(ZLIB);
     let image = project.ok(&["--slim", "--apt-package", "zlib1g-dev", "--run-package", "zlib1g"]).image().to_owned();
     assert_eq!(run_image(&image, &[]), "1\n");
-    let project = program(OPENSSL);
+    let project = Project::program(OPENSSL);
     let packages = ["--apt-package", "libssl-dev", "--run-image", &debian_base(), "--run-package", "libssl3"];
     assert_eq!(run_image(project.ok(&packages).image(), &[]), "1\n");
 }
@@ -218,7 +209,7 @@ fn a_run_image_that_moved_gives_another_name_and_compiles_nothing() {
 #[test]
 fn the_platform_of_a_binary_is_looked_at() {
     let [native, foreign] = platforms();
-    let project = program("fn main() { println!(\"{}\", std::env::consts::ARCH) }\n");
+    let project = Project::program("fn main() { println!(\"{}\", std::env::consts::ARCH) }\n");
     let (report, _) = project.json(&["--slim", "--platform", foreign]);
     let image = report["image"].as_str().unwrap();
     let arch = if native == "linux/amd64" { "aarch64\n" } else { "x86_64\n" };

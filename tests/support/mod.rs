@@ -56,6 +56,16 @@ impl Project {
         Self::hello().on_engine()
     }
 
+    /// A package `app` without dependencies, with this `main.rs`, on the engine.
+    pub fn program(main: &str) -> Self {
+        let project = Self::empty().on_engine();
+        project
+            .write("Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n")
+            .write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\n")
+            .write("src/main.rs", main);
+        project
+    }
+
     /// A folder with nothing in it.
     pub fn empty() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
