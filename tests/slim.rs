@@ -185,6 +185,17 @@ fn what_was_missing_is_there_when_its_package_is_named() {
 }
 
 #[test]
+fn a_run_image_that_is_missing_is_named() {
+    let missing = format!("{}/nowhere:1", registry());
+    Project::program("fn main() {}\n").run(&["--run-image", &missing]).fails_with(
+        101,
+        &[&format!(
+            "hint: the image `{missing}` was found neither in the engine nor in its registry; check its name\n"
+        )],
+    );
+}
+
+#[test]
 fn a_run_image_that_moved_gives_another_name_and_compiles_nothing() {
     let project = Project::hello_on_engine();
     let moving = format!("{}/ri-test-run-{}:1", registry(), std::process::id());
@@ -229,6 +240,9 @@ fn what_says_no_release_asks_for_a_run_image() {
         names["tags"]["source"],
         project.json(&["tags", "--run-image", "debian:bookworm-slim"]).0["tags"]["source"]
     );
+    project
+        .run(&["tags", "--run-image", "scratch", "--run-package", "tzdata"])
+        .fails_with(2, &["`run-packages` cannot be installed in `scratch`", "hint: name a `--run-image`"]);
     project.run(&["tags", "--slim", "--asset", "nowhere"]).fails_with(2, &["`assets`: `nowhere` matches no file"]);
     project.write(
         "Cargo.toml",

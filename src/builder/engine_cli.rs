@@ -265,10 +265,12 @@ pub(super) struct FailedBuild {
 }
 
 impl FailedBuild {
-    /// The image that the build starts from, if that may be missing: no step but `FROM` came as far as printing.
+    /// The image that a stage starts from, if that may be missing: no step but `FROM` came as far as printing. Of several,
+    /// it is the one that the error names.
     pub fn base_that_may_be_missing(&self) -> Option<String> {
         let ran = |step: &FailedStep| step.printed && !step.name.starts_with("FROM ");
-        self.bases.first().cloned().filter(|_| !self.step.as_ref().is_some_and(ran))
+        let named = self.bases.iter().find(|base| self.last_error().contains(base.as_str()));
+        named.or(self.bases.first()).cloned().filter(|_| !self.step.as_ref().is_some_and(ran))
     }
 
     /// Why the result could not be pushed, where all was built and that failed.

@@ -50,6 +50,7 @@ impl Settings {
         options.extra_build_args.iter().try_for_each(BuildArg::refuse_what_would_be_seen)?;
         refuse_what_no_dockerfile_holds(&options)?;
         refuse_two_of_one_id(&options)?;
+        refuse_packages_in_nothing(&options)?;
         refuse_unfit_outputs(&options)?;
         refuse_what_is_not_the_same_again(&options)?;
         let in_github_actions = std::env::var_os("ACTIONS_RUNTIME_TOKEN").is_some();
@@ -284,6 +285,16 @@ fn refuse_two_of_one_id(options: &Options) -> Result<()> {
             return Err(Error::usage(format!("two {what} have the id `{id}`"))
                 .hint("give each its own; `ca-bundle` is the id of the file of that key"));
         }
+    }
+    Ok(())
+}
+
+/// Refuses packages where nothing can install them.
+fn refuse_packages_in_nothing(options: &Options) -> Result<()> {
+    let from_nothing = options.slim.as_ref().filter(|slim| slim.run_image == RunImage::Nothing);
+    if from_nothing.is_some_and(|slim| !slim.packages.is_empty()) {
+        return Err(Error::usage("`run-packages` cannot be installed in `scratch`, which holds no program")
+            .hint("name a `--run-image` of Debian, or leave the packages out"));
     }
     Ok(())
 }
