@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Build,
     /// A file changed after the project was read.
     Changed,
+    /// The base image cannot compile for other platforms.
+    CannotCross,
     /// A signal with this number ended the run.
     Interrupted(i32),
 }
@@ -67,6 +69,11 @@ impl Error {
     /// A file changed after the project was read.
     pub fn changed(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Changed, message)
+    }
+
+    /// The base image cannot compile for other platforms.
+    pub fn cannot_cross(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::CannotCross, message)
     }
 
     /// The run was ended by `signal`.
@@ -147,7 +154,7 @@ impl Error {
         match self.kind {
             ErrorKind::Failed | ErrorKind::Changed => exit_code::FAILED,
             ErrorKind::Usage => exit_code::USAGE,
-            ErrorKind::Build => exit_code::BUILD_FAILED,
+            ErrorKind::Build | ErrorKind::CannotCross => exit_code::BUILD_FAILED,
             ErrorKind::Interrupted(signal) => exit_code::SIGNAL_BASE.saturating_add(u8::try_from(signal).unwrap_or(0)),
         }
     }

@@ -83,17 +83,24 @@ pub struct PlanInputs<'a> {
 /// # Errors
 /// When the builder cannot be asked, or when a name is taken by an image of other content.
 pub fn plan(inputs: &PlanInputs<'_>, builder: &dyn RuntimeBuilder) -> Result<Plan> {
+    let mut plan = decided(inputs, builder)?;
+    if let (Decision::Build { .. }, Some(compiled)) = (&plan.decision, inputs.options.cross_compiled()) {
+        plan.reason += &format!("; compiled on {}", compiled.on);
+    }
+    Ok(plan)
+}
+
+fn decided(inputs: &PlanInputs<'_>, builder: &dyn RuntimeBuilder) -> Result<Plan> {
     let PlanInputs { tags, options, .. } = inputs;
-    // A forced dry run asks no engine, so that it needs none.
-    let forced_dry_run = options.force_rebuild && options.dry_run;
-    let platforms = match (options.platforms.is_empty(), forced_dry_run) {
+    let platforms = match (options.platforms.is_empty(), options.asks_no_engine()) {
         (false, _) => options.platforms.clone(),
         (true, true) => vec![Platform::of_this_machine()],
         (true, false) => vec![builder.default_platform()?],
     };
+    let run_on = options.run_on(&platforms);
     if options.force_rebuild {
         if !options.dry_run {
-            builder.ready(&platforms, inputs.dates)?;
+            builder.ready(&platforms, &run_on, inputs.dates)?;
         }
         return Ok(inputs.scratch("a rebuild was asked for".to_owned(), platforms));
     }
@@ -106,10 +113,11 @@ pub fn plan(inputs: &PlanInputs<'_>, builder: &dyn RuntimeBuilder) -> Result<Pla
             Err(why) => reasons.push(why),
         }
     }
+    let compiled_on = options.compiled_on(&platforms);
     // Whether the builder is ready takes as long to tell as what it has, and both are needed: they are asked at once.
     let (ready, found) = std::thread::scope(|scope| {
-        let ready = scope.spawn(|| builder.ready(&platforms, inputs.dates));
-        let found = found(builder, [&tags.lock, &tags.versioned], &platforms, Purpose::BuildUpon);
+        let ready = scope.spawn(|| builder.ready(&platforms, &run_on, inputs.dates));
+        let found = found(builder, [&tags.lock, &tags.versioned], &compiled_on, Purpose::BuildUpon);
         (ready.join().unwrap_or_else(|_| Err(Error::failed("asking the builder panicked"))), found)
     });
     let [lock, versioned] = found?;
@@ -194,10 +202,11 @@ impl PlanInputs<'_> {
         builder: &dyn RuntimeBuilder,
     ) -> Result<PlanOrReason> {
         let name = &self.tags.lock;
+        let compiled_on = self.options.compiled_on(platforms);
         // The original's lock hash leaves out the template that made the image.
         let other_system =
             lock.labels.get(labels::SYSTEM_HASH).is_some_and(|system| *system != self.hashes.system.identity);
-        let why_not = if other_system { Some(OTHER_SYSTEM.to_owned()) } else { unusable(lock, platforms, builder)? };
+        let why_not = if other_system { Some(OTHER_SYSTEM.to_owned()) } else { unusable(lock, &compiled_on, builder)? };
         if let Some(why) = why_not {
             return Ok(Err(format!("`{name}` {why}")));
         }
@@ -205,7 +214,7 @@ impl PlanInputs<'_> {
             decision: Decision::Build { from: BuildFromImageType::Lock, image: lock.name_for_builds(name) },
             reason: "an image has exactly these dependencies".to_owned(),
             platforms: platforms.to_vec(),
-            lacks_versioned: self.tiers.versioned && versioned.is_none_or(|image| !image.holds(platforms)),
+            lacks_versioned: self.tiers.versioned && versioned.is_none_or(|image| !image.holds(&compiled_on)),
         }))
     }
 
@@ -219,7 +228,7 @@ impl PlanInputs<'_> {
         let system = versioned.labels.get(labels::SYSTEM_HASH);
         let same_system = system.map_or(self.tiers.unlabelled, |system| *system == self.hashes.system.identity);
         let why_not = if same_system {
-            unusable(versioned, platforms, builder)?
+            unusable(versioned, &self.options.compiled_on(platforms), builder)?
         } else {
             Some(moved_base(versioned, self.options).unwrap_or_else(|| OTHER_SYSTEM.to_owned()))
         };

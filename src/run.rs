@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::builder::choose::with_digests;
+use crate::builder::choose::{with_cross_compiling, with_digests};
 use crate::builder::runtime_builder::{BuildRequest, Lacking, RuntimeBuilder};
 use crate::config::options::Options;
+use crate::config::slim::Slim;
 use crate::config::values::Output;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Hash;
@@ -64,7 +65,8 @@ struct Made {
 
 impl<'a> Run<'a> {
     /// Reads the project and computes the names. `started` is when the search for the project began. The builder is
-    /// asked for the base image's digest, with `--pin-base`, and for nothing else.
+    /// asked for the base image's digest, with `--pin-base`, for its own platform where a slim image for given platforms
+    /// is made, and for nothing else.
     ///
     /// # Errors
     /// When the project cannot be read or named.
@@ -77,6 +79,7 @@ impl<'a> Run<'a> {
         started: Instant,
     ) -> Result<Self> {
         let options = with_digests(Options { kind: Some(found.kind()), ..options }, builder)?;
+        let options = with_cross_compiling(options, builder, terminal)?;
         let (project, hashes, tags) = read(found, &options, builder, terminal, interrupt)?;
         let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
         Ok(Self { found, options, builder, terminal, interrupt, project, hashes, tags, seconds })
@@ -109,10 +112,19 @@ impl<'a> Run<'a> {
                     self.terminal.status("Reading", format!("the project again: {error}"));
                     self.read_again()?;
                 }
+                Err(error) if error.kind() == ErrorKind::CannotCross => self.compile_under_emulation(&error)?,
                 result => return result,
             }
         }
         self.build_as_read()
+    }
+
+    /// Turns to the image that each platform compiles for itself.
+    fn compile_under_emulation(&mut self, why: &Error) -> Result<()> {
+        self.terminal.warning(format!("{why}; each platform compiles for itself, many times slower under emulation"));
+        let slim = self.options.slim.take().map(|slim| Slim { cross_compiled: None, ..slim });
+        self.options.slim = slim;
+        self.read_again()
     }
 
     fn build_as_read(&mut self) -> Result<Report> {
@@ -221,11 +233,8 @@ impl<'a> Run<'a> {
     /// Warns of a base image that has another Rust than the toolchain file wants: without rustup Cargo reads no such
     /// file. An image that the engine lacks is not pulled for that.
     fn warn_of_other_rust(&self, plan: &Plan) {
-        let forced_dry_run = self.options.force_rebuild && self.options.dry_run;
-        let Some(wanted) = self.project.wanted_rust.as_ref().filter(|_| plan.reused().is_none() && !forced_dry_run)
-        else {
-            return;
-        };
+        let is_asked = plan.reused().is_none() && !self.options.asks_no_engine();
+        let Some(wanted) = self.project.wanted_rust.as_ref().filter(|_| is_asked) else { return };
         let base_image = self.options.pinned_base_image();
         if let Ok(Some(rust)) = self.builder.rust_of(&base_image, Lacking::Leave)
             && !rust.has_rustup
@@ -265,7 +274,7 @@ impl<'a> Run<'a> {
             &self.hashes,
             &self.options,
             &from.to_string(),
-            &joined(&plan.platforms),
+            &joined(&self.options.compiled_on(&plan.platforms)),
         );
         let git = WorkTree { folder: &self.project.root, interrupt: self.interrupt };
         // Commit and origin can differ for the same sources: a reproducible image is not labelled with them.
@@ -369,15 +378,17 @@ impl<'a> Run<'a> {
         }
         let names = self.result_names();
         let asked = names.each_ref().map(|name| &name.name);
+        let compiled_on = self.options.compiled_on(&request.platforms);
         let found = match self.builder.find(&asked, &request.platforms, Purpose::Run) {
             Ok(found) => found,
             Err(problem) => return error.note(format!("what is in the registry is not known: {problem}")),
         };
         let states = names.iter().zip(&found).map(|(name, image)| {
             let tag = name.name.tag().unwrap_or_default();
+            let wanted = if name.name == self.tags.source { &request.platforms } else { &compiled_on };
             match image {
                 Some(image) if !name.key.is_of(image) => format!("`{tag}` is another image"),
-                Some(image) if image.holds(&request.platforms) => format!("`{tag}` is there"),
+                Some(image) if image.holds(wanted) => format!("`{tag}` is there"),
                 Some(image) => format!("`{tag}` is there for {} only", joined(&image.platforms)),
                 None => format!("`{tag}` is not there"),
             }

@@ -27,6 +27,9 @@ use crate::system::terminal::{Terminal, Verbosity};
 /// The variable with the time that images and their files are dated to, in seconds since 1970.
 pub(super) const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 
+/// What the step `install-targets` says of a base image.
+const CANNOT_CROSS: &str = "cannot cross-compile: ";
+
 /// How often a build is looked at that may stand still.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -279,6 +282,13 @@ impl FailedBuild {
         let error = error.strip_prefix("failed to solve: ").unwrap_or(error);
         let is_push = self.step.as_ref().is_some_and(|step| step.name.starts_with("pushing "));
         (is_push || error.starts_with("failed to push ")).then_some(error)
+    }
+
+    /// Why the base image cannot compile for other platforms, where that is why the build failed.
+    pub fn cannot_cross(&self) -> Option<&str> {
+        let step = self.step.as_ref().filter(|step| step.name == "install-targets")?;
+        let errors = step.output.iter().filter_map(|line| line.strip_prefix("error: "));
+        errors.into_iter().find(|error| error.starts_with(CANNOT_CROSS))
     }
 
     /// What the program told last.

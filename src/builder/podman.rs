@@ -233,7 +233,7 @@ impl RuntimeBuilder for PodmanBuilder {
         Ok(store == Store::Engine)
     }
 
-    fn ready(&self, platforms: &[Platform], _: FileDates) -> Result<()> {
+    fn ready(&self, platforms: &[Platform], run_on: &[Platform], _: FileDates) -> Result<()> {
         refuse_what_podman_cannot(&self.options, platforms)?;
         self.cli.command().map(drop)?;
         let native = self.default_platform()?;
@@ -245,7 +245,7 @@ impl RuntimeBuilder for PodmanBuilder {
                 "podman's own images count only: the registry of `{repository}` is not asked for any"
             ));
         }
-        if let Some(emulated) = platforms.iter().find(|platform| !native.runs(platform)) {
+        if let Some(emulated) = run_on.iter().find(|platform| !native.runs(platform)) {
             self.cli.terminal.warning(format!(
                 "{emulated} is emulated by podman (package `qemu-user-static`), many times slower than {native}"
             ));
@@ -269,6 +269,10 @@ impl RuntimeBuilder for PodmanBuilder {
         }
         let platform = if podman_is_here() { Platform::of_this_machine() } else { self.asked_platform()? };
         Ok(self.platform.get_or_init(|| platform).clone())
+    }
+
+    fn native_platforms(&self) -> Result<Vec<Platform>> {
+        Ok(vec![self.default_platform()?])
     }
 
     fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {

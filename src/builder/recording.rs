@@ -56,7 +56,7 @@ impl RuntimeBuilder for RecordingBuilder {
         Ok(true)
     }
 
-    fn ready(&self, _: &[Platform], _: FileDates) -> Result<()> {
+    fn ready(&self, _: &[Platform], _: &[Platform], _: FileDates) -> Result<()> {
         Ok(())
     }
 
@@ -71,6 +71,10 @@ impl RuntimeBuilder for RecordingBuilder {
 
     fn default_platform(&self) -> Result<Platform> {
         Ok(Platform::new("linux", "amd64", None))
+    }
+
+    fn native_platforms(&self) -> Result<Vec<Platform>> {
+        Ok(vec![self.default_platform()?])
     }
 
     fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {

@@ -130,12 +130,12 @@ pub trait RuntimeBuilder: Sync {
     /// When the builder cannot be asked.
     fn can_build_from(&self, store: Store) -> Result<bool>;
 
-    /// Checks that a build for these platforms, of files with such dates, can be started. The builder keeps what it
-    /// learns.
+    /// Checks that a build for these platforms, which runs steps on the platforms `run_on` and gives files such dates,
+    /// can be started. The builder keeps what it learns.
     ///
     /// # Errors
     /// When something is missing, or what is asked for cannot be done here, with what to do about it.
-    fn ready(&self, platforms: &[Platform], dates: FileDates) -> Result<()>;
+    fn ready(&self, platforms: &[Platform], run_on: &[Platform], dates: FileDates) -> Result<()>;
 
     /// The digest that the registry has for `image`: that of the index, if `image` is one.
     ///
@@ -154,6 +154,13 @@ pub trait RuntimeBuilder: Sync {
     /// # Errors
     /// When the engine cannot be asked.
     fn default_platform(&self) -> Result<Platform>;
+
+    /// The platforms that the builder's machines are of, the first machine's first. The others are those that it need
+    /// not emulate. Empty if it does not say.
+    ///
+    /// # Errors
+    /// When the builder cannot be asked.
+    fn native_platforms(&self) -> Result<Vec<Platform>>;
 
     /// Builds, and gives what the builder itself says of the result.
     ///

@@ -9,7 +9,7 @@ use crate::config::build_args::BuildArg;
 use crate::config::cache::Cache;
 use crate::config::passed_on::{is_about_attestations, is_turned_off};
 use crate::config::secrets::{Secret, Ssh};
-use crate::config::slim::Slim;
+use crate::config::slim::{CrossCompiled, Slim};
 use crate::config::values::{
     BuildTool, Cmd, DebianPackage, Output, Progress, ProjectKind, Provenance, Sbom, TagScheme, User, Version, Workdir,
 };
@@ -136,6 +136,11 @@ impl Options {
         arguments.chain(self.source_policy.iter().map(|policy| ("source policy", policy.clone())))
     }
 
+    /// Whether no engine is asked, so that none is needed: a forced dry run.
+    pub fn asks_no_engine(&self) -> bool {
+        self.force_rebuild && self.dry_run
+    }
+
     /// Whether the image goes to a registry.
     pub fn pushes(&self) -> bool {
         self.outputs.contains(&Output::Push)
@@ -163,6 +168,22 @@ impl Options {
     pub fn cache_exports(&self) -> impl Iterator<Item = &str> {
         let further = self.buildx_args.iter().filter_map(|argument| argument.strip_prefix("--cache-to="));
         self.cache_to.iter().map(String::as_str).chain(further)
+    }
+
+    /// How a slim image is compiled on one platform for all of its own, if it is.
+    pub fn cross_compiled(&self) -> Option<&CrossCompiled> {
+        self.slim.as_ref()?.cross_compiled.as_ref()
+    }
+
+    /// The platforms that the dependencies of an image for `platforms` are compiled on.
+    pub fn compiled_on(&self, platforms: &[Platform]) -> Vec<Platform> {
+        self.cross_compiled().map_or_else(|| platforms.to_vec(), |compiled| vec![compiled.on.clone()])
+    }
+
+    /// The platforms that an image for `platforms` needs to be run while it is built.
+    pub fn run_on(&self, platforms: &[Platform]) -> Vec<Platform> {
+        let runs_packages = self.slim.as_ref().is_some_and(|slim| !slim.packages.is_empty());
+        if runs_packages { platforms.to_vec() } else { self.compiled_on(platforms) }
     }
 
     /// The names of the build arguments.

@@ -82,6 +82,7 @@ impl Settings {
             run_image,
             run_packages,
             assets,
+            cross,
             repository,
             tag_prefix,
             pin_base,
@@ -132,6 +133,8 @@ impl Settings {
                 packages: parsed(run_packages).map_err(|error| error.in_key("run-packages"))?,
                 assets: assets.unwrap_or_default(),
                 workdir: workdir.clone().map_or_else(|| DEFAULT_RUN_WORKDIR.parse(), Ok)?,
+                cross: cross.unwrap_or_default(),
+                cross_compiled: None,
             })
         } else {
             None

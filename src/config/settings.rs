@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::config::cache::{Cache, CacheEntry};
 use crate::config::secrets::{Secret, Ssh};
+use crate::config::slim::Cross;
 use crate::config::values::{BuildTool, Cmd, Progress, ProjectKind, TagScheme, Variable, Version, variables};
 use crate::error::{Context as _, Error, Result};
 use crate::redact::{FLAGS_OF_VALUES, redacted_message, redacted_reference, redacted_wrong_pair};
@@ -223,6 +224,9 @@ keys! {
 
     /// File of the project that a slim image has in `workdir`, at the same path; a path or glob (repeatable)
     assets: Vec<String> = "assets", "asset" "PATH", Lines, IMAGE, CARGO, Replace, Often, "", "assets";
+
+    /// Compile a slim image on the builder's own platform, for platforms that it would have to emulate
+    cross: Cross = "cross", "cross" "WHEN", One, IMAGE, CARGO, Replace, Seldom, "auto";
 
     /// Repository of the image; `localhost/` is never looked up elsewhere
     repository: String = "repository", "repository" "REPOSITORY", One, NAMES, ANY, Replace, Often,

@@ -1,12 +1,17 @@
 //! What a slim image starts from and holds. Part of the first step of the way, from settings to options.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+
+use clap::ValueEnum;
+use serde::Deserialize;
 
 use crate::config::values::{DebianPackage, Workdir};
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
+use crate::image::platform::Platform;
 
 /// The name that stands for an image without a file.
 const NOTHING: &str = "scratch";
@@ -88,6 +93,30 @@ pub struct Slim {
     pub assets: Vec<String>,
     /// The folder that it runs in.
     pub workdir: Workdir,
+    /// Whether it is compiled on the builder's own platform for others.
+    pub cross: Cross,
+    /// How that is done, where the builder would have to emulate a platform.
+    pub cross_compiled: Option<CrossCompiled>,
+}
+
+/// Whether slim images are compiled on the builder's own platform for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Cross {
+    /// Where the builder would have to emulate a platform.
+    #[default]
+    Auto,
+    /// Never: each platform compiles for itself.
+    Off,
+}
+
+/// Compiling on one platform for all those of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrossCompiled {
+    /// The builder's own platform, which the image of the dependencies is for.
+    pub on: Platform,
+    /// Rust's names of the platforms of the image.
+    pub targets: BTreeSet<&'static str>,
 }
 
 impl Slim {

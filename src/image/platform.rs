@@ -39,6 +39,20 @@ impl Platform {
             }
     }
 
+    /// Rust's name for the target that programs for this platform are compiled for on others; none where that is not
+    /// done.
+    pub fn rust_target(&self) -> Option<&'static str> {
+        Some(match (self.architecture.as_str(), self.variant.as_deref()) {
+            ("amd64", None) => "x86_64-unknown-linux-gnu",
+            ("arm64", None) => "aarch64-unknown-linux-gnu",
+            ("arm", Some("v7")) => "armv7-unknown-linux-gnueabihf",
+            ("riscv64", None) => "riscv64gc-unknown-linux-gnu",
+            ("s390x", None) => "s390x-unknown-linux-gnu",
+            ("ppc64le", None) => "powerpc64le-unknown-linux-gnu",
+            _ => return None,
+        })
+    }
+
     /// What a Linux engine on this machine runs.
     pub fn of_this_machine() -> Self {
         let architecture = match std::env::consts::ARCH {

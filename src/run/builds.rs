@@ -42,6 +42,7 @@ impl Builds<'_> {
             if self.written.contains("deps_labels") { Labels::new() } else { self.labels.dependencies.clone() };
         Some(BuildRequest {
             target: Target::Dependencies,
+            platforms: self.options.compiled_on(&self.plan.platforms),
             names,
             labels,
             build_args: self.project.dependency_args.clone(),

@@ -48,9 +48,16 @@ pub const COMPILE_SKELETON: Step = step!("compile-skeleton");
 impl Steps {
     /// The steps of the cargo kind.
     pub const CARGO: Self = Self {
-        system: &[COMMON, INSTALL_PACKAGES, step!("install-toolchain"), INSTALL_EXTRA_DEPS, CREATE_USER],
+        system: &[
+            COMMON,
+            INSTALL_PACKAGES,
+            step!("install-toolchain"),
+            INSTALL_EXTRA_DEPS,
+            step!("install-targets"),
+            CREATE_USER,
+        ],
         dependencies: &[step!("cargo.sh"), step!("sort-file-lists.pl"), COMPILE_SKELETON, step!("build-dependencies")],
-        runtime: &[step!("build-sources"), step!("install-binaries")],
+        runtime: &[step!("build-sources"), step!("programs.sh"), step!("install-binaries")],
         slim: &[step!("collect-assets"), step!("add-run-user"), step!("check-binaries")],
     };
 

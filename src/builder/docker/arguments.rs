@@ -91,9 +91,10 @@ impl BuildxSettings {
         self.rewrite && dates == FileDates::OfTheirMaking
     }
 
-    pub(super) fn wanted<'a>(&self, platforms: &'a [Platform], dates: FileDates) -> Wanted<'a> {
+    pub(super) fn wanted<'a>(&self, platforms: &'a [Platform], run_on: &'a [Platform], dates: FileDates) -> Wanted<'a> {
         Wanted {
             platforms,
+            run_on,
             load: self.outputs.contains(&Output::Load),
             cache_export: self.cache_export,
             attestations: self.attests,

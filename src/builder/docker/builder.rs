@@ -251,6 +251,9 @@ impl BuildxBuilder {
             let name = request.names.first().map(ToString::to_string).unwrap_or_default();
             return Err(failed.with_log(engine::gone(&name, cause)));
         }
+        if let Some(why) = failed.cannot_cross() {
+            return Err(failed.with_log(Error::cannot_cross(why)));
+        }
         let missing_base = self.missing_base(&failed);
         Err(failed.error(self.too_old(), missing_base))
     }
@@ -369,12 +372,12 @@ impl RuntimeBuilder for BuildxBuilder {
         Ok(store == Store::Registry || self.instance()?.driver == Driver::Docker)
     }
 
-    fn ready(&self, platforms: &[Platform], dates: FileDates) -> Result<()> {
-        let wanted = self.settings.wanted(platforms, dates);
+    fn ready(&self, platforms: &[Platform], run_on: &[Platform], dates: FileDates) -> Result<()> {
+        let wanted = self.settings.wanted(platforms, run_on, dates);
         let store = if wanted.depends_on_the_store() { Some(self.image_store()?) } else { None };
         let instance = self.instance()?;
         refuse_what_cannot_be_built(instance, store, &wanted)?;
-        let emulated = instance.emulated(platforms);
+        let emulated = instance.emulated(run_on);
         if !emulated.is_empty() && self.warned.set(()).is_ok() {
             self.cli.terminal.warning(format!(
                 "{} is emulated by the builder `{}`, many times slower than a node of that architecture \
@@ -406,6 +409,10 @@ impl RuntimeBuilder for BuildxBuilder {
         Ok(self.platform.get_or_init(|| platform).clone())
     }
 
+    fn native_platforms(&self) -> Result<Vec<Platform>> {
+        Ok(self.instance()?.native.clone())
+    }
+
     fn build(&self, request: &BuildRequest) -> Result<BuildxMetadata> {
         match request.output {
             Output::Load => {
@@ -430,7 +437,7 @@ impl RuntimeBuilder for BuildxBuilder {
 
     fn load(&self, name: &ResultName, found: &Confirmed, platforms: &[Platform]) -> Result<Confirmed> {
         // A pulled image keeps its dates: no exporter has to rewrite them.
-        self.ready(platforms, FileDates::Constant)?;
+        self.ready(platforms, &[], FileDates::Constant)?;
         let held = |images: Vec<Option<StoredImage>>| images.into_iter().flatten().find(|image| image.holds(platforms));
         let names = std::slice::from_ref(name);
         if let Some(image) = held(self.find_to_replace(names, platforms)?) {

@@ -113,6 +113,8 @@ impl Instance {
 pub struct Wanted<'a> {
     /// The platforms to build for.
     pub platforms: &'a [Platform],
+    /// The platforms that steps run on.
+    pub run_on: &'a [Platform],
     /// Whether the result goes into the engine.
     pub load: bool,
     /// Whether a cache is exported, other than into the image itself.
@@ -142,7 +144,7 @@ pub(super) fn refuse_what_cannot_be_built(
     store: Option<ImageStore>,
     wanted: &Wanted<'_>,
 ) -> Result<()> {
-    let Wanted { platforms, load, cache_export, attestations, rewrite } = wanted;
+    let Wanted { platforms, run_on, load, cache_export, attestations, rewrite } = wanted;
     let where_it_runs = format!("the builder `{}` has the driver `{}`", instance.name, instance.driver);
     let inside = instance.driver == Driver::Docker;
     let another = if inside {
@@ -180,7 +182,7 @@ pub(super) fn refuse_what_cannot_be_built(
             if inside { another } else { "push instead of loading (`--push`)" }
         )));
     }
-    let missing: Vec<Platform> = platforms.iter().filter(|platform| !instance.builds(platform)).cloned().collect();
+    let missing: Vec<Platform> = run_on.iter().filter(|platform| !instance.builds(platform)).cloned().collect();
     if !instance.platforms.is_empty() && !missing.is_empty() {
         return Err(refused(&format!("this builder cannot build for {}", joined(&missing))).hint(
             "install emulation (`docker run --privileged --rm tonistiigi/binfmt --install all`), or add a node of that \
@@ -255,7 +257,7 @@ mod tests {
     }
 
     const PLAIN: Wanted<'_> =
-        Wanted { platforms: &[], load: true, cache_export: false, attestations: false, rewrite: false };
+        Wanted { platforms: &[], run_on: &[], load: true, cache_export: false, attestations: false, rewrite: false };
 
     #[rstest]
     #[case::platforms(Wanted { platforms: &[], ..PLAIN }, true)]
@@ -294,12 +296,9 @@ mod tests {
 
     #[test]
     fn a_platform_that_the_builder_does_not_run_is_refused() {
-        let error = refuse_what_cannot_be_built(
-            &instance(TEAM),
-            None,
-            &Wanted { platforms: &platforms("linux/s390x"), ..PLAIN },
-        )
-        .expect_err("it was allowed");
+        let error =
+            refuse_what_cannot_be_built(&instance(TEAM), None, &Wanted { run_on: &platforms("linux/s390x"), ..PLAIN })
+                .expect_err("it was allowed");
         assert!(error.to_string().contains("linux/s390x") && error.hint_text().is_some());
     }
 

@@ -187,6 +187,11 @@ impl Configuration {
         build.flat_map(Table::keys).any(|key| key.ends_with("rustc-wrapper") || key.ends_with("workspace-wrapper"))
     }
 
+    /// Whether the targets that are compiled for are chosen.
+    pub(super) fn has_targets(&self) -> bool {
+        self.files.iter().any(|file| file.table.get("build").is_some_and(|build| build.get("target").is_some()))
+    }
+
     /// Whether packages, local or not, stand in the place of others.
     pub(super) fn has_patches(&self) -> bool {
         self.files.iter().any(|file| file.table.contains_key("patch"))

@@ -15,9 +15,18 @@ pub(crate) struct Toolchain {
     profile: String,
     components: Vec<String>,
     targets: Vec<String>,
+    /// The channel, where a file wants it.
+    told: Option<String>,
 }
 
 impl Toolchain {
+    /// Has standard libraries for these targets too, where rustup installs it.
+    #[must_use]
+    pub(super) fn with_targets(mut self, targets: impl IntoIterator<Item = &'static str>) -> Self {
+        self.targets.extend(targets.into_iter().map(str::to_owned));
+        self
+    }
+
     /// The version of Rust, where the channel is one.
     pub(super) fn version(&self) -> Option<String> {
         let numbers: Vec<u32> = self.channel.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
@@ -39,6 +48,7 @@ impl Toolchain {
             profile: "minimal".to_owned(),
             components: Vec::new(),
             targets: Vec::new(),
+            told: None,
         };
         // As for rustup, the nearest folder wins, and of two files in it the one with the older name.
         let names = root.folders().flat_map(|folder| TOOLCHAIN_FILES.iter().rev().map(|name| folder.join(name)));
@@ -66,6 +76,7 @@ impl Toolchain {
             .chain(&toolchain.components)
             .chain(&toolchain.targets)
             .find(|word| !is_word(word, b".-"));
+        toolchain.told = Some(toolchain.channel.clone());
         if let Some(word) = wrong {
             return Err(Error::failed(format!("`{}` names {word:?}, which is no toolchain", file.path)));
         }

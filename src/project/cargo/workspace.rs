@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
-use crate::config::slim::Slim;
+use crate::config::slim::{CrossCompiled, Slim};
 use crate::config::values::{Cmd, DebianPackage, ProjectKind, User, Version};
 use crate::error::{Error, Result};
 use crate::project::cargo::configuration::{Configuration, Tree};
@@ -365,7 +365,15 @@ impl Workspace {
         targets.map(|(target, package)| self.target_path(target, package)).collect()
     }
 
-    fn template_context(&self, options: &Options, toolchain: Toolchain, target: String) -> Result<TemplateContext> {
+    fn template_context(
+        &self,
+        options: &Options,
+        toolchain: Toolchain,
+        target: String,
+        configuration: &Configuration,
+    ) -> Result<TemplateContext> {
+        let cross = options.cross_compiled().map(|compiled| CrossContext::new(compiled, configuration));
+        let toolchain = toolchain.with_targets(cross.iter().flat_map(|cross| cross.targets.clone()));
         let mut binaries: BTreeSet<&str> = BTreeSet::new();
         let mut default_binaries: BTreeSet<&str> = BTreeSet::new();
         let default_members = &self.metadata.workspace_default_members;
@@ -393,6 +401,7 @@ impl Workspace {
             env: options.env.clone(),
             apt_packages: options.apt_packages.iter().map(DebianPackage::to_string).collect(),
             toolchain,
+            cross,
             extra_deps: options.extra_deps.clone(),
             user: options.user.as_ref().map(User::to_string),
             workdir: options.workdir.to_string(),
@@ -473,7 +482,7 @@ impl Kind for Workspace {
         let wanted = wanted_rust.as_ref();
         let wanted = wanted.map(|version| StagedFile::text(TreePath::constant(TOOLCHAIN_FILE), version.as_str()));
         let (version, version_of) = self.version(options, manifests.get(&self.root.workspace))?;
-        let template = Template::cargo(&self.template_context(options, toolchain, target)?);
+        let template = Template::cargo(&self.template_context(options, toolchain, target, &configuration)?);
         Ok(Project {
             kind: ProjectKind::Cargo,
             root: root.to_owned(),
@@ -528,6 +537,7 @@ struct TemplateContext {
     env: BTreeMap<String, String>,
     apt_packages: Vec<String>,
     toolchain: Toolchain,
+    cross: Option<CrossContext>,
     extra_deps: Option<String>,
     user: Option<String>,
     workdir: String,
@@ -543,6 +553,22 @@ struct TemplateContext {
     entrypoint: Option<String>,
     slim: Option<SlimContext>,
     mounts: String,
+}
+
+/// What the template sees of compiling for other platforms.
+#[derive(Debug, Clone, Serialize)]
+struct CrossContext {
+    /// What the image can be compiled for.
+    targets: Vec<&'static str>,
+    /// What Cargo is told to compile for; empty where the project chooses.
+    built: Vec<&'static str>,
+}
+
+impl CrossContext {
+    fn new(compiled: &CrossCompiled, configuration: &Configuration) -> Self {
+        let targets: Vec<&'static str> = compiled.targets.iter().copied().collect();
+        Self { built: if configuration.has_targets() { Vec::new() } else { targets.clone() }, targets }
+    }
 }
 
 /// The source files that a slim image gets beside its binaries.

@@ -56,7 +56,12 @@ run_cargo() {
     +*) toolchain=${1%%[[:space:]]*} ;;
     *) toolchain= ;;
     esac
-    sh -euc "cargo $toolchain --locked ${1#"$toolchain"}"
+    # A target that the user chooses, in the command or elsewhere, wins.
+    targets=
+    if [ "${RUNTIME_IMAGE_CROSS-}" ] && [ ! "${CARGO_BUILD_TARGET-}" ]; then
+        targets="--config 'build.target=[\"$(echo "$RUNTIME_IMAGE_CROSS" | sed 's/,/","/g')\"]'"
+    fi
+    sh -euc "cargo $toolchain $targets --locked ${1#"$toolchain"}"
 }
 
 # Gives every file that is new since `start` one date. Argument: the date, in seconds after the epoch.
