@@ -106,11 +106,11 @@ impl Arguments {
         Terminal::new(verbosity, self.color)
     }
 
-    /// Does what is asked for, and gives what goes to stdout.
+    /// Does what is asked for, and prints the result.
     ///
     /// # Errors
     /// When the subcommand fails, or was given an option that it does not take.
-    pub fn run(self, terminal: &Terminal, started: Instant) -> Result<String> {
+    pub fn run(self, terminal: &Terminal, started: Instant) -> Result<()> {
         let Self { command: subcommand, project: before, .. } = self;
         match subcommand {
             None => build::run(before, terminal, started),
@@ -119,11 +119,11 @@ impl Arguments {
             Some(Commands::Tags(after)) => tags::run(after.over(before), terminal, started),
             Some(Commands::Completions(completions)) => {
                 before.refuse_any("completions")?;
-                completions.run(command())
+                terminal.result(&completions.run(command())?)
             }
             Some(Commands::Man(man)) => {
                 before.refuse_any("man")?;
-                man.run(command())
+                terminal.result(&man.run(command())?)
             }
         }
     }

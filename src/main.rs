@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     tell_of_panics();
     let arguments = Arguments::from_env();
     let terminal = arguments.terminal();
-    match arguments.run(&terminal, started).and_then(|result| terminal.result(&result)) {
+    match arguments.run(&terminal, started) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal.error(&error);

@@ -85,7 +85,7 @@ pub struct PlanInputs<'a> {
 pub fn plan(inputs: &PlanInputs<'_>, builder: &dyn RuntimeBuilder) -> Result<Plan> {
     let mut plan = decided(inputs, builder)?;
     if let (Decision::Build { .. }, Some(compiled)) = (&plan.decision, inputs.options.cross_compiled()) {
-        plan.reason += &format!("; compiled on {}", compiled.on);
+        plan.reason = format!("{}; compiled on {}", plan.reason, compiled.on);
     }
     Ok(plan)
 }

@@ -24,8 +24,12 @@ pub struct Report {
     pub image: String,
     /// The repository alone.
     pub repository: String,
-    /// The three tags, without the repository.
+    /// The repository of the lock tag and the versioned tag.
+    pub lock_repository: String,
+    /// The three tags, without their repositories.
     pub tags: ReportedTags,
+    /// The binary that the image is for, where each gets one of its own.
+    pub binary: Option<String>,
     /// The project's kind.
     pub kind: String,
     /// The project's version.
@@ -91,7 +95,9 @@ pub struct Names {
     pub image: String,
     /// The repository alone.
     pub repository: String,
-    /// The three tags, without the repository.
+    /// The repository of the lock tag and the versioned tag.
+    pub lock_repository: String,
+    /// The three tags, without their repositories.
     pub tags: ReportedTags,
 }
 
@@ -103,6 +109,7 @@ impl Names {
             schema: SCHEMA,
             image: tags.source.to_string(),
             repository: tags.source.repository(),
+            lock_repository: tags.lock.repository(),
             tags: ReportedTags { source: tag(&tags.source), lock: tag(&tags.lock), versioned: tag(&tags.versioned) },
         }
     }
@@ -114,9 +121,9 @@ impl Names {
 
     /// Three aligned lines.
     pub fn lines(&self) -> String {
-        let name = |tag: &str| format!("{}:{tag}", self.repository);
+        let name = |tag: &str| format!("{}:{tag}", self.lock_repository);
         aligned(&[
-            ("source", &name(&self.tags.source)),
+            ("source", &self.image),
             ("lock", &name(&self.tags.lock)),
             ("versioned", &name(&self.tags.versioned)),
         ])

@@ -48,6 +48,8 @@ pub struct Run<'a> {
     builder: &'a dyn RuntimeBuilder,
     terminal: &'a Terminal,
     interrupt: &'a Interrupt,
+    /// The binary that the image is for, where each gets one of its own.
+    binary: Option<String>,
     project: Project,
     hashes: Hashes,
     tags: Tags,
@@ -64,6 +66,34 @@ struct Made {
 }
 
 impl<'a> Run<'a> {
+    /// Reads the project, and gives `act` a run for each image that is asked for: one, or one for each binary in the
+    /// order of the manifests.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and what `act` fails with.
+    pub fn each(
+        found: &'a Found,
+        options: Options,
+        builder: &'a dyn RuntimeBuilder,
+        terminal: &'a Terminal,
+        interrupt: &'a Interrupt,
+        mut started: Instant,
+        mut act: impl FnMut(Self) -> Result<()>,
+    ) -> Result<()> {
+        let options = with_answers(found, options, builder, terminal)?;
+        let read = read(found, &options, builder, terminal, interrupt)?;
+        let each_bin = options.slim.as_ref().is_some_and(|slim| slim.each_bin);
+        let binaries: Vec<_> = read.binaries.all.iter().map(|binary| Some(binary.name.clone())).collect();
+        for binary in if each_bin { binaries } else { vec![None] } {
+            let (project, hashes, tags) = named(read.clone(), binary.as_deref(), &options)?;
+            let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
+            let options = options.clone();
+            act(Self { found, options, builder, terminal, interrupt, binary, project, hashes, tags, seconds })?;
+            started = Instant::now();
+        }
+        Ok(())
+    }
+
     /// Reads the project and computes the names. `started` is when the search for the project began. The builder is
     /// asked for the base image's digest, with `--pin-base`, for its own platform where a slim image for given platforms
     /// is made, and for nothing else.
@@ -78,11 +108,10 @@ impl<'a> Run<'a> {
         interrupt: &'a Interrupt,
         started: Instant,
     ) -> Result<Self> {
-        let options = with_digests(Options { kind: Some(found.kind()), ..options }, builder)?;
-        let options = with_cross_compiling(options, builder, terminal)?;
-        let (project, hashes, tags) = read(found, &options, builder, terminal, interrupt)?;
+        let options = with_answers(found, options, builder, terminal)?;
+        let (project, hashes, tags) = named(read(found, &options, builder, terminal, interrupt)?, None, &options)?;
         let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
-        Ok(Self { found, options, builder, terminal, interrupt, project, hashes, tags, seconds })
+        Ok(Self { found, options, builder, terminal, interrupt, binary: None, project, hashes, tags, seconds })
     }
 
     /// The names.
@@ -167,9 +196,12 @@ impl<'a> Run<'a> {
     }
 
     fn read_again(&mut self) -> Result<()> {
-        let Self { found, options, builder, terminal, interrupt, .. } = self;
-        let read = timed(&mut self.seconds.hash, || read(found, options, *builder, terminal, interrupt))?;
-        (self.project, self.hashes, self.tags) = read;
+        let Self { found, options, builder, terminal, interrupt, binary, .. } = self;
+        let named = timed(&mut self.seconds.hash, || {
+            let project = read(found, options, *builder, terminal, interrupt)?;
+            named(project, binary.as_deref(), options)
+        })?;
+        (self.project, self.hashes, self.tags) = named;
         Ok(())
     }
 
@@ -250,7 +282,7 @@ impl<'a> Run<'a> {
     /// Stages, and gives the lock of the build folder.
     fn stage(&mut self, from: BuildFromImageType, image: &ImageName, labels: &ImageLabels) -> Result<(Staged, Lock)> {
         let (waiting, interrupt) = (self.waiting(), self.interrupt);
-        let Project { template, steps, code, deps, assets, .. } = &self.project;
+        let Project { template, steps, code, deps, assets, binaries, .. } = &self.project;
         // The base name stays the same from build to build, so that BuildKit is sent only what changed.
         let name = self.tags.versioned.tag().unwrap_or("image");
         let chosen = self.options.build_folder.as_ref();
@@ -258,7 +290,7 @@ impl<'a> Run<'a> {
             let dockerfile = template.render(from, &image.to_string(), labels)?;
             let config_sh = self.project.config_sh(&self.options, &self.tags)?;
             let (steps, config_sh) = (&steps.staged(), config_sh.as_deref());
-            let content = BuildFolder { dockerfile, steps, code, deps, assets, config_sh };
+            let content = BuildFolder { dockerfile, steps, code, deps, assets, inputs: &binaries.inputs, config_sh };
             let Some(chosen) = chosen else {
                 return content.stage_below(&self.project.build_folders, name, waiting);
             };
@@ -279,8 +311,14 @@ impl<'a> Run<'a> {
         let git = WorkTree { folder: &self.project.root, interrupt: self.interrupt };
         // Commit and origin can differ for the same sources: a reproducible image is not labelled with them.
         let (revision, origin) = if self.options.reproducible { (None, None) } else { (git.revision(), git.origin()) };
-        let mut finished =
-            labels::of_sources(&dependencies, &self.hashes, self.options.slim.as_ref(), revision, origin);
+        let mut finished = labels::of_sources(
+            &dependencies,
+            self.project.version_of_sources(),
+            &self.hashes,
+            self.options.slim.as_ref(),
+            revision,
+            origin,
+        );
         if self.project.has_deps_stage {
             // The finished image has these labels from the dependency image: built with it or later, it is the same.
             OF_ONE_BUILD.iter().for_each(|label| drop(finished.remove(label)));
@@ -398,7 +436,7 @@ impl<'a> Run<'a> {
     }
 
     fn report(&self, plan: &Plan, build_folder: Option<Utf8PathBuf>, made: Made) -> Report {
-        let Names { image, repository, tags, .. } = self.names();
+        let Names { image, repository, lock_repository, tags, .. } = self.names();
         let (action, from_image) = match &plan.decision {
             Decision::Reuse(_) => (Action::Reuse, None),
             Decision::Build { image, .. } => (Action::Build, Some(image.to_string())),
@@ -408,10 +446,12 @@ impl<'a> Run<'a> {
             action,
             image,
             repository,
+            lock_repository,
             tags,
+            binary: self.binary.clone(),
             kind: self.project.kind.to_string(),
-            version: self.project.version.clone(),
-            version_of: self.project.version_of.clone(),
+            version: self.project.version_of_sources().to_owned(),
+            version_of: self.project.version_of.clone().filter(|_| self.project.binaries.version.is_none()),
             base_image: self.options.base_image.to_string(),
             base_digest: self.options.base_digest.clone(),
             build_from: plan.build_from(),
@@ -426,14 +466,28 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Reads the project and computes its names.
+/// The options with what the builder is asked for before there are names.
+fn with_answers(found: &Found, options: Options, builder: &dyn RuntimeBuilder, terminal: &Terminal) -> Result<Options> {
+    let options = with_digests(Options { kind: Some(found.kind()), ..options }, builder)?;
+    with_cross_compiling(options, builder, terminal)
+}
+
+/// The project as it is for the image of this binary, if it is for one, with its names.
+fn named(project: Project, binary: Option<&str>, options: &Options) -> Result<(Project, Hashes, Tags)> {
+    let project = project.for_binaries(binary, options)?;
+    let hashes = project.hashes(options);
+    let tags = project.tags(options, &hashes)?;
+    Ok((project, hashes, tags))
+}
+
+/// Reads the project.
 fn read(
     found: &Found,
     options: &Options,
     builder: &dyn RuntimeBuilder,
     terminal: &Terminal,
     interrupt: &Interrupt,
-) -> Result<(Project, Hashes, Tags)> {
+) -> Result<Project> {
     let rust_of_image = || {
         let rust = builder.rust_of(&options.pinned_base_image(), Lacking::Pull).unwrap_or_else(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
@@ -443,10 +497,7 @@ fn read(
         });
         rust.map(|rust| rust.version)
     };
-    let project = found.read(options, &rust_of_image, terminal, interrupt)?;
-    let hashes = project.hashes(options);
-    let tags = project.tags(options, &hashes)?;
-    Ok((project, hashes, tags))
+    found.read(options, &rust_of_image, terminal, interrupt)
 }
 
 /// Adds the time that `action` takes to `seconds`.

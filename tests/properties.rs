@@ -395,8 +395,16 @@ fn staged(root: &Utf8Path, kind: ProjectKind, build_folder: &Utf8Path) -> Result
     let image = options.base_image.to_string();
     let dockerfile = project.template.render(BuildFromImageType::Scratch, &image, &ImageLabels::default())?;
     let steps = &project.steps.staged();
-    BuildFolder { dockerfile, steps, code: &project.code, deps: &project.deps, assets: &[], config_sh: None }
-        .stage(build_folder, &interrupt)?;
+    BuildFolder {
+        dockerfile,
+        steps,
+        code: &project.code,
+        deps: &project.deps,
+        assets: &[],
+        inputs: &[],
+        config_sh: None,
+    }
+    .stage(build_folder, &interrupt)?;
     Ok([tags.source, tags.lock, tags.versioned].map(|name| name.to_string()))
 }
 

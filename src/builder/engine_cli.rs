@@ -28,7 +28,7 @@ use crate::system::terminal::{Terminal, Verbosity};
 pub(super) const EPOCH_VARIABLE: &str = "SOURCE_DATE_EPOCH";
 
 /// What the step `install-targets` says of a base image.
-const CANNOT_CROSS: &str = "cannot cross-compile: ";
+const CANNOT_CROSS: &str = "error: cannot cross-compile: ";
 
 /// How often a build is looked at that may stand still.
 const LOOK: Duration = Duration::from_secs(1);
@@ -287,8 +287,7 @@ impl FailedBuild {
     /// Why the base image cannot compile for other platforms, where that is why the build failed.
     pub fn cannot_cross(&self) -> Option<&str> {
         let step = self.step.as_ref().filter(|step| step.name == "install-targets")?;
-        let errors = step.output.iter().filter_map(|line| line.strip_prefix("error: "));
-        errors.into_iter().find(|error| error.starts_with(CANNOT_CROSS))
+        step.output.iter().find_map(|line| line.strip_prefix(CANNOT_CROSS))
     }
 
     /// What the program told last.

@@ -6,11 +6,11 @@ use crate::commands::project_arguments::ProjectArguments;
 use crate::error::Result;
 use crate::system::terminal::Terminal;
 
-/// Makes the image exist, and gives what goes to stdout.
+/// Makes the image exist, and prints the result.
 ///
 /// # Errors
 /// When a step fails; nothing half-done keeps a name.
-pub fn run(arguments: ProjectArguments, terminal: &Terminal, started: Instant) -> Result<String> {
+pub fn run(arguments: ProjectArguments, terminal: &Terminal, started: Instant) -> Result<()> {
     let json = arguments.wants_json();
-    arguments.with_run(terminal, started, |run| Ok(if json { run.build()?.json() } else { run.build()?.image }))
+    arguments.with_each_run(terminal, started, |run| Ok(if json { run.build()?.json() } else { run.build()?.image }))
 }

@@ -6,11 +6,11 @@ use crate::commands::project_arguments::ProjectArguments;
 use crate::error::Result;
 use crate::system::terminal::Terminal;
 
-/// Decides, and gives what goes to stdout.
+/// Decides, and prints the result.
 ///
 /// # Errors
 /// When the builder cannot be asked.
-pub fn run(arguments: ProjectArguments, terminal: &Terminal, started: Instant) -> Result<String> {
+pub fn run(arguments: ProjectArguments, terminal: &Terminal, started: Instant) -> Result<()> {
     let json = arguments.wants_json();
-    arguments.with_run(terminal, started, |run| Ok(if json { run.plan()?.json() } else { run.plan()?.lines() }))
+    arguments.with_each_run(terminal, started, |run| Ok(if json { run.plan()?.json() } else { run.plan()?.lines() }))
 }

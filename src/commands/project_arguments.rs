@@ -107,16 +107,17 @@ impl ProjectArguments {
         self.message_format == Some(MessageFormat::Json)
     }
 
-    /// Finds the project, reads it, and gives it to `act` with its names.
+    /// Finds the project, reads it, and gives it to `act` with its names, for each image that is asked for. What `act`
+    /// gives goes to stdout.
     ///
     /// # Errors
     /// When the project cannot be read or named, and what `act` fails with.
-    pub fn with_run<T>(
+    pub fn with_each_run(
         mut self,
         terminal: &Terminal,
         started: Instant,
-        act: impl FnOnce(Run<'_>) -> Result<T>,
-    ) -> Result<T> {
+        mut act: impl FnMut(Run<'_>) -> Result<String>,
+    ) -> Result<()> {
         let interrupt = Interrupt::on_signals()?;
         if self.no_enable_browser {
             self.settings.enable_browser = Some(false);
@@ -126,9 +127,12 @@ impl ProjectArguments {
         let found = Found::find(given.kind, call, &interrupt)?;
         let options = found.options(given, self.buildx_args, terminal)?;
         let builder = new_builder(&options, terminal, &interrupt)?;
-        let result = act(Run::new(&found, options, &*builder, terminal, &interrupt, started)?)?;
-        // A signal that came in at the last step is no success either.
-        interrupt.check().map(|()| result)
+        Run::each(&found, options, &*builder, terminal, &interrupt, started, |run| {
+            let result = act(run)?;
+            // A signal that came in at the last step is no success either.
+            interrupt.check()?;
+            terminal.result(&result)
+        })
     }
 
     fn cargo_call(&self) -> CargoCall {

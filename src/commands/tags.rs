@@ -6,11 +6,11 @@ use crate::commands::project_arguments::ProjectArguments;
 use crate::error::Result;
 use crate::system::terminal::Terminal;
 
-/// Computes the names, and gives what goes to stdout.
+/// Computes the names, and prints the result.
 ///
 /// # Errors
 /// When the project cannot be read or named.
-pub fn run(arguments: ProjectArguments, terminal: &Terminal, started: Instant) -> Result<String> {
+pub fn run(arguments: ProjectArguments, terminal: &Terminal, started: Instant) -> Result<()> {
     let json = arguments.wants_json();
-    arguments.with_run(terminal, started, |run| Ok(if json { run.names().json() } else { run.names().lines() }))
+    arguments.with_each_run(terminal, started, |run| Ok(if json { run.names().json() } else { run.names().lines() }))
 }

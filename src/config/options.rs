@@ -18,6 +18,9 @@ use crate::image::name::ImageName;
 use crate::image::platform::Platform;
 use crate::system::cargo::CargoCall;
 
+/// What stands for a binary's name in the repository of its image.
+pub const BIN: &str = "{bin}";
+
 /// All that was decided about what to build, from every source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
@@ -148,7 +151,8 @@ impl Options {
 
     /// Whether the repository was configured and names a registry, so that the registry may be asked.
     pub fn names_a_registry(&self) -> bool {
-        let repository = self.repository.as_ref().and_then(|name| name.parse::<ImageName>().ok());
+        let repository = self.repository.as_ref().map(|name| name.replace(BIN, "bin"));
+        let repository = repository.and_then(|name| name.parse::<ImageName>().ok());
         repository.is_some_and(|name| name.names_a_registry())
     }
 

@@ -82,6 +82,9 @@ impl Settings {
             run_image,
             run_packages,
             assets,
+            bins,
+            each_bin,
+            bin_inputs,
             cross,
             repository,
             tag_prefix,
@@ -124,7 +127,8 @@ impl Settings {
             .parse()
             .map_err(|error: Error| error.in_key("base-image"))?;
         let workdir = workdir.as_deref().map(str::parse::<Workdir>).transpose()?;
-        let slim = if slim.unwrap_or(run_image.is_some()) {
+        let each_bin = each_bin.unwrap_or(false);
+        let slim = if slim.unwrap_or(run_image.is_some() || each_bin || bins.is_some()) {
             let run_image =
                 run_image.as_deref().map(|image| image.parse::<RunImage>().map_err(|error| error.in_key("run-image")));
             Some(Slim {
@@ -133,6 +137,9 @@ impl Settings {
                 packages: parsed(run_packages).map_err(|error| error.in_key("run-packages"))?,
                 assets: assets.unwrap_or_default(),
                 workdir: workdir.clone().map_or_else(|| DEFAULT_RUN_WORKDIR.parse(), Ok)?,
+                bins: bins.unwrap_or_default(),
+                each_bin,
+                bin_inputs: bin_inputs.unwrap_or_default(),
                 cross: cross.unwrap_or_default(),
                 cross_compiled: None,
             })

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::config::cache::{Cache, CacheEntry};
 use crate::config::secrets::{Secret, Ssh};
-use crate::config::slim::Cross;
+use crate::config::slim::{BinInput, Cross, bin_inputs};
 use crate::config::values::{BuildTool, Cmd, Progress, ProjectKind, TagScheme, Variable, Version, variables};
 use crate::error::{Context as _, Error, Result};
 use crate::redact::{FLAGS_OF_VALUES, redacted_message, redacted_reference, redacted_wrong_pair};
@@ -224,6 +224,22 @@ keys! {
 
     /// File of the project that a slim image has in `workdir`, at the same path; a path or glob (repeatable)
     assets: Vec<String> = "assets", "asset" "PATH", Lines, IMAGE, CARGO, Replace, Often, "", "assets";
+
+    /// Binary that a slim image holds (repeatable)
+    ///
+    /// The image's name then depends on the packages that its binaries need, and on no other member.
+    bins: Vec<String> = "bins", "bin" "NAME", Lines, IMAGE, CARGO, Replace, Often, "all", "bins";
+
+    /// Make a slim image for each binary, in a repository of its own
+    ///
+    /// `{bin}` in `repository` stands for the binary; without it, `-BIN` is added.
+    each_bin: bool = "each-bin", "each-bin" "BOOL", Switch, IMAGE, CARGO, Replace, Often, "false";
+
+    /// File that a binary is compiled from and that none of its packages holds; a path or glob (repeatable)
+    ///
+    /// In a file `bin-inputs` is a table of lists.
+    #[serde(deserialize_with = "bin_inputs")]
+    bin_inputs: Vec<BinInput> = "bin-inputs", "bin-input" "BIN=PATH", Lines, IMAGE, CARGO, Replace, Seldom, "";
 
     /// Compile a slim image on the builder's own platform, for platforms that it would have to emulate
     cross: Cross = "cross", "cross" "WHEN", One, IMAGE, CARGO, Replace, Seldom, "auto";

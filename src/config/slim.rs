@@ -1,11 +1,11 @@
 //! What a slim image starts from and holds. Part of the first step of the way, from settings to options.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::config::values::{DebianPackage, Workdir};
 use crate::error::{Error, Result};
@@ -93,10 +93,44 @@ pub struct Slim {
     pub assets: Vec<String>,
     /// The folder that it runs in.
     pub workdir: Workdir,
+    /// The binaries that it holds; empty for all.
+    pub bins: Vec<String>,
+    /// Whether each binary gets an image of its own.
+    pub each_bin: bool,
+    /// What binaries are compiled from besides the packages that they need.
+    pub bin_inputs: Vec<BinInput>,
     /// Whether it is compiled on the builder's own platform for others.
     pub cross: Cross,
     /// How that is done, where the builder would have to emulate a platform.
     pub cross_compiled: Option<CrossCompiled>,
+}
+
+/// Files that a binary is compiled from and that are in none of the packages that it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinInput {
+    /// The binary.
+    pub bin: String,
+    /// A path or a glob, as git would list it.
+    pub pattern: String,
+}
+
+impl FromStr for BinInput {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (bin, pattern) =
+            text.split_once('=').ok_or_else(|| Error::usage("an input of a binary reads `BIN=PATH`"))?;
+        Ok(Self { bin: bin.to_owned(), pattern: pattern.to_owned() })
+    }
+}
+
+/// The inputs in a table of lists, the form that `bin-inputs` has in files.
+pub(super) fn bin_inputs<'de, D: Deserializer<'de>>(table: D) -> Result<Option<Vec<BinInput>>, D::Error> {
+    let table = BTreeMap::<String, Vec<String>>::deserialize(table)?;
+    let inputs = table
+        .into_iter()
+        .flat_map(|(bin, patterns)| patterns.into_iter().map(move |pattern| BinInput { bin: bin.clone(), pattern }));
+    Ok(Some(inputs.collect()))
 }
 
 /// Whether slim images are compiled on the builder's own platform for others.
@@ -120,6 +154,11 @@ pub struct CrossCompiled {
 }
 
 impl Slim {
+    /// Whether only what its binaries are compiled from counts for its name.
+    pub fn is_by_binary(&self) -> bool {
+        self.each_bin || !self.bins.is_empty()
+    }
+
     /// The run image as builds start from it: with its digest, where the names depend on the digest.
     pub fn pinned_run_image(&self) -> RunImage {
         match &self.run_image {

@@ -12,8 +12,9 @@ use crate::config::settings::{CONFIG_FILE, Settings};
 use crate::config::values::{DebianPackage, ProjectKind, User, Version, has_control_characters};
 use crate::error::{Context as _, Error, Result};
 use crate::image::platform::Platform;
+use crate::project::binaries::{Binaries, local_repository};
 use crate::project::kind::{Kind, RustOfImage};
-use crate::project::read::{Project, cached_build_folders, local_repository, selection};
+use crate::project::read::{Project, cached_build_folders, selection};
 use crate::staging::dockerfile::Dockerfile;
 use crate::staging::listing::Selection;
 use crate::staging::secrets::warn_of_secrets;
@@ -238,6 +239,7 @@ impl Kind for Folder {
             tiers: template.tiers(has_deps_stage, false)?,
             template,
             assets: Vec::new(),
+            binaries: Binaries::default(),
             steps: if options.template.is_none() { Steps::CUSTOM } else { Steps::default() },
             original: None,
             config_sh: None,

@@ -5,15 +5,15 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::build_args::BuildArg;
 use crate::config::options::Options;
-use crate::config::values::ProjectKind;
+use crate::config::values::{Cmd, ProjectKind};
 use crate::error::Result;
 use crate::hash::{FieldHasher, Hash, md5_hex};
-use crate::image::name::ImageName;
 use crate::image::naming::{Naming, OriginalRules, runtime_image_repo_and_tag};
 use crate::image::tags::{Hashes, Tags, Tiers};
+use crate::project::binaries::Binaries;
 use crate::staging::listing::Selection;
 use crate::staging::staged::StagedFile;
-use crate::staging::steps::Steps;
+use crate::staging::steps::{Steps, cmd_text};
 use crate::staging::template::{FileDates, Parts, Template};
 use crate::staging::tree_path::TreePath;
 use crate::system::environment::user_caches;
@@ -48,6 +48,8 @@ pub struct Project {
     pub system: Vec<StagedFile>,
     /// The files that a slim image gets beside its binaries, below `assets/`.
     pub assets: Vec<StagedFile>,
+    /// The binaries for whose images not all sources count; mostly none.
+    pub binaries: Binaries,
     /// What the Dockerfile is rendered from.
     pub template: Template,
     /// What the Dockerfile's RUN lines start.
@@ -84,6 +86,24 @@ pub struct OriginalHashes {
 }
 
 impl Project {
+    /// The project for an image of the binary `only`, or of all those that have images. Nothing changes where all
+    /// sources count.
+    ///
+    /// # Errors
+    /// When the template is wrong.
+    pub fn for_binaries(mut self, only: Option<&str>, options: &Options) -> Result<Self> {
+        if self.binaries.all.is_empty() {
+            return Ok(self);
+        }
+        self.binaries = self.binaries.choose(only, &self.code);
+        let names = &self.binaries.chosen;
+        let own_cmd = (names.len() == 1 && options.entrypoint.is_none()).then(|| Cmd::Exec(names.clone()));
+        let cmd = options.cmd.clone().or(own_cmd).as_ref().map(cmd_text);
+        self.template = self.template.of_binaries(names, cmd);
+        self.hashed = self.template.hashed_blocks(&options.pinned_base_image().to_string())?;
+        Ok(self)
+    }
+
     /// Hashes everything that decides about the image: same inputs, same hashes, on any machine.
     pub fn hashes(&self, options: &Options) -> Hashes {
         let mut system = FieldHasher::new("system");
@@ -129,8 +149,11 @@ impl Project {
         }
         for asset in &self.assets {
             source.field("asset", asset.path.as_str());
+            if !self.binaries.counts(&asset.path) {
+                asset.hash_into(&mut source);
+            }
         }
-        self.code.iter().for_each(|file| file.hash_into(&mut source));
+        self.code.iter().filter(|file| self.binaries.counts(&file.path)).for_each(|file| file.hash_into(&mut source));
 
         Hashes { system, lock: lock.finish(), source: source.finish() }
     }
@@ -140,10 +163,19 @@ impl Project {
     /// # Errors
     /// When the repository or the prefix is not valid.
     pub fn naming(&self, options: &Options) -> Result<Naming> {
-        let repository = options.repository.as_ref().unwrap_or(&self.default_repository);
+        let repository = self.binaries.lock_repository(self.asked_repository(options), &self.name);
         let prefix = options.tag_prefix.as_deref().unwrap_or(self.kind.default_prefix());
-        let naming = Naming::new(repository, prefix, &self.version)?;
+        let naming = Naming::new(&repository, prefix, &self.version)?;
         Ok(Naming { original: self.original.as_ref().map(|original| original.rules), ..naming })
+    }
+
+    fn asked_repository<'a>(&'a self, options: &'a Options) -> &'a str {
+        options.repository.as_ref().unwrap_or(&self.default_repository)
+    }
+
+    /// The version of what the finished image holds.
+    pub fn version_of_sources(&self) -> &str {
+        self.binaries.version.as_ref().unwrap_or(&self.version)
     }
 
     /// The names of the project's images.
@@ -154,7 +186,12 @@ impl Project {
         let naming = self.naming(options)?;
         let base_image = options.base_image.to_string();
         match &self.original {
-            None => Tags::new(&naming, &base_image, &hashes.lock.name, &hashes.source.name),
+            None => {
+                let tags = |naming: &Naming| Tags::new(naming, &base_image, &hashes.lock.name, &hashes.source.name);
+                let repository = self.binaries.repository(self.asked_repository(options)).parse()?;
+                let own = Naming { repository, version: self.version_of_sources().to_owned(), ..naming.clone() };
+                Ok(Tags { source: tags(&own)?.source, ..tags(&naming)? })
+            }
             Some(original) => {
                 let (repository, _) = runtime_image_repo_and_tag(&base_image, &naming)?;
                 let naming = Naming { repository: repository.parse()?, ..naming };
@@ -178,17 +215,6 @@ impl Project {
         let (_, tag) = runtime_image_repo_and_tag(&options.base_image.to_string(), &self.naming(options)?)?;
         Ok(Some(vec![(image, tag), (source, tags.source.tag().unwrap_or_default().to_owned())]))
     }
-}
-
-/// `localhost/<name>-runtime`: a local name that no registry is ever asked for.
-pub(crate) fn local_repository(name: &str) -> String {
-    let lower = name.to_lowercase();
-    let words: Vec<&str> =
-        lower.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let name = if words.is_empty() { "project".to_owned() } else { words.join("-") };
-    let repository = format!("localhost/{name}-runtime");
-    debug_assert!(repository.parse::<ImageName>().is_ok());
-    repository
 }
 
 /// Where the build folders of a project without a target folder go.

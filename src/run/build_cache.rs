@@ -33,7 +33,7 @@ impl<'a> BuildCache<'a> {
         let git = WorkTree { folder: &project.root, interrupt };
         let (branch, default_branch) = (git.branch(), git.default_branch());
         let mut arguments = CachePlace {
-            repository: &tags.source.repository().parse()?,
+            repository: &tags.lock.repository().parse()?,
             prefix: options.tag_prefix.as_deref().unwrap_or(project.kind.default_prefix()),
             base_image: &options.base_image.to_string(),
             branch: branch.as_deref(),

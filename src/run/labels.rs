@@ -30,16 +30,18 @@ pub fn of_dependencies(
     labels
 }
 
-/// The labels of the finished image: those of its dependencies, its source hash, the commit `revision`, and `origin`,
+/// The labels of the finished image: those of its dependencies, its version, its source hash, the commit `revision`, and `origin`,
 /// where the sources come from. A slim one is based on the run image.
 pub fn of_sources(
     of_dependencies: &Labels,
+    version: &str,
     hashes: &Hashes,
     slim: Option<&Slim>,
     revision: Option<String>,
     origin: Option<String>,
 ) -> Labels {
     let mut labels = of_dependencies.clone();
+    labels.insert("org.opencontainers.image.version", version.to_owned());
     labels.insert(SOURCE_HASH, hashes.source.identity.clone());
     labels.insert(IMAGE, if slim.is_some() { "slim" } else { "full" }.to_owned());
     if let Some(Slim { run_image, run_digest, .. }) = slim {

@@ -17,7 +17,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, ContentHasher, FieldHasher, content_digest};
 use crate::staging::config_sh::{ConfigSh, write_config_sh};
 use crate::staging::own_files::{
-    ASSETS, CODE, DEPS, DOCKERFILE, FOLDER_TIME, STEPS, content_time, has_folder_time, is_own_dockerfile,
+    ASSETS, CODE, DEPS, DOCKERFILE, FOLDER_TIME, INPUTS, STEPS, content_time, has_folder_time, is_own_dockerfile,
 };
 use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
 use crate::staging::tree_path::TreePath;
@@ -46,6 +46,8 @@ pub struct BuildFolder<'a> {
     pub deps: &'a [StagedFile],
     /// The files below `assets/`.
     pub assets: &'a [StagedFile],
+    /// The files below `inputs/`.
+    pub inputs: &'a [StagedFile],
     /// The variables for the folder's `config.sh`, where others use the folder too. Their files at its top stay.
     pub config_sh: Option<&'a ConfigSh>,
 }
@@ -86,8 +88,8 @@ impl BuildFolder<'_> {
     }
 
     /// The folders below, with their files; the sources come last.
-    fn parts(&self) -> [(&'static str, &[StagedFile]); 4] {
-        [(STEPS, self.steps), (DEPS, self.deps), (ASSETS, self.assets), (CODE, self.code)]
+    fn parts(&self) -> [(&'static str, &[StagedFile]); 5] {
+        [(STEPS, self.steps), (DEPS, self.deps), (INPUTS, self.inputs), (ASSETS, self.assets), (CODE, self.code)]
     }
 
     /// A name for the folder's content.
@@ -159,7 +161,7 @@ impl BuildFolder<'_> {
         for entry in destination.read_dir_utf8().context(cannot)? {
             let entry = entry.context(cannot)?;
             let name = entry.file_name();
-            if [DOCKERFILE, STEPS, CODE, DEPS, ASSETS].contains(&name) {
+            if [DOCKERFILE, STEPS, CODE, DEPS, INPUTS, ASSETS].contains(&name) {
                 own.push(entry.into_path());
             } else if self.config_sh.is_some()
                 && entry.file_type().context(cannot)?.is_file()
@@ -427,6 +429,7 @@ mod tests {
                 steps: &[],
                 code: &[file],
                 deps: &[],
+                inputs: &[],
                 assets: &[],
                 config_sh: None,
             }
@@ -454,6 +457,7 @@ mod tests {
             steps: &steps,
             code: &code,
             deps: &deps,
+            inputs: &[],
             assets: &[],
             config_sh: None,
         };

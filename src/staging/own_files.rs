@@ -17,6 +17,9 @@ pub const DEPS: &str = "deps";
 /// The files that a slim image gets beside its binaries.
 pub const ASSETS: &str = "assets";
 
+/// What tells which source files a binary's name does not count.
+pub const INPUTS: &str = "inputs";
+
 /// What the Dockerfile's RUN lines start.
 pub const STEPS: &str = "steps";
 

@@ -94,6 +94,13 @@ impl Template {
         Self { undefined: UndefinedBehavior::Lenient, ..Self::strict(name, text, context) }
     }
 
+    /// The same template, for an image of these binaries alone that starts with `cmd`.
+    #[must_use]
+    pub fn of_binaries(self, binaries: &[String], cmd: Option<String>) -> Self {
+        let context = context! { binaries => Value::from(Serde(binaries)), cmd, checks_inputs => true, ..self.context };
+        Self { context, ..self }
+    }
+
     /// The same template, which is not waited for any more when a signal comes in.
     #[must_use]
     pub fn ended_by(self, interrupt: &Interrupt) -> Self {

@@ -252,7 +252,7 @@ impl BuildxBuilder {
             return Err(failed.with_log(engine::gone(&name, cause)));
         }
         if let Some(why) = failed.cannot_cross() {
-            return Err(failed.with_log(Error::cannot_cross(why)));
+            return Err(failed.with_log(Error::cannot_cross(format!("cannot cross-compile: {why}"))));
         }
         let missing_base = self.missing_base(&failed);
         Err(failed.error(self.too_old(), missing_base))

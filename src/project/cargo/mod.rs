@@ -1,6 +1,7 @@
 //! The cargo kind: a workspace, its dependencies as a skeleton of manifests and empty targets, its Dockerfile. One of
 //! the kinds in the step from options to project.
 
+mod binaries;
 mod configuration;
 mod dates;
 mod inputs;

@@ -12,6 +12,8 @@ use crate::config::settings::{CONFIG_FILE, Settings};
 use crate::config::slim::{CrossCompiled, Slim};
 use crate::config::values::{Cmd, DebianPackage, ProjectKind, User, Version};
 use crate::error::{Error, Result};
+use crate::project::binaries::{Binaries, local_repository};
+use crate::project::cargo::binaries::{Members, binaries_of};
 use crate::project::cargo::configuration::{Configuration, Tree};
 use crate::project::cargo::inputs::{DEFAULT_PREBUILD, DependencyInputs, LOCK_FILE, dependency_inputs};
 use crate::project::cargo::lock_file::LockFile;
@@ -22,7 +24,7 @@ use crate::project::cargo::root::{CARGO_CONFIG_FILES, Root, TOOLCHAIN_FILES};
 use crate::project::cargo::skeleton::{TOOLCHAIN_FILE, skeleton};
 use crate::project::cargo::toolchain::Toolchain;
 use crate::project::kind::{Kind, RustOfImage};
-use crate::project::read::{Project, below, cached_build_folders, local_repository, selection};
+use crate::project::read::{Project, below, cached_build_folders, selection};
 use crate::staging::listing::{Selection, why_left_out};
 use crate::staging::secrets::warn_of_secrets;
 use crate::staging::source::{SourceFile, selector, source_files};
@@ -87,6 +89,28 @@ impl Workspace {
     /// their number.
     fn members(&self) -> impl Iterator<Item = &Package> {
         self.metadata.packages.iter()
+    }
+
+    /// The members that Cargo builds where it is not told which.
+    fn default_members(&self) -> impl Iterator<Item = &Package> {
+        let told = &self.metadata.workspace_default_members;
+        let chosen: Option<BTreeSet<&PackageId>> = told.is_available().then(|| told.iter().collect());
+        self.members().filter(move |package| chosen.as_ref().is_none_or(|chosen| chosen.contains(&package.id)))
+    }
+
+    /// The members by their folders, relative to the root.
+    fn members_by_folder(&self) -> Result<BTreeMap<Utf8PathBuf, &Package>> {
+        let folder = |package: &'_ Package| package.manifest_path.parent().unwrap_or(&self.root.path).to_owned();
+        self.members().map(|package| Ok((self.relative(&folder(package), package)?, package))).collect()
+    }
+
+    fn warn_of_files_above(&self, terminal: &Terminal) {
+        if let Some(file) = self.root.file_above() {
+            terminal.warning(format!(
+                "`{file}` counts here and not in the image; `--project-root DIR --manifest-path Cargo.toml` stages from a \
+                 folder around it"
+            ));
+        }
     }
 
     fn root_package(&self) -> Option<&Package> {
@@ -365,6 +389,16 @@ impl Workspace {
         targets.map(|(target, package)| self.target_path(target, package)).collect()
     }
 
+    /// The binaries for whose images not all sources count.
+    fn binaries(&self, members: Members<'_>, options: &Options, interrupt: &Interrupt) -> Result<Binaries> {
+        let Some(slim) = options.slim.as_ref().filter(|slim| slim.is_by_binary()) else {
+            return Ok(Binaries::default());
+        };
+        let (all, usual) = (binaries_of(self.members()), binaries_of(self.default_members()));
+        let is_configured = options.project_version.is_some();
+        Ok(Binaries::new(members.binaries(slim, &all, &usual, is_configured, interrupt)?))
+    }
+
     fn template_context(
         &self,
         options: &Options,
@@ -374,20 +408,8 @@ impl Workspace {
     ) -> Result<TemplateContext> {
         let cross = options.cross_compiled().map(|compiled| CrossContext::new(compiled, configuration));
         let toolchain = toolchain.with_targets(cross.iter().flat_map(|cross| cross.targets.clone()));
-        let mut binaries: BTreeSet<&str> = BTreeSet::new();
-        let mut default_binaries: BTreeSet<&str> = BTreeSet::new();
-        let default_members = &self.metadata.workspace_default_members;
-        let is_told = default_members.is_available();
-        let default_members: BTreeSet<&PackageId> =
-            if is_told { default_members.iter().collect() } else { BTreeSet::new() };
-        for package in self.members() {
-            for target in package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin)) {
-                binaries.insert(&target.name);
-                if !is_told || default_members.contains(&package.id) {
-                    default_binaries.insert(&target.name);
-                }
-            }
-        }
+        let binaries: BTreeSet<&str> = binaries_of(self.members()).into_iter().collect();
+        let default_binaries = binaries_of(self.default_members());
         let default_run = self.root_package().and_then(|package| package.default_run.as_deref());
         let only = default_binaries.first().copied().filter(|_| default_binaries.len() == 1);
         if options.slim.is_some() && binaries.is_empty() {
@@ -415,6 +437,7 @@ impl Workspace {
             entrypoint: options.entrypoint.as_ref().map(cmd_text),
             slim: options.slim.as_ref().map(|slim| SlimContext::new(slim, options)),
             mounts: mounts(options),
+            checks_inputs: false,
         })
     }
 }
@@ -454,17 +477,9 @@ impl Kind for Workspace {
         let selection = self.selection(options);
         let mut sources = source_files(root, &selection, decides_about_dependencies, terminal, interrupt)?;
         warn_of_secrets(sources.iter().map(|file| &*file.path), options, terminal)?;
-        if let Some(file) = self.root.file_above() {
-            terminal.warning(format!(
-                "`{file}` counts here and not in the image; `--project-root DIR --manifest-path Cargo.toml` stages from a \
-                 folder around it"
-            ));
-        }
+        self.warn_of_files_above(terminal);
         let manifests = manifest::local_manifests(&sources)?;
-        let members: BTreeMap<Utf8PathBuf, &Package> = self
-            .members()
-            .map(|package| Ok((self.relative(package.manifest_path.parent().unwrap_or(root), package)?, package)))
-            .collect::<Result<_>>()?;
+        let members = self.members_by_folder()?;
         let configuration = Configuration::read(&self.root, &sources, &selection, interrupt)?;
         let target = self.target_folder(&configuration, options)?;
         self.refuse_incomplete_sources(&sources, &members, &selection, interrupt)?;
@@ -476,6 +491,14 @@ impl Kind for Workspace {
         let inputs = dependency_inputs(&self.root, &sources, &manifests, &members, &whole, &configuration, options)?;
         let skeleton =
             skeleton(self.empty_targets(&members, &whole)?, &members, &whole, &inputs, configuration.has_wrapper());
+        let binaries = Members {
+            root: &self.root,
+            sources: &sources,
+            manifests: &manifests,
+            by_folder: &members,
+            inputs: &inputs,
+        };
+        let binaries = self.binaries(binaries, options, interrupt)?;
         let DependencyInputs { locked, system, .. } = inputs;
         let members_in_dependencies = members.iter().filter(|(folder, _)| whole.contains(*folder));
         let wanted_rust = toolchain.numbered_channel().map(str::to_owned);
@@ -492,6 +515,7 @@ impl Kind for Workspace {
             wanted_rust,
             default_repository: local_repository(self.name()),
             build_folders: self.build_folders(),
+            binaries,
             assets: staged_sources(root, assets(options, &sources, interrupt)?),
             code: staged_sources(root, sources),
             deps: locked.iter().cloned().chain(skeleton).chain(wanted).collect(),
@@ -553,6 +577,8 @@ struct TemplateContext {
     entrypoint: Option<String>,
     slim: Option<SlimContext>,
     mounts: String,
+    /// Whether what binaries are compiled from is looked at.
+    checks_inputs: bool,
 }
 
 /// What the template sees of compiling for other platforms.

@@ -14,6 +14,7 @@ use crate::config::values::{ProjectKind, TagScheme, Version};
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{FieldHasher, Hash, content_digest, hex};
 use crate::image::naming::OriginalRules;
+use crate::project::binaries::Binaries;
 use crate::project::kind::{Kind, RustOfImage};
 use crate::project::openhands::hashes::{no_name_ends_with, source_hash};
 use crate::project::read::{OriginalHashes, Project, below, cached_build_folders};
@@ -165,15 +166,12 @@ impl Tree {
     }
 
     /// The hash of base image, switched-off browser and lock files, as the original adds them up.
-    fn lock_hash<'a>(
-        &self,
-        base_image: &'a str,
-        enable_browser: bool,
-        lock_files: impl Iterator<Item = &'a Vec<u8>>,
-    ) -> Hash {
-        let browser = if !enable_browser && self.knows("enable_browser") { "False" } else { "" };
+    fn lock_hash<T>(&self, options: &Options, lock_files: &[(T, Vec<u8>)]) -> Hash {
+        let base_image = options.base_image.to_string();
+        let browser = if !options.enable_browser && self.knows("enable_browser") { "False" } else { "" };
         let (mut name, mut identity) = (Md5::new(), FieldHasher::new("original lock"));
-        for part in [base_image.as_bytes(), browser.as_bytes()].into_iter().chain(lock_files.map(Vec::as_slice)) {
+        let lock_files = lock_files.iter().map(|(_, text)| text.as_slice());
+        for part in [base_image.as_bytes(), browser.as_bytes()].into_iter().chain(lock_files) {
             name.update(part);
             identity.field("part", part);
         }
@@ -230,7 +228,6 @@ impl Kind for Tree {
         }
         warn_of_secrets(code.iter().map(|file| &*file.path), options, terminal)?;
 
-        let base_image = options.base_image.to_string();
         let context = TemplateContext {
             extra_deps: options.extra_deps.clone().unwrap_or_default(),
             enable_browser: options.enable_browser,
@@ -239,11 +236,10 @@ impl Kind for Tree {
         if !options.enable_browser && !self.knows("enable_browser") {
             terminal.warning("`--no-enable-browser` changes nothing: this release always installs the browser");
         }
-        let original = source.map(|source| OriginalHashes {
-            lock: self.lock_hash(&base_image, options.enable_browser, lock_files.iter().map(|(_, text)| text)),
-            source,
-            variant: variant(&context, options),
-            rules: OriginalRules { keeps_slashes: KEPT_SLASHES.is_match(&self.rules) },
+        let original = source.map(|source| {
+            let lock = self.lock_hash(options, &lock_files);
+            let rules = OriginalRules { keeps_slashes: KEPT_SLASHES.is_match(&self.rules) };
+            OriginalHashes { lock, source, variant: variant(&context, options), rules }
         });
         let template = Template::lenient(TEMPLATE, text_in(&self.root, TEMPLATE)?, &context).ended_by(interrupt);
         Ok(Project {
@@ -267,6 +263,7 @@ impl Kind for Tree {
             tiers: template.tiers(false, original.is_some())?,
             template,
             assets: Vec::new(),
+            binaries: Binaries::default(),
             steps: Steps::default(),
             original,
             config_sh: Some([

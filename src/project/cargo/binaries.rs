@@ -1,0 +1,120 @@
+//! What each binary of a workspace is compiled from, so that an image of it alone keeps its name when other members
+//! change. Part of the step from options to project.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::{DependencyKind, Package, TargetKind};
+
+use crate::config::slim::Slim;
+use crate::error::{Error, Result};
+use crate::project::binaries::Binary;
+use crate::project::cargo::inputs::{DependencyInputs, LOCK_FILE};
+use crate::project::cargo::manifest::{MANIFEST, Manifest};
+use crate::project::cargo::root::Root;
+use crate::staging::source::{SourceFile, selector};
+use crate::staging::tree_path::TreePath;
+use crate::system::interrupt::Interrupt;
+use crate::system::terminal::some_of;
+
+/// What the binaries of a workspace are chosen and read from.
+#[derive(Clone, Copy)]
+pub(super) struct Members<'a> {
+    pub(super) root: &'a Root,
+    pub(super) sources: &'a [SourceFile],
+    pub(super) manifests: &'a BTreeMap<Utf8PathBuf, Manifest>,
+    /// By their folders.
+    pub(super) by_folder: &'a BTreeMap<Utf8PathBuf, &'a Package>,
+    pub(super) inputs: &'a DependencyInputs,
+}
+
+/// The binaries of these `packages`, in their order. A name can be that of several.
+pub(super) fn binaries_of<'a>(packages: impl Iterator<Item = &'a Package>) -> Vec<&'a str> {
+    let targets = packages.flat_map(|package| &package.targets);
+    let mut names: Vec<&str> = Vec::new();
+    for target in targets.filter(|target| target.kind.contains(&TargetKind::Bin)) {
+        if !names.contains(&target.name.as_str()) {
+            names.push(&target.name);
+        }
+    }
+    names
+}
+
+impl<'a> Members<'a> {
+    /// The binaries among `all` that images are made of by their names, each with what it is compiled from: those that
+    /// were asked for, or else those of `usual`. Where the version `is_configured`, it is that of all.
+    ///
+    /// # Errors
+    /// When there is no binary of a name, or an input leads nowhere.
+    pub(super) fn binaries(
+        self,
+        slim: &Slim,
+        all: &[&str],
+        usual: &[&str],
+        is_configured: bool,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<Binary>> {
+        let named = slim.bins.iter().map(|name| ("bins", name));
+        let mut named = named.chain(slim.bin_inputs.iter().map(|input| ("bin-inputs", &input.bin)));
+        if let Some((key, name)) = named.find(|(_, name)| !all.contains(&name.as_str())) {
+            return Err(Error::usage(format!("`{key}` names `{name}`, and the workspace has no such binary"))
+                .hint(format!("its binaries are {}", some_of(all))));
+        }
+        let is_chosen = |name: &&&str| {
+            if slim.bins.is_empty() { usual.contains(*name) } else { slim.bins.iter().any(|chosen| chosen == **name) }
+        };
+        let locked = self.locked();
+        let binary = |name: &&str| {
+            let patterns: Vec<String> =
+                slim.bin_inputs.iter().filter(|input| input.bin == **name).map(|input| input.pattern.clone()).collect();
+            let is_input = selector(self.sources, &patterns, "bin-inputs", interrupt)?;
+            let own = self.own_packages(name);
+            let packages = self.needed_by(own.clone());
+            let manifest = self.root.file(MANIFEST);
+            let is_counted = |file: &&SourceFile| {
+                file.path == manifest
+                    || is_input(file)
+                    || self.package_of(&file.path).is_some_and(|folder| packages.contains(folder))
+            };
+            let counted = self.sources.iter().filter(is_counted).map(|file| file.path.clone()).collect();
+            let mut versions = own.iter().filter_map(|folder| Some(self.by_folder.get(*folder)?.version.to_string()));
+            let version = versions.next().filter(|_| !is_configured);
+            Ok(Binary { name: (*name).to_owned(), version, counted, locked: locked.clone() })
+        };
+        all.iter().filter(is_chosen).map(binary).collect()
+    }
+
+    /// The folders of the members that have a binary of this name: mostly one.
+    fn own_packages(self, binary: &str) -> Vec<&'a Utf8Path> {
+        let is_own = |package: &Package| binaries_of(std::iter::once(package)).contains(&binary);
+        let own = self.by_folder.iter().filter(|(_, package)| is_own(package));
+        own.map(|(folder, _)| folder.as_path()).collect()
+    }
+
+    /// The folders of these members and of those that they depend on, except for tests.
+    fn needed_by(self, mut waiting: Vec<&'a Utf8Path>) -> BTreeSet<&'a Utf8Path> {
+        let mut needed = BTreeSet::new();
+        while let Some(folder) = waiting.pop() {
+            let Some(package) = self.by_folder.get(folder).filter(|_| needed.insert(folder)) else { continue };
+            let built = package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
+            let paths = built.filter_map(|dependency| dependency.path.as_ref()?.strip_prefix(&self.root.path).ok());
+            waiting.extend(
+                paths.filter_map(|path| self.by_folder.get_key_value(path).map(|(folder, _)| folder.as_path())),
+            );
+        }
+        needed
+    }
+
+    /// The folder of the package that a file belongs to: of the nearest one above it.
+    fn package_of(self, path: &Utf8Path) -> Option<&Utf8Path> {
+        path.ancestors().skip(1).find(|folder| self.manifests.contains_key(*folder))
+    }
+
+    /// The source files that are wholly in the lock hash. Of manifests and the lock file, only a part is.
+    fn locked(self) -> BTreeSet<TreePath> {
+        let is_masked = |path: &TreePath| {
+            matches!(path.file_name(), Some(MANIFEST | LOCK_FILE)) && !self.inputs.whole.contains(&**path)
+        };
+        self.inputs.locked.iter().map(|file| file.path.clone()).filter(|path| !is_masked(path)).collect()
+    }
+}
