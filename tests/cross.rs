@@ -6,11 +6,9 @@ mod support;
 
 use serde_json::{Value, json};
 use support::engine::OtherEngine;
-use support::{Project, docker, label, platforms, registry, rust_base, salt};
+use support::{Project, docker, image_for, label, platforms, registry, rust_base, salt};
 
 const BOTH: [&str; 3] = ["--slim", "--platform", "linux/amd64,linux/arm64"];
-
-const HELLO: &str = "HELLO from the runtime image 1.0 (32 characters)\n";
 
 /// What the image prints on each platform.
 fn runs(image: &str) -> [String; 2] {
@@ -31,55 +29,65 @@ fn name(report: &Value, tag: &str) -> String {
     format!("{}:{}", report["repository"].as_str().unwrap(), report["tags"][tag].as_str().unwrap())
 }
 
-/// A base image made of the one with Cargo.
-fn base(what: &str, dockerfile: &str) -> String {
-    let (folder, name) = (tempfile::tempdir().unwrap(), format!("localhost/ri-test-{what}-{}", std::process::id()));
-    std::fs::write(folder.path().join("Dockerfile"), format!("FROM {}\n{dockerfile}", rust_base())).unwrap();
-    docker(&["build", "--quiet", "--tag", &name, folder.path().to_str().unwrap()]);
-    name
-}
-
 /// The run image beside the tests' base image with Cargo.
 fn run_base() -> String {
     format!("{}/debian:trixie-slim", registry())
 }
 
+/// It is linked to C of its own, which `cc` compiles, and to zlib, which `pkg-config` finds.
+const LINKED: &str = "#[link(name = \"answer\", kind = \"static\")] extern \"C\" { fn answer() -> i32; }
+extern \"C\" { fn zlibVersion() -> *const u8; }
+fn main() { println!(\"hello {} {}\", unsafe { answer() }, unsafe { *zlibVersion() } as char) }\n";
+
+fn linked() -> Project {
+    let project = Project::program(LINKED);
+    project
+        .write("answer.c", "int answer(void) { return 42; }\n")
+        .write(
+            "build.rs",
+            "fn main() { cc::Build::new().file(\"answer.c\").compile(\"answer\"); \
+             pkg_config::probe_library(\"zlib\").unwrap(); }\n",
+        )
+        .edit(
+            "Cargo.toml",
+            "edition = \"2021\"\n",
+            "edition = \"2021\"\n[build-dependencies]\ncc = \"1\"\npkg-config = \"0.3\"\n",
+        )
+        .write("Cargo.lock", include_str!("fixtures/linked.lock"))
+        .write(".cargo/config.toml", format!("[env]\nSALT = {:?}\n", salt()));
+    project
+}
+
 #[test]
 fn one_platform_compiles_for_both_and_the_images_are_the_same_on_another_engine() {
-    let project = Project::hello_on_engine().in_registry();
-    project.write(".cargo/config.toml", format!("[env]\nSALT = {:?}\n", salt()));
-    let push = [&BOTH[..], &["--push"]].concat();
+    let project = linked().in_registry();
+    let push = [&BOTH[..], &["--push", "--apt-package", "zlib1g-dev"]].concat();
     let (first, run) = project.json(&push);
     let image = first["image"].as_str().unwrap();
     assert_eq!(first["confirmed"]["platforms"], json!(["linux/amd64", "linux/arm64"]));
     assert!(!run.stderr.contains("emulat"), "{}", run.stderr);
-    assert!(first["reason"].as_str().unwrap().ends_with("; compiled on linux/amd64"), "{first}");
-    assert_eq!(runs(image), [HELLO; 2]);
-    for platform in platforms() {
-        assert_eq!(made_for(image, platform, "hello"), platform);
-    }
-    assert_eq!(label(&name(&first, "lock"), "dev.runtime-image.platforms"), platforms()[0]);
+    let [own, other] = platforms();
+    assert!(first["reason"].as_str().unwrap().ends_with(&format!("; compiled on {own}")), "{first}");
+    assert_eq!(runs(image), ["hello 42 1\n"; 2]);
+    assert_eq!([made_for(image, own, "app"), made_for(image, other, "app")], [own, other]);
+    assert_eq!(label(&name(&first, "lock"), "dev.runtime-image.platforms"), own);
 
-    // A changed line compiles the members alone, once for each platform.
-    project.edit("greeting/src/lib.rs", "hello", "ciao");
+    // A changed line compiles the members alone.
+    project.edit("src/main.rs", "hello", "ciao");
     let (changed, run) = project.json(&push);
-    assert_eq!(changed["build_from"], "lock", "{}", run.stderr);
-    let compiled = run.compiled();
-    assert!(!compiled.contains(&"itoa".to_owned()), "{}", run.stderr);
-    assert_eq!(compiled.iter().filter(|name| *name == "greeting").count(), 2, "{}", run.stderr);
-    let changed_image = changed["image"].as_str().unwrap();
-    assert!(runs(changed_image).iter().all(|text| text.starts_with("CIAO ")));
+    assert_eq!((&changed["build_from"], run.compiled()), (&json!("lock"), vec!["app".to_owned()]), "{}", run.stderr);
+    assert_eq!(runs(changed["image"].as_str().unwrap()), ["ciao 42 1\n"; 2]);
 
-    // On another engine, as if nobody had built them.
-    let other = OtherEngine::start("team");
-    other.empty();
-    project.edit("greeting/src/lib.rs", "ciao", "hello");
+    // On another engine, as if nobody had built the image.
+    let engine = OtherEngine::start("team");
+    engine.empty();
+    project.edit("src/main.rs", "ciao", "hello");
     let copy = format!("{}-copy", project.repository);
     for tag in ["lock", "versioned"].map(|tag| first["tags"][tag].as_str().unwrap()) {
         let (from, to) = (format!("{}:{tag}", project.repository), format!("{copy}:{tag}"));
         docker(&["buildx", "imagetools", "create", "--tag", &to, &from]);
     }
-    let (again, run) = other.json(&project, &[&push[..], &["--repository", &copy]].concat());
+    let (again, run) = engine.json(&project, &[&push[..], &["--repository", &copy]].concat());
     assert_eq!(again["build_from"], "lock", "{}", run.stderr);
     assert_eq!((&again["tags"], &again["confirmed"]), (&first["tags"], &first["confirmed"]));
 }
@@ -106,34 +114,6 @@ fn names_go_by_what_is_compiled_where() {
     );
 }
 
-const LINKED: &str = "#[link(name = \"answer\", kind = \"static\")] extern \"C\" { fn answer() -> i32; }
-extern \"C\" { fn zlibVersion() -> *const u8; }
-fn main() { println!(\"{} {}\", unsafe { answer() }, unsafe { *zlibVersion() } as char) }\n";
-
-#[test]
-fn what_is_written_in_c_and_what_pkg_config_finds_is_for_the_other_platform_too() {
-    let project = Project::program(LINKED);
-    project
-        .write("answer.c", "int answer(void) { return 42; }\n")
-        .write(
-            "build.rs",
-            "fn main() { cc::Build::new().file(\"answer.c\").compile(\"answer\"); \
-             pkg_config::probe_library(\"zlib\").unwrap(); }\n",
-        )
-        .edit(
-            "Cargo.toml",
-            "edition = \"2021\"\n",
-            "edition = \"2021\"\n[build-dependencies]\ncc = \"1\"\npkg-config = \"0.3\"\n",
-        )
-        .write("Cargo.lock", include_str!("fixtures/linked.lock"));
-    let packages = ["--apt-package", "zlib1g-dev", "--run-package", "zlib1g"];
-    let (report, run) = project.json(&[&BOTH[..], &packages].concat());
-    let image = report["image"].as_str().unwrap();
-    assert!(!run.stderr.contains("compiled under emulation"), "{}", run.stderr);
-    assert_eq!(runs(image), ["42 1\n"; 2]);
-    assert_eq!(made_for(image, platforms()[1], "app"), platforms()[1]);
-}
-
 /// It prints the machine that it was made for.
 const MACHINE: &str = "fn main() { println!(\"{}\", std::env::consts::ARCH) }\n";
 
@@ -144,7 +124,8 @@ fn machine(platform: &str) -> &'static str {
 #[test]
 fn a_base_image_that_cannot_is_told_and_each_platform_compiles_for_itself() {
     let mut project = Project::program(MACHINE);
-    project.base_image = base("cannot-cross", "RUN mkdir /.cargo\n");
+    project.base_image =
+        image_for("cannot-cross", "linux/amd64,linux/arm64", &format!("FROM {}\nRUN mkdir /.cargo\n", rust_base()));
     let arguments = ["--run-image", &run_base(), "--platform", platforms()[1]];
     let (report, run) = project.json(&arguments);
     let warning =
@@ -159,32 +140,4 @@ fn a_base_image_that_cannot_is_told_and_each_platform_compiles_for_itself() {
 
 fn runs_for(image: &str) -> String {
     docker(&["run", "--rm", "--platform", platforms()[1], image])
-}
-
-/// rustup cannot be had here. What stands for it is asked as rustup is, and then lets Rust find a standard library that
-/// comes from Debian.
-#[test]
-fn rustup_is_asked_for_standard_libraries_of_the_toolchain_that_the_project_wants() {
-    let [own, other] = platforms();
-    let (architecture, target) = if own == "linux/amd64" {
-        ("arm64", "aarch64-unknown-linux-gnu")
-    } else {
-        ("amd64", "x86_64-unknown-linux-gnu")
-    };
-    let mut project = Project::program(MACHINE);
-    project.base_image = base(
-        "rustup",
-        &format!(
-            "RUN dpkg --add-architecture {architecture} && apt-get update && apt-get install -y --no-install-recommends \
-             libstd-rust-dev:{architecture} && mv /usr/lib/rustlib/{target} /opt/\n\
-             RUN printf '#!/bin/sh\\necho \"$*\" >>/opt/asked\\ncase $1 in target) mv /opt/{target} /usr/lib/rustlib/ ;; \
-             esac\\n' >/usr/local/bin/rustup && chmod +x /usr/local/bin/rustup\n"
-        ),
-    );
-    project.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.85\"\n");
-    let (report, run) = project.json(&["--run-image", &run_base(), "--platform", other]);
-    assert!(!run.stderr.contains("emulat"), "{}", run.stderr);
-    assert_eq!(runs_for(report["image"].as_str().unwrap()), machine(other));
-    let asked = docker(&["run", "--rm", &name(&report, "lock"), "cat", "/opt/asked"]);
-    assert_eq!(asked, format!("run 1.85 rustc --version\ntarget add --toolchain 1.85 {target}\n"));
 }

@@ -78,9 +78,9 @@ fn is_staged_in_little_memory(project: &Project, large: &str) {
 }
 
 #[rstest]
-#[case::custom(Project::bare_custom(), "data", "huge", 8)]
-#[case::a_workspace(Project::hello(), "hello/data", "huge", 1)]
-#[case::a_tree_of_openhands(Project::bare_openhands(), "openhands/data", "openhands/huge", 1)]
+#[case::custom(Project::bare_custom(), "data", "huge")]
+#[case::a_workspace(Project::hello(), "hello/data", "huge")]
+#[case::a_tree_of_openhands(Project::bare_openhands(), "openhands/data", "openhands/huge")]
 fn many_files_and_a_large_one_take_little_memory(#[case] project: Project, #[case] many: &str, #[case] large: &str) {
     many_files(&project, many, FEW);
     project.write_sparse(large, LARGE);
@@ -105,11 +105,11 @@ fn many_files_in_a_git_work_tree_take_little_memory() {
 
 #[rstest]
 #[ignore = "long: make soak"]
-#[case::custom(Project::bare_custom(), "data", "huge")]
+#[case::custom(Project::bare_custom(), "data", "huge", 8)]
 #[ignore = "long: make soak"]
-#[case::a_workspace(Project::hello(), "hello/data", "huge")]
+#[case::a_workspace(Project::hello(), "hello/data", "huge", 1)]
 #[ignore = "long: make soak"]
-#[case::a_tree_of_openhands(Project::bare_openhands(), "openhands/data", "openhands/huge")]
+#[case::a_tree_of_openhands(Project::bare_openhands(), "openhands/data", "openhands/huge", 1)]
 fn a_hundred_thousand_files_and_a_large_one_take_little_memory(
     #[case] project: Project,
     #[case] many: &str,

@@ -7,7 +7,7 @@ mod support;
 use rstest::rstest;
 use serde_json::{Value, json};
 use support::{
-    Project, debian_base, docker, image_exists, image_id, label, platforms, registry, registry_digest, run_image,
+    Project, debian_base, docker, image_exists, image_of, label, platforms, registry, registry_digest, run_image,
 };
 
 const HELLO: &str = "HELLO from the runtime image 1.0 (32 characters)\n";
@@ -166,12 +166,7 @@ fn an_image_that_would_not_start_is_no_image(
 
 /// An image that lacks what dpkg needs in every other.
 fn without_zlib() -> String {
-    let (folder, name) =
-        (tempfile::tempdir().unwrap(), format!("localhost/ri-test-without-zlib-{}", std::process::id()));
-    std::fs::write(folder.path().join("Dockerfile"), format!("FROM {}\nRUN rm /usr/lib/*/libz.so.1*\n", debian_base()))
-        .unwrap();
-    docker(&["build", "--quiet", "--tag", &name, folder.path().to_str().unwrap()]);
-    name
+    image_of("without-zlib", &format!("FROM {}\nRUN rm /usr/lib/*/libz.so.1*\n", debian_base()))
 }
 
 #[test]
@@ -217,15 +212,36 @@ fn a_run_image_that_moved_gives_another_name_and_compiles_nothing() {
     assert_eq!(label(image, "org.opencontainers.image.base.digest"), registry_digest(&moving));
 }
 
+/// rustup cannot be had here. What stands for it is asked as rustup is, and then lets Rust find a standard library that
+/// comes from Debian.
 #[test]
-fn the_platform_of_a_binary_is_looked_at() {
-    let [native, foreign] = platforms();
-    let project = Project::program("fn main() { println!(\"{}\", std::env::consts::ARCH) }\n");
-    let (report, _) = project.json(&["--slim", "--platform", foreign]);
-    let image = report["image"].as_str().unwrap();
-    let arch = if native == "linux/amd64" { "aarch64\n" } else { "x86_64\n" };
-    assert_eq!(docker(&["run", "--rm", "--platform", foreign, image]), arch);
-    assert!(image_id(image).starts_with("sha256:"));
+fn rustup_is_asked_for_standard_libraries_of_the_toolchain_that_the_project_wants() {
+    let [own, other] = platforms();
+    let (architecture, target) = if own == "linux/amd64" {
+        ("arm64", "aarch64-unknown-linux-gnu")
+    } else {
+        ("amd64", "x86_64-unknown-linux-gnu")
+    };
+    let mut project = Project::program("fn main() { println!(\"{}\", std::env::consts::ARCH) }\n");
+    project.base_image = image_of(
+        "rustup",
+        &format!(
+            "FROM {}\nRUN dpkg --add-architecture {architecture} && apt-get update && apt-get install -y --no-install-recommends \
+             libstd-rust-dev:{architecture} && mv /usr/lib/rustlib/{target} /opt/\n\
+             RUN printf '#!/bin/sh\\necho \"$*\" >>/opt/asked\\ncase $1 in target) mv /opt/{target} /usr/lib/rustlib/ ;; \
+             esac\\n' >/usr/local/bin/rustup && chmod +x /usr/local/bin/rustup\n",
+            project.base_image
+        ),
+    );
+    project.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.85\"\n");
+    let (report, run) = project.json(&["--run-image", &run_base(), "--platform", other]);
+    assert!(!run.stderr.contains("emulat"), "{}", run.stderr);
+    assert_eq!(
+        docker(&["run", "--rm", "--platform", other, report["image"].as_str().unwrap()]),
+        if own == "linux/amd64" { "aarch64\n" } else { "x86_64\n" }
+    );
+    let asked = docker(&["run", "--rm", &project.name(report["tags"]["lock"].as_str().unwrap()), "cat", "/opt/asked"]);
+    assert_eq!(asked, format!("run 1.85 rustc --version\ntarget add --toolchain 1.85 {target}\n"));
 }
 
 #[test]

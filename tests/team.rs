@@ -111,11 +111,12 @@ fn a_slim_image_is_the_same_on_another_engine() {
     let proxy = Proxy::new(&registry(), |_, _| Answer::Forward);
     let project = Project::hello_on_engine().in_registry();
     project.write(".cargo/config.toml", format!("[env]\nSALT = {:?}\n", salt()));
-    let (first, _) = project.json(&["--slim", "--push"]);
+    let arguments = ["--slim", "--push", "--run-package", "tzdata"];
+    let (first, _) = project.json(&arguments);
     delete(&proxy, &project, first["image"].as_str().unwrap());
     let other = OtherEngine::start("team");
     other.empty();
-    let (again, run) = other.json(&project, &["--slim", "--push"]);
+    let (again, run) = other.json(&project, &arguments);
     assert_eq!(again["build_from"], "lock", "{}", run.stderr);
     assert_eq!((&again["image"], &again["confirmed"]), (&first["image"], &first["confirmed"]));
 }

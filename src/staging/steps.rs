@@ -58,7 +58,13 @@ impl Steps {
         ],
         dependencies: &[step!("cargo.sh"), step!("sort-file-lists.pl"), COMPILE_SKELETON, step!("build-dependencies")],
         runtime: &[step!("build-sources"), step!("programs.sh"), step!("install-binaries")],
-        slim: &[step!("check-inputs"), step!("collect-assets"), step!("add-run-user"), step!("check-binaries")],
+        slim: &[
+            step!("install-run-packages"),
+            step!("check-inputs"),
+            step!("collect-assets"),
+            step!("add-run-user"),
+            step!("check-binaries"),
+        ],
     };
 
     /// The steps of the custom kind's built-in template.

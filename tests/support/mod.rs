@@ -490,6 +490,20 @@ fn assert_engine() {
     );
 }
 
+/// The name of an image in the engine that is made of this Dockerfile, for the engine's own platform.
+pub fn image_of(what: &str, dockerfile: &str) -> String {
+    image_for(what, platforms()[0], dockerfile)
+}
+
+/// The name of an image in the engine that is made of this Dockerfile, for these platforms.
+pub fn image_for(what: &str, platform: &str, dockerfile: &str) -> String {
+    let (folder, name) = (tempfile::tempdir().unwrap(), format!("localhost/ri-test-{what}-{}", std::process::id()));
+    fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+    let context = folder.path().to_str().unwrap();
+    docker(&["build", "--quiet", "--platform", platform, "--tag", &name, context]);
+    name
+}
+
 /// Copies a folder as it is, without build artifacts.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

@@ -31,7 +31,7 @@ warn_of_other_rust() {
 # Marks the time after which files are new. Only root can date `/tmp`, so temporary files of other users go elsewhere.
 start() {
     warn_of_other_rust
-    touch -d "@$(($(date +%s) - 1))" /dev/shm/started
+    start_dating
     if [ "$(id -u)" != 0 ]; then
         export TMPDIR="$PWD/.runtime-image-tmp"
         mkdir "$TMPDIR"
@@ -74,6 +74,5 @@ finish() {
         rm -rf "$TMPDIR"
     fi
     rm -f "${CARGO_HOME:-$HOME/.cargo}/.global-cache"
-    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /etc/hosts -o -path /etc/resolv.conf \
-        -o -type d ! -readable \) -prune -o -newer /dev/shm/started -user "$(id -u)" -exec touch -h -d "@$1" {} +
+    date_what_is_new "$1"
 }

@@ -9,15 +9,30 @@ if [ -e "$ca_bundle" ]; then
     done
 fi
 
-apt_get() {
+# Runs a program of apt. What it reads from the lists is kept for its next run, where an image of Debian has it read them
+# each time; descriptions in other languages are not fetched.
+apt() {
+    program=$1
+    shift
     if [ -e "$ca_bundle" ]; then
         set -- -o "Acquire::https::CAInfo=$ca_bundle" "$@"
     fi
-    DEBIAN_FRONTEND=noninteractive apt-get "$@"
+    DEBIAN_FRONTEND=noninteractive "$program" -o Dir::Cache::pkgcache=pkgcache.bin -o Acquire::Languages=none "$@"
 }
 
+forget_packages() { rm -rf /var/lib/apt/lists/* /var/cache/apt/pkgcache.bin; }
+
 install_packages() {
-    apt_get update
-    apt_get install -y --no-install-recommends "$@"
-    rm -rf /var/lib/apt/lists/*
+    apt apt-get update
+    apt apt-get install -y --no-install-recommends "$@"
+    forget_packages
+}
+
+# All that is new from here on is given one date by `date_what_is_new`, for the same layer each time.
+start_dating() { touch -d "@$(($(date +%s) - 1))" /dev/shm/started; }
+
+# Argument: the date, in seconds after the epoch.
+date_what_is_new() {
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /etc/hosts -o -path /etc/resolv.conf \
+        -o -type d ! -readable \) -prune -o -newer /dev/shm/started -user "$(id -u)" -exec touch -h -d "@$1" {} +
 }
