@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
-use crate::image::stored::{Confirmed, as_strings};
+use crate::image::stored::{Confirmed, Size, as_strings};
 use crate::image::tags::{BuildFromImageType, Tags};
 use crate::system::terminal::{is_obeyed, one_line};
 
@@ -55,6 +55,9 @@ pub struct Report {
     pub confirmed: Option<Confirmed>,
     /// With `--load --push`, what the engine answered; null when it has no such image.
     pub loaded: Option<Confirmed>,
+    /// How large the confirmed image is; null when nothing was built, for several platforms, and where the store does
+    /// not tell.
+    pub size: Option<Size>,
     /// How long each step took.
     pub seconds: Seconds,
 }

@@ -19,7 +19,7 @@ use crate::hash::Hash;
 use crate::image::labels::{ImageLabels, LOCK_HASH, OF_ONE_BUILD, SOURCE_HASH, SYSTEM_HASH};
 use crate::image::name::ImageName;
 use crate::image::platform::joined;
-use crate::image::stored::{Confirmed, ContentKey, Purpose, ResultName};
+use crate::image::stored::{Confirmed, ContentKey, Purpose, ResultName, Size};
 use crate::image::tags::{BuildFromImageType, Hashes, Tags};
 use crate::plan::{Decision, Plan, PlanInputs, plan};
 use crate::project::find::Found;
@@ -30,6 +30,8 @@ use crate::run::builds::Builds;
 use crate::run::locks::{Locks, Since};
 use crate::staging::build_folder::{BuildFolder, Staged};
 use crate::staging::config_sh::write_config_sh;
+use crate::staging::dockerfile::added;
+use crate::staging::own_files::DOCKERFILE;
 use crate::system::git::WorkTree;
 use crate::system::interrupt::Interrupt;
 use crate::system::lock::{Lock, Waiting};
@@ -63,6 +65,8 @@ struct Made {
     confirmed: Option<Confirmed>,
     /// The engine's copy of an image that went to a registry.
     loaded: Option<Confirmed>,
+    /// The size of the confirmed image.
+    size: Option<Size>,
 }
 
 impl<'a> Run<'a> {
@@ -212,7 +216,7 @@ impl<'a> Run<'a> {
         {
             write_config_sh(folder, &config_sh)?;
         }
-        let mut made = Made { confirmed: Some(reused.clone()), loaded: None };
+        let mut made = Made { confirmed: Some(reused.clone()), ..Made::default() };
         if self.options.pushes() && self.options.outputs.contains(&Output::Load) && !self.options.dry_run {
             let [.., source] = self.result_names();
             made.loaded = Some(self.builder.load(&source, reused, &plan.platforms)?);
@@ -240,14 +244,35 @@ impl<'a> Run<'a> {
                 .status("Stopping", "the build folder is ready, and nothing is built (`--dry-run=false` builds)");
             return Ok(self.report(plan, Some(staged.path), Made::default()));
         }
-        let made = self.make(plan, from, image, &staged, &labels, locks)?;
-        for confirmed in [&made.confirmed, &made.loaded].into_iter().flatten() {
-            self.terminal.status(
-                "Confirmed",
-                format!("{:.19} in the {}, for {}", confirmed.digest, confirmed.store, joined(&confirmed.platforms)),
-            );
+        let mut made = self.make(plan, from, image, &staged, &labels, locks)?;
+        made.size = self.size(plan, &staged, &made)?;
+        let size = made.size.map(|size| self.told(size));
+        for (confirmed, size) in [(&made.confirmed, size), (&made.loaded, None)] {
+            let Some(Confirmed { store, digest, platforms }) = confirmed else { continue };
+            let text = format!("{digest:.19} in the {store}, for {}", joined(platforms));
+            self.terminal.status("Confirmed", text + &size.unwrap_or_default());
         }
         Ok(self.report(plan, Some(staged.path), made))
+    }
+
+    /// The size of the confirmed image. One for several platforms has a size for each, and none is asked for.
+    fn size(&mut self, plan: &Plan, staged: &Staged, made: &Made) -> Result<Option<Size>> {
+        let (Some(confirmed), [platform]) = (&made.confirmed, &*plan.platforms) else { return Ok(None) };
+        let dockerfile = self.options.slim.as_ref().map(|_| std::fs::read_to_string(staged.path.join(DOCKERFILE)));
+        let added = dockerfile.and_then(|text| added(&text.ok()?));
+        let image = confirmed.name_for_builds(&self.tags.source);
+        let size = || Ok(self.builder.size(&image, confirmed.store, platform, added));
+        let size = timed(&mut self.seconds.confirm, size)?;
+        self.interrupt.check()?;
+        Ok(size)
+    }
+
+    /// A size in words that go on a line.
+    fn told(&self, Size { all, own, compressed }: Size) -> String {
+        let compressed = if compressed { " compressed" } else { "" };
+        let run_image = self.options.slim.as_ref().and_then(|slim| slim.run_image.image());
+        let own = own.zip(run_image).map(|(own, image)| format!(", {} of it beside `{image}`", size_text(own)));
+        format!(": {}{compressed}{}", size_text(all), own.unwrap_or_default())
     }
 
     fn decide(&mut self) -> Result<Plan> {
@@ -461,6 +486,7 @@ impl<'a> Run<'a> {
             build_folder,
             confirmed: made.confirmed,
             loaded: made.loaded,
+            size: made.size,
             seconds: self.seconds.rounded(),
         }
     }

@@ -7,7 +7,8 @@ mod support;
 use rstest::rstest;
 use serde_json::{Value, json};
 use support::{
-    Project, debian_base, docker, image_exists, image_of, label, platforms, registry, registry_digest, run_image,
+    Project, Run, debian_base, docker, image_exists, image_of, label, platforms, registry, registry_digest, run_image,
+    stand_in_docker,
 };
 
 const HELLO: &str = "HELLO from the runtime image 1.0 (32 characters)\n";
@@ -74,6 +75,100 @@ fn a_slim_image_is_the_run_image_and_the_binary() {
     for arguments in [&["--slim"][..], &[]] {
         assert_eq!(project.json(arguments).0["action"], "reuse");
     }
+}
+
+/// What the parts of an image's history sum up to.
+fn unpacked(image: &str) -> u64 {
+    let sizes = docker(&["image", "history", "--human=false", "--format", "{{.Size}}", image]);
+    sizes.lines().map(|size| size.parse::<u64>().unwrap()).sum()
+}
+
+/// The sizes of an image's layers in the registry, for the engine's own platform.
+fn packed(image: &str) -> Vec<u64> {
+    let raw = |image: &str| -> Value {
+        serde_json::from_str(&docker(&["buildx", "imagetools", "inspect", "--raw", image])).unwrap()
+    };
+    let (index, [native, _]) = (raw(image), platforms());
+    let is_native = |manifest: &&Value| native.ends_with(manifest["platform"]["architecture"].as_str().unwrap());
+    let manifest = index["manifests"].as_array().unwrap().iter().find(is_native).unwrap();
+    let (repository, _) = image.rsplit_once(':').unwrap();
+    let manifest = raw(&format!("{repository}@{}", manifest["digest"].as_str().unwrap()));
+    manifest["layers"].as_array().unwrap().iter().map(|layer| layer["size"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn the_size_is_told_and_what_of_it_is_not_the_run_images() {
+    let project = Project::program("fn main() {}\n");
+    project.write("runtime-image.toml", "slim = true\nuser = \"app\"\nenv = { A = \"1\" }\nentrypoint = [\"app\"]\n");
+    docker(&["pull", "--quiet", &run_base()]);
+    let (report, run) = project.json(&["--run-package", "zlib1g"]);
+    let (image, size) = (report["image"].as_str().unwrap(), &report["size"]);
+    let own = size["own"].as_u64().unwrap();
+    assert_eq!(
+        *size,
+        json!({ "all": unpacked(image), "own": unpacked(image) - unpacked(&run_base()), "compressed": false })
+    );
+    assert!(own > file_size(image) && own < size["all"].as_u64().unwrap(), "{size}");
+    let told = format!(" of it beside `{}`\n", run_base());
+    assert!(run.stderr.contains("   Confirmed sha256:") && run.stderr.contains(&told), "{}", run.stderr);
+    let (again, _) = project.json(&["--run-package", "zlib1g"]);
+    assert_eq!((&again["action"], &again["size"]), (&json!("reuse"), &Value::Null), "no further question is asked");
+
+    let (full, _) = project.json(&["--slim=false"]);
+    let all = unpacked(full["image"].as_str().unwrap());
+    assert_eq!(full["size"], json!({ "all": all, "own": null, "compressed": false }));
+
+    let project = project.in_registry();
+    let (pushed, run) = project.json(&["--push"]);
+    let layers = packed(pushed["image"].as_str().unwrap());
+    let (all, below): (u64, u64) = (layers.iter().sum(), packed(&run_base()).iter().sum());
+    assert_eq!(pushed["size"], json!({ "all": all, "own": all - below, "compressed": true }));
+    assert!(run.stderr.contains(" MB compressed, "), "{}", run.stderr);
+}
+
+#[test]
+fn a_size_that_nobody_tells_fails_no_run() {
+    let project = Project::program("fn main() {}\n");
+    let folder = tempfile::tempdir().unwrap();
+    let script = "[ \"$1 $2\" != \"image history\" ] || exit 1; exec \"$REAL_DOCKER\" \"$@\"";
+    let (path, real) = stand_in_docker(folder.path(), script);
+    let mut command = project.command(&["--slim", "--message-format", "json"]);
+    let run = Run::from(command.env("PATH", path).env("REAL_DOCKER", real).output().unwrap());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&report["action"], &report["size"]), (&json!("build"), &Value::Null));
+    assert!(run.stderr.contains(" in the engine, for linux/"), "{}", run.stderr);
+}
+
+#[test]
+fn binaries_that_are_mostly_symbols_are_told_of() {
+    const WORDS: &str = "of binaries are symbols and debug information: `strip = true` in their profile";
+    let project = Project::program("fn main() { println!(\"{:?}\", std::env::args()) }\n");
+    let binary = |profile: &str| {
+        let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[profile.release]\n";
+        project.write("Cargo.toml", format!("{manifest}{profile}"));
+        let run = project.ok(&["--slim"]);
+        let told = run.stderr.lines().filter(|line| line.contains(WORDS)).map(str::to_owned).next();
+        (file_size(run.image()), told)
+    };
+    let (plain, told) = binary("debug = 0\n");
+    assert_eq!(told, None, "{plain} bytes");
+    let (stripped, told) = binary("strip = true\n");
+    assert_eq!(told, None, "{stripped} bytes");
+    let (whole, told) = binary("debug = 2\n");
+    let told = told.unwrap_or_else(|| panic!("{whole} bytes, and {stripped} without symbols"));
+    // In tenths of a megabyte.
+    let numbers = told.split_once("warning: ").unwrap().1.replace('.', "");
+    let mut numbers = numbers.split(' ').filter_map(|word| word.parse::<u64>().ok());
+    let (saved, all) = (numbers.next().unwrap(), numbers.next().unwrap());
+    assert_eq!(all, whole / 100_000, "{told}");
+    assert!(saved.abs_diff((whole - stripped) / 100_000) <= 2, "{told}, and {stripped} bytes are left of {whole}");
+}
+
+/// The size of the binary `app` in an image.
+fn file_size(image: &str) -> u64 {
+    let run = ["run", "--rm", "--entrypoint", "wc", image, "-c", "/usr/local/bin/app"];
+    docker(&run).split(' ').next().unwrap().parse().unwrap()
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
 
 use crate::builder::build_log::FailedStep;
 use crate::builder::confirm::confirmed;
@@ -22,9 +23,9 @@ use crate::error::{Context as _, Error, Result};
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::{Platform, joined};
-use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
+use crate::image::stored::{Confirmed, Purpose, ResultName, Size, Store, StoredImage};
 use crate::staging::build_folder::temporary_beside;
-use crate::staging::dockerfile::{DEPS_STAGE, bases, is_short};
+use crate::staging::dockerfile::{Added, DEPS_STAGE, bases, is_short};
 use crate::staging::template::FileDates;
 use crate::system::command::CommandOutput;
 use crate::system::environment::variable;
@@ -302,6 +303,14 @@ impl RuntimeBuilder for PodmanBuilder {
     fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed> {
         let names: Vec<&ImageName> = request.names.iter().map(|name| &name.name).collect();
         confirmed(request, promised, self.find_in_store(&names)?, "`podman info`")
+    }
+
+    fn size(&self, image: &ImageName, _: Store, _: &Platform, _: Option<Added>) -> Option<Size> {
+        // Its other forms have rounded sizes.
+        let output = self.answer(&["image", "history", "--format", "json", &image.canonical()]).ok()?;
+        let history: Vec<Value> = serde_json::from_str(&output.stdout).ok()?;
+        let parts = history.iter().map(|entry| entry.get("size")?.as_u64()).collect::<Option<Vec<u64>>>()?;
+        Some(Size::of(&parts, None, false))
     }
 
     fn load(&self, name: &ResultName, _: &Confirmed, _: &[Platform]) -> Result<Confirmed> {

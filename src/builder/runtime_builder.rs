@@ -12,8 +12,8 @@ use crate::image::digest::Digest;
 use crate::image::labels::Labels;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
-use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage};
-use crate::staging::dockerfile::DEPS_STAGE;
+use crate::image::stored::{Confirmed, Purpose, ResultName, Size, Store, StoredImage};
+use crate::staging::dockerfile::{Added, DEPS_STAGE};
 use crate::staging::template::FileDates;
 
 /// The stage of a Dockerfile that a build ends with.
@@ -173,6 +173,12 @@ pub trait RuntimeBuilder: Sync {
     /// # Errors
     /// When the image is not there, is another one, or lacks a platform.
     fn confirm(&self, request: &BuildRequest, promised: &BuildxMetadata) -> Result<Confirmed>;
+
+    /// The size of an image that was confirmed in `store`, for `platform`. `added` is what its Dockerfile adds to its
+    /// run image, if it has one. None where the store does not tell: a size is worth no failed run.
+    fn size(&self, _image: &ImageName, _store: Store, _platform: &Platform, _added: Option<Added>) -> Option<Size> {
+        None
+    }
 
     /// Loads an image of a registry into the engine, under its name, and asks the engine for it.
     ///

@@ -79,6 +79,25 @@ pub struct Confirmed {
     pub platforms: Vec<Platform>,
 }
 
+/// How large an image is for one platform, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Size {
+    /// All of its layers.
+    pub all: u64,
+    /// The layers that its run image does not have; none where that is not known.
+    pub own: Option<u64>,
+    /// Whether the layers are compressed, as registries have them, or unpacked, as in an engine.
+    pub compressed: bool,
+}
+
+impl Size {
+    /// The size of an image with these parts, the newest first. The first `own` of them are not its run image's.
+    pub(crate) fn of(parts: &[u64], own: Option<usize>, compressed: bool) -> Self {
+        let sum = |parts: &[u64]| parts.iter().fold(0, |sum: u64, part| sum.saturating_add(*part));
+        Self { all: sum(parts), own: own.and_then(|own| parts.get(..own)).map(sum), compressed }
+    }
+}
+
 /// Platforms as the strings that image indexes use.
 pub(crate) fn as_strings<S: serde::Serializer>(platforms: &[Platform], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(platforms.iter().map(ToString::to_string))

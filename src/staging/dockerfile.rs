@@ -12,6 +12,15 @@ pub const DEPS_STAGE: &str = "deps";
 /// The base image of a stage that starts from nothing.
 const NO_IMAGE: &str = "scratch";
 
+/// What a Dockerfile adds to the image that its last stage comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Added {
+    /// The entries of the history: BuildKit writes one for each instruction.
+    pub entries: usize,
+    /// The layers.
+    pub layers: usize,
+}
+
 /// A Dockerfile, or its beginning.
 #[derive(Debug)]
 pub struct Dockerfile<'a> {
@@ -55,6 +64,21 @@ impl<'a> Dockerfile<'a> {
         Some(self.text.split_at(end))
     }
 
+    /// What the last stage and the stages that it starts from add to an image.
+    pub fn added(&self) -> Added {
+        let stages: Vec<Stage<'_, '_>> = self.parsed.stages().collect();
+        let mut added = Added::default();
+        let mut next = stages.len().checked_sub(1);
+        while let Some(place) = next {
+            let Stage { from, instructions, .. } = &stages[place];
+            added.entries += instructions.len();
+            added.layers += instructions.iter().filter(|instruction| makes_a_layer(instruction)).count();
+            let base = from.image.value.to_lowercase();
+            next = stages[..place].iter().rposition(|stage| name_of(stage).is_some_and(|name| name == base));
+        }
+        added
+    }
+
     /// Whether an instruction plainly copies or mounts the sources, `code/` of the build folder. That no source gets
     /// into the image of the dependencies does not depend on this: its build sees none.
     pub fn copies_code(&self) -> bool {
@@ -79,6 +103,11 @@ impl<'a> Dockerfile<'a> {
 
 fn name_of(stage: &Stage<'_, '_>) -> Option<String> {
     stage.from.as_.as_ref().map(|(_, name)| name.value.to_lowercase())
+}
+
+fn makes_a_layer(instruction: &Instruction<'_>) -> bool {
+    use Instruction::{Add, Copy, Run, Workdir};
+    matches!(instruction, Add(_) | Copy(_) | Run(_) | Workdir(_))
 }
 
 fn copies(options: &[Flag<'_>], sources: &[Source<'_>]) -> bool {
@@ -115,6 +144,11 @@ fn path_in_context(path: &str) -> &str {
 pub(crate) fn bases(text: &str) -> Vec<String> {
     let read = Dockerfile::parse("Dockerfile", text);
     read.map(|dockerfile| dockerfile.bases().into_iter().map(str::to_owned).collect()).unwrap_or_default()
+}
+
+/// What a Dockerfile adds to the image that its last stage comes from; none where it cannot be read.
+pub(crate) fn added(text: &str) -> Option<Added> {
+    Dockerfile::parse("Dockerfile", text).ok().map(|dockerfile| dockerfile.added())
 }
 
 /// Whether `name` is an image name without a registry.
@@ -197,5 +231,13 @@ mod tests {
             ["rust:1", "a/b", "r.example/c", "localhost/d", "$X"].map(is_short),
             [true, true, false, false, false]
         );
+    }
+
+    #[test]
+    fn what_is_added_is_counted_through_the_stages_that_the_last_one_starts_from() {
+        let text = "ARG X\nFROM a AS base\nRUN x\nFROM b AS Run\nUSER root\nRUN x\nFROM base AS other\nCOPY x y\n\
+                    FROM run AS slim\nENV A=1 B=2\nCOPY --from=other /x /\nWORKDIR /w\nCMD [\"x\"]\nLABEL a=b\n";
+        assert_eq!(read(text).added(), Added { entries: 7, layers: 3 });
+        assert_eq!((added("FROM a\n"), added("")), (Some(Added::default()), None));
     }
 }

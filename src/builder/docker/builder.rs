@@ -25,8 +25,9 @@ use crate::error::{Context as _, Error, Result};
 use crate::image::digest::Digest;
 use crate::image::name::{ImageName, fitting_tag};
 use crate::image::platform::{Platform, joined};
-use crate::image::stored::{Confirmed, Purpose, ResultName, Store, StoredImage, Taken};
+use crate::image::stored::{Confirmed, Purpose, ResultName, Size, Store, StoredImage, Taken};
 use crate::staging::build_folder::temporary_beside;
+use crate::staging::dockerfile::Added;
 use crate::staging::template::FileDates;
 use crate::system::command::{Command, CommandOutput};
 use crate::system::interrupt::Interrupt;
@@ -433,6 +434,18 @@ impl RuntimeBuilder for BuildxBuilder {
             Output::Push => self.registry()?.find(&names)?,
         };
         confirmed(request, promised, found, "`docker buildx inspect`")
+    }
+
+    fn size(&self, image: &ImageName, store: Store, platform: &Platform, added: Option<Added>) -> Option<Size> {
+        match store {
+            Store::Engine => {
+                let history = ["image", "history", "--human=false", "--format", "{{.Size}}", &image.to_string()];
+                let output = self.answer(&self.docker().ok()?.args(history)).ok().filter(|output| output.success)?;
+                let parts = output.stdout.lines().map(|line| line.parse().ok()).collect::<Option<Vec<u64>>>()?;
+                Some(Size::of(&parts, added.map(|added| added.entries), false))
+            }
+            Store::Registry => self.registry().ok()?.size(image, platform, added),
+        }
     }
 
     fn load(&self, name: &ResultName, found: &Confirmed, platforms: &[Platform]) -> Result<Confirmed> {

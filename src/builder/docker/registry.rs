@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::name::ImageName;
 use crate::image::platform::Platform;
-use crate::image::stored::{PlatformManifest, ResultName, Store, StoredImage, Taken};
+use crate::image::stored::{PlatformManifest, ResultName, Size, Store, StoredImage, Taken};
+use crate::staging::dockerfile::Added;
 use crate::system::command::{Capture, Command, Running, silence};
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
@@ -64,6 +65,28 @@ impl Registry<'_> {
     /// Which of the images there are, in the order asked.
     pub fn find(&self, images: &[&ImageName]) -> Result<Vec<Option<StoredImage>>> {
         self.look_up(images)?.answers()
+    }
+
+    /// The size of an image for `platform`, from its manifest.
+    pub fn size(&self, image: &ImageName, platform: &Platform, added: Option<Added>) -> Option<Size> {
+        let mut manifest = self.manifest(image)?;
+        if let Some(listed) = manifest.get("manifests").and_then(Value::as_array) {
+            let is_wanted = |listed: &&Value| listed.get("platform").and_then(platform_of).as_ref() == Some(platform);
+            let digest = listed.iter().find(is_wanted)?.get("digest")?.as_str()?.parse().ok()?;
+            manifest = self.manifest(&image.with_digest(&digest))?;
+        }
+        let layers = manifest.get("layers")?.as_array()?.iter().rev();
+        let parts = layers.map(|layer| layer.get("size")?.as_u64()).collect::<Option<Vec<u64>>>()?;
+        Some(Size::of(&parts, added.map(|added| added.layers), true))
+    }
+
+    /// A manifest or index as it is stored.
+    fn manifest(&self, image: &ImageName) -> Option<Value> {
+        let command = self.imagetools("inspect").args(["--raw", &image.to_string()]);
+        self.terminal.verbose("Running", command.to_string());
+        let running = command.start(Capture::Both, self.interrupt).ok()?;
+        let output = running.wait_until(Instant::now() + self.timeout).ok()??;
+        serde_json::from_str(&output.stdout).ok()
     }
 
     /// Makes each of `names`, in this order, an index of what a build has just pushed and of the name's other
