@@ -88,8 +88,13 @@ impl<'a> Run<'a> {
         let read = read(found, &options, builder, terminal, interrupt)?;
         let each_bin = options.slim.as_ref().is_some_and(|slim| slim.each_bin);
         let binaries: Vec<_> = read.binaries.all.iter().map(|binary| Some(binary.name.clone())).collect();
-        for binary in if each_bin { binaries } else { vec![None] } {
-            let (project, hashes, tags) = named(read.clone(), binary.as_deref(), &options)?;
+        let binaries = if each_bin { binaries } else { vec![None] };
+        let last = binaries.len().saturating_sub(1);
+        let mut read = Some(read);
+        for (place, binary) in binaries.into_iter().enumerate() {
+            // The last one takes what was read: of many files, nothing is held twice.
+            let Some(project) = (if place == last { read.take() } else { read.clone() }) else { break };
+            let (project, hashes, tags) = named(project, binary.as_deref(), &options)?;
             let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
             let options = options.clone();
             act(Self { found, options, builder, terminal, interrupt, binary, project, hashes, tags, seconds })?;
