@@ -52,6 +52,7 @@ type Change = fn(&Project) -> Vec<&'static str>;
 #[case::system_packages(|p: &Project| { p.write("runtime-image.toml", "apt-packages = [\"cmake\"]"); vec![] }, LockAndSource)]
 #[case::prebuild(|p: &Project| { p.write("runtime-image.toml", "prebuild = [\"build\"]"); vec![] }, LockAndSource)]
 #[case::environment(|p: &Project| { p.write("runtime-image.toml", "env = { RUSTFLAGS = \"-g\" }"); vec![] }, LockAndSource)]
+#[case::auditable(|_: &Project| vec!["--auditable"], LockAndSource)]
 #[case::user(|p: &Project| { p.write("runtime-image.toml", "user = \"app\""); vec![] }, LockAndSource)]
 #[case::workdir(|p: &Project| { p.write("runtime-image.toml", "workdir = \"/app\""); vec![] }, LockAndSource)]
 #[case::an_argument_for_buildx(|_: &Project| vec!["--", "--network=host"], LockAndSource)]

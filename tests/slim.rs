@@ -172,6 +172,83 @@ fn file_size(image: &str) -> u64 {
     docker(&run).split(' ').next().unwrap().parse().unwrap()
 }
 
+const CFG_IF: &str = "[[package]]\nname = \"cfg-if\"\nversion = \"1.0.5\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\n\
+    checksum = \"4e7648175b45a9a48536d676f68d918270699102aa8dab5496df06904c914600\"\n\n[[package]]\nname = \"greeting\"";
+
+/// The crates that a binary in an image says it is built of.
+fn crates_in(image: &str, binary: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let (copy, container) = (folder.path().join(binary), docker(&["container", "create", image, "x"]));
+    docker(&["cp", &format!("{}:/usr/local/bin/{binary}", container.trim()), copy.to_str().unwrap()]);
+    docker(&["container", "rm", container.trim()]);
+    let Ok(list) = auditable_info::json_from_slice(&std::fs::read(copy).unwrap(), 1 << 20) else { return Vec::new() };
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let names = list["packages"].as_array().unwrap().iter().map(|package| package["name"].as_str().unwrap());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn an_auditable_binary_says_its_crates_and_a_changed_line_compiles_the_members_alone() {
+    let project = Project::hello_on_engine();
+    // What tests alone need is asked for too.
+    project
+        .write("runtime-image.toml", "auditable = true\n")
+        .edit("hello/Cargo.toml", "[dependencies]", "[dev-dependencies]\ncfg-if = \"1\"\n\n[dependencies]")
+        .edit("Cargo.lock", "[[package]]\nname = \"greeting\"", CFG_IF)
+        .edit("Cargo.lock", " \"greeting\",\n \"itoa\",", " \"cfg-if\",\n \"greeting\",\n \"itoa\",");
+    let all = ["greeting", "hello", "itoa", "proc-macro2", "quote", "ryu", "shout", "unicode-ident"];
+    let slim = project.ok(&["--slim"]).image().to_owned();
+    assert_eq!(crates_in(&slim, "hello"), all);
+    assert_eq!(run_image(&slim, &[]), HELLO);
+
+    project.edit("greeting/src/lib.rs", "hello", "ciao");
+    let (changed, run) = project.json(&["--slim"]);
+    assert_eq!(changed["build_from"], "lock", "{}", run.stderr);
+    assert_eq!(run.compiled(), ["shout", "greeting", "hello"], "{}", run.stderr);
+    assert!(!run.stderr.contains("Downloaded "), "{}", run.stderr);
+    assert_eq!(crates_in(changed["image"].as_str().unwrap(), "hello"), all);
+
+    let (full, _) = project.json(&[]);
+    assert_eq!(
+        (&full["build_from"], crates_in(full["image"].as_str().unwrap(), "hello")),
+        (&json!("lock"), all.map(str::to_owned).to_vec())
+    );
+    let (other, _) = project.json(&["--auditable=false"]);
+    assert_ne!(other["tags"]["lock"], full["tags"]["lock"]);
+    assert_eq!(crates_in(other["image"].as_str().unwrap(), "hello"), [""; 0]);
+}
+
+#[test]
+fn a_member_that_dependencies_need_is_compiled_once_for_auditable_binaries() {
+    let project = Project::empty().on_engine();
+    let package = |name: &str, version: &str, rest: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2021\"\n{rest}")
+    };
+    let locked = |name: &str, version: &str| format!("\n[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n");
+    project
+        .write("runtime-image.toml", "auditable = true\nslim = true\n")
+        .write(
+            "Cargo.toml",
+            "[workspace]\nmembers = [\"app\", \"itoa\"]\nresolver = \"2\"\n[patch.crates-io]\nitoa = { path = \"itoa\" }\n",
+        )
+        .write("app/Cargo.toml", package("app", "0.1.0", "[dependencies]\nitoa = \"1\"\n"))
+        .write("app/src/main.rs", "fn main() { println!(\"{}\", itoa::ONE) }\n")
+        .write("itoa/Cargo.toml", package("itoa", "1.99.0", ""))
+        .write("itoa/src/lib.rs", "pub const ONE: u8 = 1;\n")
+        .write(
+            "Cargo.lock",
+            "version = 4\n".to_owned() + &locked("app", "0.1.0") + "dependencies = [\n \"itoa\",\n]\n" + &locked("itoa", "1.99.0"),
+        );
+    project.ok(&[]);
+    project.edit("app/src/main.rs", "{}", "<{}>");
+    let run = project.ok(&[]);
+    assert_eq!(run.compiled(), ["app"], "{}", run.stderr);
+    assert_eq!(
+        (run_image(run.image(), &[]), crates_in(run.image(), "app")),
+        ("<1>\n".to_owned(), vec!["app".to_owned(), "itoa".to_owned()])
+    );
+}
+
 #[test]
 fn packages_assets_user_and_start_of_a_slim_image_are_as_asked() {
     let project =

@@ -102,7 +102,7 @@ fn no_value_of_the_configuration_is_an_instruction_of_the_dockerfile() {
 }
 
 /// Runs a step where Cargo writes down how it is called, and nothing else of the step does anything.
-fn calls_of_cargo(step: &str, commands: &[&str]) -> String {
+fn calls_of_cargo(step: &str, commands: &[&str], auditable: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir_all(at("deps")).unwrap();
@@ -110,7 +110,7 @@ fn calls_of_cargo(step: &str, commands: &[&str]) -> String {
     let shared = fs::read_to_string(steps.join("cargo.sh")).unwrap();
     let run_cargo = shared.split_once("\nrun_cargo() {").unwrap().1.split_once("\n}\n").unwrap().0;
     let own = format!(
-        "set -eu; top=.; target={0}; executables={0}/x; start() {{ :; }}; copy() {{ :; }}; finish() {{ :; }}\n\
+        "set -eu; top=.; target={0}; executables={0}/x; auditable={auditable}; start() {{ :; }}; copy() {{ :; }}; finish() {{ :; }}\n\
          run_cargo() {{{run_cargo}\n}}\n",
         at("t").display()
     );
@@ -140,7 +140,9 @@ fn both_steps_call_cargo_with_the_toolchain_that_a_command_names() {
     let expected =
         "+stable --locked build --release\n--locked build\n+nightly --locked --version\n-V\n--locked -v test a b\n";
     for step in ["build-dependencies", "build-sources"] {
-        assert_eq!(calls_of_cargo(step, &commands), expected, "{step}");
+        assert_eq!(calls_of_cargo(step, &commands, ""), expected, "{step}");
+        let auditable = expected.replace("--locked", "auditable --locked");
+        assert_eq!(calls_of_cargo(step, &commands, "auditable"), auditable, "{step}");
     }
 }
 

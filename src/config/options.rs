@@ -111,6 +111,8 @@ pub struct Options {
     pub prebuild: Option<Vec<String>>,
     /// Whether binaries go to `/usr/local/bin`.
     pub install_binaries: bool,
+    /// Whether binaries are built by `cargo auditable`.
+    pub auditable: bool,
     /// The project's folder in the image.
     pub workdir: Workdir,
     /// Environment variables of the build and of the image.

@@ -211,6 +211,9 @@ keys! {
     /// A binary of any other profile wins over one of a `debug` profile.
     install_binaries: bool = "install-binaries", "install-binaries" "BOOL", Switch, IMAGE, CARGO, Replace, Seldom, "true";
 
+    /// Write into each binary which crates it is built of, for scanners (`cargo auditable`)
+    auditable: bool = "auditable", "auditable" "BOOL", Switch, IMAGE, CARGO, Replace, Seldom, "false";
+
     /// Make a slim image: the binaries on a run image, without what built them
     slim: bool = "slim", "slim" "BOOL", Switch, IMAGE, CARGO, Replace, Often, "true with `run-image`";
 
@@ -718,5 +721,9 @@ mod tests {
         let error = settings("stages = 2").refuse_keys_of_other_kinds(ProjectKind::Cargo).expect_err("it was taken");
         assert_eq!(error.to_string(), "`stages` means nothing for a project of kind `cargo`");
         assert!(settings("stages = 2").refuse_keys_of_other_kinds(ProjectKind::Custom).is_ok());
+        for kind in [ProjectKind::Custom, ProjectKind::Openhands] {
+            let error = settings("auditable = true").refuse_keys_of_other_kinds(kind).expect_err("it was taken");
+            assert_eq!(error.to_string(), format!("`auditable` means nothing for a project of kind `{kind}`"));
+        }
     }
 }

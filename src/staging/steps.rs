@@ -52,6 +52,7 @@ impl Steps {
             COMMON,
             INSTALL_PACKAGES,
             step!("install-toolchain"),
+            step!("install-auditable"),
             INSTALL_EXTRA_DEPS,
             step!("install-targets"),
             CREATE_USER,

@@ -40,6 +40,12 @@ use crate::system::paths;
 use crate::system::paths::{ends_outside, here, refuse_endless};
 use crate::system::terminal::Terminal;
 
+/// The version of `cargo auditable` that the dependency stage gets: the newest that Rust 1.85 of Debian 13 builds.
+const AUDITABLE: &str = "0.7.1";
+
+/// The file beside the skeleton that tells steps to build with `cargo auditable`.
+const AUDITABLE_FILE: &str = ".runtime-image-auditable";
+
 /// A workspace that Cargo found.
 #[derive(Debug, Clone)]
 pub struct Workspace {
@@ -424,6 +430,7 @@ impl Workspace {
             apt_packages: options.apt_packages.iter().map(DebianPackage::to_string).collect(),
             toolchain,
             cross,
+            auditable: options.auditable.then_some(AUDITABLE),
             extra_deps: options.extra_deps.clone(),
             user: options.user.as_ref().map(User::to_string),
             workdir: options.workdir.to_string(),
@@ -504,6 +511,7 @@ impl Kind for Workspace {
         let wanted_rust = toolchain.numbered_channel().map(str::to_owned);
         let wanted = wanted_rust.as_ref();
         let wanted = wanted.map(|version| StagedFile::text(TreePath::constant(TOOLCHAIN_FILE), version.as_str()));
+        let auditable = options.auditable.then(|| StagedFile::text(TreePath::constant(AUDITABLE_FILE), ""));
         let (version, version_of) = self.version(options, manifests.get(&self.root.workspace))?;
         let template = Template::cargo(&self.template_context(options, toolchain, target, &configuration)?);
         Ok(Project {
@@ -518,7 +526,7 @@ impl Kind for Workspace {
             binaries,
             assets: staged_sources(root, assets(options, &sources, interrupt)?),
             code: staged_sources(root, sources),
-            deps: locked.iter().cloned().chain(skeleton).chain(wanted).collect(),
+            deps: locked.iter().cloned().chain(skeleton).chain(wanted).chain(auditable).collect(),
             locked,
             system,
             hashed: template.hashed_blocks(&options.pinned_base_image().to_string())?,
@@ -562,6 +570,8 @@ struct TemplateContext {
     apt_packages: Vec<String>,
     toolchain: Toolchain,
     cross: Option<CrossContext>,
+    /// The version of `cargo auditable` to build with.
+    auditable: Option<&'static str>,
     extra_deps: Option<String>,
     user: Option<String>,
     workdir: String,

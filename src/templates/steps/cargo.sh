@@ -16,6 +16,11 @@ top=${RUNTIME_IMAGE_TOP:-.}
 # shellcheck disable=SC2034 # two steps read it
 executables=$target/.executables
 
+# What turns a command of Cargo into one of `cargo auditable`, which writes into programs which crates they are built of.
+# Of its first argument (0.7.1) it takes no note: were that `--locked`, it would write Cargo.lock in Cargo's own spelling.
+auditable=
+[ ! -e /run/deps/.runtime-image-auditable ] || auditable="auditable --config http.debug=false"
+
 # Tells of a base image with another Rust than the toolchain file wants: without rustup Cargo reads no such file.
 warn_of_other_rust() {
     if [ -e /run/deps/.runtime-image-toolchain ] && ! command -v rustup >/dev/null; then
@@ -61,7 +66,7 @@ run_cargo() {
     if [ "${RUNTIME_IMAGE_CROSS-}" ] && [ ! "${CARGO_BUILD_TARGET-}" ]; then
         targets="--config 'build.target=[\"$(echo "$RUNTIME_IMAGE_CROSS" | sed 's/,/","/g')\"]'"
     fi
-    sh -euc "cargo $toolchain $targets --locked ${1#"$toolchain"}"
+    sh -euc "cargo $toolchain $auditable $targets --locked ${1#"$toolchain"}"
 }
 
 # Gives every file that is new since `start` one date. Argument: the date, in seconds after the epoch.
