@@ -101,7 +101,7 @@ fn each_binary_has_a_repository_and_they_come_in_the_order_of_the_manifest() {
     assert_eq!((repository(1), repository(2)), (project.repository.clone(), project.repository.clone()));
     let named = names(&project, &["--repository", "registry.example.com/team/{bin}"]);
     assert_eq!(named["bar"]["repository"], "registry.example.com/team/bar");
-    assert_eq!(named["bar"]["lock_repository"], "registry.example.com/team/demo");
+    assert_eq!(named["bar"]["lock_repository"], "registry.example.com/team/foo");
 
     // Some of them, in one image: named by what these need, and with a repository of no binary.
     let one = |arguments: &[&str]| project.json(&[&["tags", "--run-image=scratch"], arguments].concat()).0;

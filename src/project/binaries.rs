@@ -29,6 +29,8 @@ pub struct Binary {
 pub struct Binaries {
     /// In the order of the manifests. None where all sources count.
     pub all: Vec<Binary>,
+    /// The binary in whose repository the dependencies are, where each has one of its own.
+    first: String,
     /// The names of those that are in the image.
     pub chosen: Vec<String>,
     /// The sources that count for its name, where that is not all.
@@ -42,9 +44,10 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// These binaries, in the order of the manifests, before images are chosen.
-    pub fn new(all: Vec<Binary>) -> Self {
-        Self { all, ..Self::default() }
+    /// These binaries, in the order of the manifests, before images are chosen. `first` is the workspace's first one,
+    /// whichever are wanted.
+    pub fn new(all: Vec<Binary>, first: &str) -> Self {
+        Self { all, first: first.to_owned(), ..Self::default() }
     }
 
     /// The same binaries, for an image of `only` this one, or of all. `code` are the sources.
@@ -66,6 +69,7 @@ impl Binaries {
             counted: Some(counted),
             part: only.map(part),
             all: self.all,
+            first: self.first,
         }
     }
 
@@ -83,9 +87,9 @@ impl Binaries {
         }
     }
 
-    /// The repository of the dependencies, which are one image for all binaries of the project `name`.
-    pub fn lock_repository(&self, asked: &str, name: &str) -> String {
-        if self.part.is_some() { asked.replace(BIN, &local_name(name)) } else { asked.to_owned() }
+    /// The repository of the dependencies, which are one image for all binaries.
+    pub fn lock_repository(&self, asked: &str) -> String {
+        if self.part.is_some() { asked.replace(BIN, &part(&self.first)) } else { asked.to_owned() }
     }
 }
 
@@ -122,10 +126,10 @@ mod tests {
     #[case("My.Bin-2", "team/{bin}/image", "team/my.bin-2/image")]
     #[case("_a__b_", "team/{bin}", "team/a-b")]
     fn a_binary_has_a_repository(#[case] binary: &str, #[case] asked: &str, #[case] expected: &str) {
-        let binaries = Binaries { part: Some(part(binary)), ..Binaries::default() };
+        let binaries = Binaries { part: Some(part(binary)), ..Binaries::new(Vec::new(), "First") };
         assert_eq!(binaries.repository(asked), expected);
         assert!(expected.parse::<ImageName>().is_ok());
-        assert_eq!(binaries.lock_repository("team/{bin}", "My app"), "team/my-app");
+        assert_eq!(binaries.lock_repository("team/{bin}"), "team/first");
         assert_eq!(Binaries::default().repository(asked), asked);
     }
 }

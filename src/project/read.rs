@@ -163,7 +163,7 @@ impl Project {
     /// # Errors
     /// When the repository or the prefix is not valid.
     pub fn naming(&self, options: &Options) -> Result<Naming> {
-        let repository = self.binaries.lock_repository(self.asked_repository(options), &self.name);
+        let repository = self.binaries.lock_repository(self.asked_repository(options));
         let prefix = options.tag_prefix.as_deref().unwrap_or(self.kind.default_prefix());
         let naming = Naming::new(&repository, prefix, &self.version)?;
         Ok(Naming { original: self.original.as_ref().map(|original| original.rules), ..naming })

@@ -402,7 +402,8 @@ impl Workspace {
         };
         let (all, usual) = (binaries_of(self.members()), binaries_of(self.default_members()));
         let is_configured = options.project_version.is_some();
-        Ok(Binaries::new(members.binaries(slim, &all, &usual, is_configured, interrupt)?))
+        let first = usual.first().or(all.first()).copied().unwrap_or_default();
+        Ok(Binaries::new(members.binaries(slim, &all, &usual, is_configured, interrupt)?, first))
     }
 
     fn template_context(
