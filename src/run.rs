@@ -87,8 +87,9 @@ impl<'a> Run<'a> {
         let options = with_answers(found, options, builder, terminal)?;
         let read = read(found, &options, builder, terminal, interrupt)?;
         let each_bin = options.slim.as_ref().is_some_and(|slim| slim.each_bin);
-        let binaries: Vec<_> = read.binaries.all.iter().map(|binary| Some(binary.name.clone())).collect();
-        let binaries = if each_bin { binaries } else { vec![None] };
+        let all = read.binaries.all.clone().filter(|_| each_bin);
+        let binaries =
+            all.map_or_else(|| vec![None], |all| all.binaries.iter().map(|binary| Some(binary.name.clone())).collect());
         let last = binaries.len().saturating_sub(1);
         let mut read = Some(read);
         for (place, binary) in binaries.into_iter().enumerate() {

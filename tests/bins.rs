@@ -112,12 +112,26 @@ fn each_binary_has_a_repository_and_they_come_in_the_order_of_the_manifest() {
     project.edit("bar/src/main.rs", "bar", "BAR");
     assert_eq!(one(&["--bin", "foo"]), foo);
 
+    project.run(&["tags", "--bin", "foo", "--repository", "registry.example.com/team/{bin}"]).fails_with(
+        2,
+        &["`repository` holds `{bin}`, which stands for the binary of an image", "hint: ", "`--each-bin`"],
+    );
     for (arguments, what) in
         [(["--bin", "baz"], "`bins` names `baz`"), (["--bin-input", "baz=README.md"], "`bin-inputs` names `baz`")]
     {
         let run = project.run(&[&["tags"], &EACH[..], &arguments].concat());
         run.fails_with(2, &[what, "has no such binary", "hint: its binaries are `foo`, `bar`"]);
     }
+}
+
+#[test]
+fn a_workspace_that_builds_no_binary_by_default_is_no_success_without_an_image() {
+    let project = workspace();
+    project.edit("Cargo.toml", "[workspace]", "[workspace]\ndefault-members = [\"kit\"]");
+    let run = project.run(&[&["tags"], &EACH[..]].concat());
+    run.fails_with(2, &["builds no binary by default", "hint: name them with `bins`", "`foo`, `bar`"]);
+    let chosen = project.ok(&[&["tags"], &EACH[..], &["--bin", "bar"]].concat());
+    assert_eq!(chosen.stdout.lines().count(), 3);
 }
 
 #[test]
@@ -155,9 +169,6 @@ fn a_changed_leaf_is_one_new_image_and_all_others_are_reused() {
     assert_eq!(run_image(reports["b3"]["image"].as_str().unwrap(), &[]), "changed\n");
     for (name, (image, id)) in numbers.iter().zip(images.iter().zip(&ids)).filter(|(name, _)| *name != "b3") {
         assert_eq!((reports[name]["image"].as_str().unwrap(), &image_id(image)), (*image, id));
-    }
-    for image in images.iter().copied().chain(reports.values().map(|report| report["image"].as_str().unwrap())) {
-        let _ = std::process::Command::new("docker").args(["image", "rm", "--force", image]).output();
     }
 }
 

@@ -146,6 +146,47 @@ fn both_steps_call_cargo_with_the_toolchain_that_a_command_names() {
     }
 }
 
+/// What the step says of a binary `app`, whose list of what it was compiled from is `told`, if it has one. The source file
+/// `other/a b.txt` does not count.
+fn inputs_are_checked(told: Option<&str>) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (path, text) in [("inputs/outside", "other/a b.txt\n"), ("slim/app", ""), ("target/release/app", "")] {
+        fs::create_dir_all(at(path).parent().unwrap()).unwrap();
+        fs::write(at(path), text).unwrap();
+    }
+    if let Some(told) = told {
+        fs::write(at("target/release/app.d"), told.replace("TOP", folder.path().to_str().unwrap())).unwrap();
+    }
+    fs::write(at("cargo.sh"), "set -eu; top=.; target=./target\n").unwrap();
+    let step = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/templates/steps/check-inputs");
+    let here = folder.path().to_str().unwrap();
+    let text = fs::read_to_string(step).unwrap();
+    let text =
+        [("/run/steps", ""), ("/run/inputs", "/inputs"), ("/slim/binaries/usr/local/bin", "/slim"), ("/dev/shm", "")]
+            .iter()
+            .fold(text, |text, (from, to)| text.replace(from, &format!("{here}{to}")));
+    fs::write(at("step"), text).unwrap();
+    let run = Command::new("sh").arg(at("step")).arg("app").current_dir(folder.path()).output().unwrap();
+    (run.status.success(), String::from_utf8(run.stderr).unwrap())
+}
+
+#[test]
+fn what_a_binary_is_compiled_from_is_known_or_an_error() {
+    assert_eq!(
+        inputs_are_checked(Some("TOP/target/release/app: TOP/app/main.rs TOP/app/x.rs\n")),
+        (true, String::new())
+    );
+    for reads in ["TOP/other/a\\ b.txt", "other/a\\ b.txt", "TOP/app/../other/a\\ b.txt", "TOP/other", "TOP/other/"] {
+        let (passes, said) = inputs_are_checked(Some(&format!("TOP/target/release/app: TOP/app/main.rs {reads}\n")));
+        let told = "error: `app` was compiled from `other/a b.txt`, which its image's name does not depend on: add \
+                    `bin-inputs.app = [\"other/a b.txt\"]`\n";
+        assert_eq!((passes, said.as_str()), (false, told), "{reads}");
+    }
+    let (passes, said) = inputs_are_checked(None);
+    assert!(!passes && said.contains("error: nothing tells what `app` was compiled from"), "{said}");
+}
+
 #[test]
 fn an_error_names_the_step() {
     let project = Project::hello_on_engine();

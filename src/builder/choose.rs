@@ -63,8 +63,7 @@ pub fn with_cross_compiling(options: Options, builder: &dyn RuntimeBuilder, term
     let Some(slim) = options.slim.as_ref().filter(is_wanted) else { return Ok(options) };
     let native =
         if options.asks_no_engine() { vec![Platform::of_this_machine()] } else { builder.native_platforms()? };
-    let is_native = |platform: &&Platform| native.iter().any(|native| native.runs(platform));
-    let emulated: Vec<Platform> = options.platforms.iter().filter(|platform| !is_native(platform)).cloned().collect();
+    let emulated = Platform::emulated_by(&native, &options.platforms);
     if emulated.is_empty() {
         return Ok(options);
     }

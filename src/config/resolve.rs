@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::build_args::BuildArg;
 use crate::config::cache::{Cache, is_inline};
-use crate::config::options::Options;
+use crate::config::options::{BIN, Options};
 use crate::config::passed_on::{is_ours, shown, with_joined_values};
 use crate::config::secrets::CA_BUNDLE_SECRET;
 use crate::config::settings::Settings;
@@ -51,6 +51,7 @@ impl Settings {
         refuse_what_no_dockerfile_holds(&options)?;
         refuse_two_of_one_id(&options)?;
         refuse_packages_in_nothing(&options)?;
+        refuse_a_binary_for_all(&options)?;
         refuse_unfit_outputs(&options)?;
         refuse_what_is_not_the_same_again(&options)?;
         let in_github_actions = std::env::var_os("ACTIONS_RUNTIME_TOKEN").is_some();
@@ -307,6 +308,16 @@ fn refuse_packages_in_nothing(options: &Options) -> Result<()> {
     if from_nothing.is_some_and(|slim| !slim.packages.is_empty()) {
         return Err(Error::usage("`run-packages` cannot be installed in `scratch`, which holds no program")
             .hint("name a `--run-image` of Debian, or leave the packages out"));
+    }
+    Ok(())
+}
+
+/// Refuses a repository that is named for a binary where no image is for one.
+fn refuse_a_binary_for_all(options: &Options) -> Result<()> {
+    let each_bin = options.slim.as_ref().is_some_and(|slim| slim.each_bin);
+    if !each_bin && options.repository.as_ref().is_some_and(|repository| repository.contains(BIN)) {
+        return Err(Error::usage(format!("`repository` holds `{BIN}`, which stands for the binary of an image"))
+            .hint("make an image for each binary (`--each-bin`), or write the name out"));
     }
     Ok(())
 }

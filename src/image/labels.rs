@@ -33,6 +33,9 @@ pub const PLATFORMS: &str = "dev.runtime-image.platforms";
 /// The labels that tell of one build: they can differ for the same sources.
 pub const OF_ONE_BUILD: [&str; 2] = [BUILD_FROM, PLATFORMS];
 
+/// The version of what an image holds.
+pub const VERSION: &str = "org.opencontainers.image.version";
+
 /// The image that an image starts from: the base image, or the run image of a slim one.
 pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
 

@@ -66,6 +66,21 @@ impl Naming {
     }
 }
 
+/// A name as a part of a repository's.
+pub(crate) fn local_name(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let words: Vec<&str> =
+        lower.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { "project".to_owned() } else { words.join("-") }
+}
+
+/// `localhost/<name>-runtime`: a local name that no registry is ever asked for.
+pub(crate) fn local_repository(name: &str) -> String {
+    let repository = format!("localhost/{}-runtime", local_name(name));
+    debug_assert!(repository.parse::<ImageName>().is_ok());
+    repository
+}
+
 /// The base image's name as part of a tag: `/` -> `_s_`, `:` -> `_t_`, lower case, the last 96 characters; and whether
 /// that spelling lost something, so that another name could be spelled the same.
 pub fn base_slug(base_image: &str) -> (String, bool) {

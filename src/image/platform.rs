@@ -39,6 +39,12 @@ impl Platform {
             }
     }
 
+    /// Those of `platforms` that machines of the platforms `native` only emulate.
+    pub fn emulated_by(native: &[Self], platforms: &[Self]) -> Vec<Self> {
+        let is_emulated = |platform: &&Self| !native.iter().any(|native| native.runs(platform));
+        platforms.iter().filter(is_emulated).cloned().collect()
+    }
+
     /// Rust's name for the target that programs for this platform are compiled for on others; none where that is not
     /// done.
     pub fn rust_target(&self) -> Option<&'static str> {

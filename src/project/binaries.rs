@@ -2,9 +2,11 @@
 //! step from options to project.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::config::options::BIN;
 use crate::image::name::ImageName;
+use crate::image::naming::local_name;
 use crate::staging::staged::StagedFile;
 use crate::staging::tree_path::TreePath;
 
@@ -20,17 +22,24 @@ pub struct Binary {
     pub version: Option<String>,
     /// The source files that count for the names of its images.
     pub counted: BTreeSet<TreePath>,
-    /// Further source files, which count for the names as dependencies do.
+}
+
+/// The binaries of a workspace that images are made of by their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedBinaries {
+    /// In the order of the manifests.
+    pub binaries: Vec<Binary>,
+    /// The first binary, whichever are wanted: in its repository the dependencies are, where each has one of its own.
+    pub first: String,
+    /// The source files that count for all names, as dependencies do.
     pub locked: BTreeSet<TreePath>,
 }
 
 /// The binaries that images are made of by their names, and what the image at hand has of its own.
 #[derive(Debug, Clone, Default)]
 pub struct Binaries {
-    /// In the order of the manifests. None where all sources count.
-    pub all: Vec<Binary>,
-    /// The binary in whose repository the dependencies are, where each has one of its own.
-    first: String,
+    /// None where all sources count.
+    pub all: Option<Arc<NamedBinaries>>,
     /// The names of those that are in the image.
     pub chosen: Vec<String>,
     /// The sources that count for its name, where that is not all.
@@ -39,37 +48,36 @@ pub struct Binaries {
     pub inputs: Vec<StagedFile>,
     /// The version of the only binary in it.
     pub version: Option<String>,
-    /// The part of the repository's name for the binary, where each gets an image of its own.
-    part: Option<String>,
+    /// The parts of the repositories' names for the binary and for the first one, where each gets an image of its own.
+    parts: Option<[String; 2]>,
 }
 
 impl Binaries {
-    /// These binaries, in the order of the manifests, before images are chosen. `first` is the workspace's first one,
-    /// whichever are wanted.
-    pub fn new(all: Vec<Binary>, first: &str) -> Self {
-        Self { all, first: first.to_owned(), ..Self::default() }
+    /// These binaries, before images are chosen.
+    pub fn new(all: NamedBinaries) -> Self {
+        Self { all: Some(Arc::new(all)), ..Self::default() }
     }
 
-    /// The same binaries, for an image of `only` this one, or of all. `code` are the sources.
+    /// The same binaries, for an image of `only` this one, or of all. `code` are the sources. Nothing changes where all
+    /// sources count.
     #[must_use]
     pub fn choose(self, only: Option<&str>, code: &[StagedFile]) -> Self {
+        let Some(all) = self.all else { return self };
         let chosen: Vec<&Binary> =
-            self.all.iter().filter(|binary| only.is_none_or(|only| binary.name == only)).collect();
+            all.binaries.iter().filter(|binary| only.is_none_or(|only| binary.name == only)).collect();
         let counted: BTreeSet<TreePath> = chosen.iter().flat_map(|binary| binary.counted.iter().cloned()).collect();
-        let is_outside =
-            |path: &TreePath| !counted.contains(path) && !chosen.iter().any(|binary| binary.locked.contains(path));
         // Cargo, which lists what compilers read, has no name with a line break in its list.
-        let outside =
-            code.iter().map(|file| &file.path).filter(|path| is_outside(path) && !path.as_str().contains('\n'));
+        let is_outside =
+            |path: &&TreePath| !counted.contains(*path) && !all.locked.contains(*path) && !path.as_str().contains('\n');
+        let outside = code.iter().map(|file| &file.path).filter(is_outside);
         let lines: Vec<&str> = outside.flat_map(|path| [path.as_str(), "\n"]).collect();
         Self {
             inputs: vec![StagedFile::text(TreePath::constant(OUTSIDE), lines.concat())],
             version: chosen.first().filter(|_| chosen.len() == 1).and_then(|binary| binary.version.clone()),
             chosen: chosen.iter().map(|binary| binary.name.clone()).collect(),
             counted: Some(counted),
-            part: only.map(part),
-            all: self.all,
-            first: self.first,
+            parts: only.map(|only| [only, &all.first].map(part)),
+            all: Some(all),
         }
     }
 
@@ -80,16 +88,16 @@ impl Binaries {
 
     /// The repository of the image, from the one that was asked for.
     pub fn repository(&self, asked: &str) -> String {
-        match &self.part {
+        match &self.parts {
             None => asked.to_owned(),
-            Some(part) if asked.contains(BIN) => asked.replace(BIN, part),
-            Some(part) => format!("{asked}-{part}"),
+            Some([own, _]) if asked.contains(BIN) => asked.replace(BIN, own),
+            Some([own, _]) => format!("{asked}-{own}"),
         }
     }
 
     /// The repository of the dependencies, which are one image for all binaries.
     pub fn lock_repository(&self, asked: &str) -> String {
-        if self.part.is_some() { asked.replace(BIN, &part(&self.first)) } else { asked.to_owned() }
+        self.parts.as_ref().map_or_else(|| asked.to_owned(), |[_, first]| asked.replace(BIN, first))
     }
 }
 
@@ -98,21 +106,6 @@ fn part(binary: &str) -> String {
     let lower = binary.to_lowercase();
     let is_part = format!("x/{lower}").parse::<ImageName>().is_ok_and(|name| name.repository() == format!("x/{lower}"));
     if is_part && !lower.contains('/') { lower } else { local_name(binary) }
-}
-
-/// A name as a part of a repository's.
-pub(super) fn local_name(name: &str) -> String {
-    let lower = name.to_lowercase();
-    let words: Vec<&str> =
-        lower.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    if words.is_empty() { "project".to_owned() } else { words.join("-") }
-}
-
-/// `localhost/<name>-runtime`: a local name that no registry is ever asked for.
-pub(crate) fn local_repository(name: &str) -> String {
-    let repository = format!("localhost/{}-runtime", local_name(name));
-    debug_assert!(repository.parse::<ImageName>().is_ok());
-    repository
 }
 
 #[cfg(test)]
@@ -126,7 +119,7 @@ mod tests {
     #[case("My.Bin-2", "team/{bin}/image", "team/my.bin-2/image")]
     #[case("_a__b_", "team/{bin}", "team/a-b")]
     fn a_binary_has_a_repository(#[case] binary: &str, #[case] asked: &str, #[case] expected: &str) {
-        let binaries = Binaries { part: Some(part(binary)), ..Binaries::new(Vec::new(), "First") };
+        let binaries = Binaries { parts: Some([binary, "First"].map(part)), ..Binaries::default() };
         assert_eq!(binaries.repository(asked), expected);
         assert!(expected.parse::<ImageName>().is_ok());
         assert_eq!(binaries.lock_repository("team/{bin}"), "team/first");

@@ -92,7 +92,7 @@ impl Project {
     /// # Errors
     /// When the template is wrong.
     pub fn for_binaries(mut self, only: Option<&str>, options: &Options) -> Result<Self> {
-        if self.binaries.all.is_empty() {
+        if self.binaries.all.is_none() {
             return Ok(self);
         }
         self.binaries = self.binaries.choose(only, &self.code);

@@ -3,7 +3,7 @@
 use crate::config::options::Options;
 use crate::config::slim::Slim;
 use crate::image::labels::{
-    BASE_DIGEST, BASE_NAME, BUILD_FROM, IMAGE, KIND, LOCK_HASH, Labels, PLATFORMS, SOURCE_HASH, SYSTEM_HASH,
+    BASE_DIGEST, BASE_NAME, BUILD_FROM, IMAGE, KIND, LOCK_HASH, Labels, PLATFORMS, SOURCE_HASH, SYSTEM_HASH, VERSION,
 };
 use crate::image::tags::Hashes;
 use crate::project::read::Project;
@@ -18,7 +18,7 @@ pub fn of_dependencies(
 ) -> Labels {
     let mut labels = Labels::from([
         ("org.opencontainers.image.title", project.name.clone()),
-        ("org.opencontainers.image.version", project.version.clone()),
+        (VERSION, project.version.clone()),
         (BASE_NAME, options.base_image.to_string()),
         (KIND, project.kind.to_string()),
         (SYSTEM_HASH, hashes.system.identity.clone()),
@@ -30,8 +30,8 @@ pub fn of_dependencies(
     labels
 }
 
-/// The labels of the finished image: those of its dependencies, its version, its source hash, the commit `revision`, and `origin`,
-/// where the sources come from. A slim one is based on the run image.
+/// The labels of the finished image: those of its dependencies, its version, its source hash, the commit `revision`, and
+/// `origin`, where the sources come from. A slim one is based on the run image.
 pub fn of_sources(
     of_dependencies: &Labels,
     version: &str,
@@ -41,7 +41,7 @@ pub fn of_sources(
     origin: Option<String>,
 ) -> Labels {
     let mut labels = of_dependencies.clone();
-    labels.insert("org.opencontainers.image.version", version.to_owned());
+    labels.insert(VERSION, version.to_owned());
     labels.insert(SOURCE_HASH, hashes.source.identity.clone());
     labels.insert(IMAGE, if slim.is_some() { "slim" } else { "full" }.to_owned());
     if let Some(Slim { run_image, run_digest, .. }) = slim {

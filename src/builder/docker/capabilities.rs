@@ -102,8 +102,7 @@ impl Instance {
 
     /// The `platforms` that this builder only emulates; none if it does not tell what it runs.
     pub fn emulated(&self, platforms: &[Platform]) -> Vec<Platform> {
-        let runs = |platform: &&Platform| !self.native.iter().any(|native| native.runs(platform));
-        if self.native.is_empty() { Vec::new() } else { platforms.iter().filter(runs).cloned().collect() }
+        if self.native.is_empty() { Vec::new() } else { Platform::emulated_by(&self.native, platforms) }
     }
 }
 

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{DependencyKind, Package, TargetKind};
 
-use crate::config::slim::Slim;
+use crate::config::options::Options;
 use crate::error::{Error, Result};
-use crate::project::binaries::Binary;
+use crate::project::binaries::{Binaries, Binary, NamedBinaries};
 use crate::project::cargo::inputs::{DependencyInputs, LOCK_FILE};
 use crate::project::cargo::manifest::{MANIFEST, Manifest};
 use crate::project::cargo::root::Root;
@@ -28,6 +28,17 @@ pub(super) struct Members<'a> {
     pub(super) inputs: &'a DependencyInputs,
 }
 
+/// The binaries of a workspace, by their names, each list in the order of the manifests.
+pub(super) struct Programs<'a> {
+    /// The workspace's name.
+    pub(super) workspace: &'a str,
+    pub(super) all: Vec<&'a str>,
+    /// Those that Cargo builds where it is not told which.
+    pub(super) usual: Vec<&'a str>,
+    /// The one that `cargo run` runs, where a manifest says so.
+    pub(super) default_run: Option<&'a str>,
+}
+
 /// The binaries of these `packages`, in their order. A name can be that of several.
 pub(super) fn binaries_of<'a>(packages: impl Iterator<Item = &'a Package>) -> Vec<&'a str> {
     let targets = packages.flat_map(|package| &package.targets);
@@ -41,47 +52,58 @@ pub(super) fn binaries_of<'a>(packages: impl Iterator<Item = &'a Package>) -> Ve
 }
 
 impl<'a> Members<'a> {
-    /// The binaries among `all` that images are made of by their names, each with what it is compiled from: those that
-    /// were asked for, or else those of `usual`. Where the version `is_configured`, it is that of all.
+    /// The binaries that images are made of by their names, each with what it is compiled from: those that were asked for,
+    /// or else the usual ones. A version that is configured is that of all.
     ///
     /// # Errors
-    /// When there is no binary of a name, or an input leads nowhere.
+    /// When there is no binary of a name, or none at all, and when an input leads nowhere.
     pub(super) fn binaries(
         self,
-        slim: &Slim,
-        all: &[&str],
-        usual: &[&str],
-        is_configured: bool,
+        Programs { all, usual, .. }: &Programs<'_>,
+        options: &Options,
         interrupt: &Interrupt,
-    ) -> Result<Vec<Binary>> {
+    ) -> Result<Binaries> {
+        let Some(slim) = options.slim.as_ref().filter(|slim| slim.is_by_binary()) else {
+            return Ok(Binaries::default());
+        };
         let named = slim.bins.iter().map(|name| ("bins", name));
         let mut named = named.chain(slim.bin_inputs.iter().map(|input| ("bin-inputs", &input.bin)));
+        let which = || format!("its binaries are {}", some_of(all));
         if let Some((key, name)) = named.find(|(_, name)| !all.contains(&name.as_str())) {
-            return Err(Error::usage(format!("`{key}` names `{name}`, and the workspace has no such binary"))
-                .hint(format!("its binaries are {}", some_of(all))));
+            return Err(
+                Error::usage(format!("`{key}` names `{name}`, and the workspace has no such binary")).hint(which())
+            );
         }
-        let is_chosen = |name: &&&str| {
-            if slim.bins.is_empty() { usual.contains(*name) } else { slim.bins.iter().any(|chosen| chosen == **name) }
-        };
-        let locked = self.locked();
-        let binary = |name: &&str| {
-            let patterns: Vec<String> =
-                slim.bin_inputs.iter().filter(|input| input.bin == **name).map(|input| input.pattern.clone()).collect();
+        let is_asked = |name: &str| slim.bins.iter().any(|asked| asked == name);
+        let is_chosen = |name: &&&str| if slim.bins.is_empty() { usual.contains(*name) } else { is_asked(name) };
+        let chosen: Vec<&str> = all.iter().filter(is_chosen).copied().collect();
+        if chosen.is_empty() {
+            return Err(Error::usage("the workspace builds no binary by default")
+                .hint(format!("name them with `bins` (`--bin NAME`), and build them with `prebuild`: {}", which())));
+        }
+        let sources: Vec<(&SourceFile, Option<&Utf8Path>)> =
+            self.sources.iter().map(|file| (file, self.package_of(&file.path))).collect();
+        let manifest = self.root.file(MANIFEST);
+        let binary = |name: &str| {
+            let inputs = slim.bin_inputs.iter().filter(|input| input.bin == name);
+            let patterns: Vec<String> = inputs.map(|input| input.pattern.clone()).collect();
             let is_input = selector(self.sources, &patterns, "bin-inputs", interrupt)?;
             let own = self.own_packages(name);
-            let packages = self.needed_by(own.clone());
-            let manifest = self.root.file(MANIFEST);
-            let is_counted = |file: &&SourceFile| {
-                file.path == manifest
-                    || is_input(file)
-                    || self.package_of(&file.path).is_some_and(|folder| packages.contains(folder))
+            let version = own
+                .first()
+                .and_then(|folder| self.by_folder.get(*folder))
+                .filter(|_| options.project_version.is_none());
+            let version = version.map(|package| package.version.to_string());
+            let needed = self.needed_by(own);
+            let is_counted = |file: &SourceFile, package: Option<&Utf8Path>| {
+                file.path == manifest || is_input(file) || package.is_some_and(|folder| needed.contains(folder))
             };
-            let counted = self.sources.iter().filter(is_counted).map(|file| file.path.clone()).collect();
-            let mut versions = own.iter().filter_map(|folder| Some(self.by_folder.get(*folder)?.version.to_string()));
-            let version = versions.next().filter(|_| !is_configured);
-            Ok(Binary { name: (*name).to_owned(), version, counted, locked: locked.clone() })
+            let counted = sources.iter().filter(|(file, package)| is_counted(file, *package));
+            Ok(Binary { name: name.to_owned(), version, counted: counted.map(|(file, _)| file.path.clone()).collect() })
         };
-        all.iter().filter(is_chosen).map(binary).collect()
+        let binaries = chosen.into_iter().map(binary).collect::<Result<_>>()?;
+        let first = usual.first().or(all.first()).copied().unwrap_or_default().to_owned();
+        Ok(Binaries::new(NamedBinaries { binaries, first, locked: self.locked() }))
     }
 
     /// The folders of the members that have a binary of this name: mostly one.

@@ -3,6 +3,7 @@
 
 mod binaries;
 mod configuration;
+mod context;
 mod dates;
 mod inputs;
 mod lock_file;

@@ -19,7 +19,10 @@ const DEPENDENCY_DATES_FILE: &str = ".runtime-image-dates-deps";
 const SOURCE_DATES_FILE: &str = ".runtime-image-dates-code";
 
 /// The file beside the skeleton with the version of Rust that the toolchain file wants.
-pub(super) const TOOLCHAIN_FILE: &str = ".runtime-image-toolchain";
+const TOOLCHAIN_FILE: &str = ".runtime-image-toolchain";
+
+/// The file beside the skeleton that tells steps to build with `cargo auditable`.
+const AUDITABLE_FILE: &str = ".runtime-image-auditable";
 
 /// The file beside the skeleton that Cargo runs in place of the compiler for the skeleton's targets.
 const SKELETON_COMPILER: &str = ".runtime-image-compile-skeleton";
@@ -54,4 +57,12 @@ pub(super) fn skeleton(
     let compiler = (only_empty && !has_wrapper).then_some(StagedFile { executable: true, ..compiler });
     let empty = targets.into_iter().map(|path| StagedFile::text(path, EMPTY_TARGET));
     empty.chain(lists).chain(compiler).collect()
+}
+
+/// What tells the steps, beside the skeleton, which Rust the toolchain file wants and that they build with `cargo
+/// auditable`.
+pub(super) fn marks(wanted_rust: Option<&str>, auditable: bool) -> Vec<StagedFile> {
+    let wanted = wanted_rust.map(|version| StagedFile::text(TreePath::constant(TOOLCHAIN_FILE), version));
+    let auditable = auditable.then(|| StagedFile::text(TreePath::constant(AUDITABLE_FILE), ""));
+    wanted.into_iter().chain(auditable).collect()
 }

@@ -5,31 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Metadata, MetadataCommand, Package, PackageId, Target, TargetKind};
-use serde::Serialize;
 
 use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
-use crate::config::slim::{CrossCompiled, Slim};
-use crate::config::values::{Cmd, DebianPackage, ProjectKind, User, Version};
+use crate::config::values::{ProjectKind, Version};
 use crate::error::{Error, Result};
-use crate::project::binaries::{Binaries, local_repository};
-use crate::project::cargo::binaries::{Members, binaries_of};
+use crate::image::naming::local_repository;
+use crate::project::cargo::binaries::{Members, Programs, binaries_of};
 use crate::project::cargo::configuration::{Configuration, Tree};
-use crate::project::cargo::inputs::{DEFAULT_PREBUILD, DependencyInputs, LOCK_FILE, dependency_inputs};
+use crate::project::cargo::context::TemplateContext;
+use crate::project::cargo::inputs::{DependencyInputs, LOCK_FILE, dependency_inputs};
 use crate::project::cargo::lock_file::LockFile;
 use crate::project::cargo::manifest;
 use crate::project::cargo::manifest::{MANIFEST, Manifest};
 use crate::project::cargo::resolving::{LockFileState, resolved};
 use crate::project::cargo::root::{CARGO_CONFIG_FILES, Root, TOOLCHAIN_FILES};
-use crate::project::cargo::skeleton::{TOOLCHAIN_FILE, skeleton};
+use crate::project::cargo::skeleton::{marks, skeleton};
 use crate::project::cargo::toolchain::Toolchain;
 use crate::project::kind::{Kind, RustOfImage};
 use crate::project::read::{Project, below, cached_build_folders, selection};
 use crate::staging::listing::{Selection, why_left_out};
 use crate::staging::secrets::warn_of_secrets;
 use crate::staging::source::{SourceFile, selector, source_files};
-use crate::staging::staged::{StagedFile, staged_sources};
-use crate::staging::steps::{Steps, cmd_text, mounts};
+use crate::staging::staged::staged_sources;
+use crate::staging::steps::Steps;
 use crate::staging::template::{FileDates, Template};
 use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
@@ -39,12 +38,6 @@ use crate::system::interrupt::Interrupt;
 use crate::system::paths;
 use crate::system::paths::{ends_outside, here, refuse_endless};
 use crate::system::terminal::Terminal;
-
-/// The version of `cargo auditable` that the dependency stage gets: the newest that Rust 1.85 of Debian 13 builds.
-const AUDITABLE: &str = "0.7.1";
-
-/// The file beside the skeleton that tells steps to build with `cargo auditable`.
-const AUDITABLE_FILE: &str = ".runtime-image-auditable";
 
 /// A workspace that Cargo found.
 #[derive(Debug, Clone)]
@@ -395,58 +388,13 @@ impl Workspace {
         targets.map(|(target, package)| self.target_path(target, package)).collect()
     }
 
-    /// The binaries for whose images not all sources count.
-    fn binaries(&self, members: Members<'_>, options: &Options, interrupt: &Interrupt) -> Result<Binaries> {
-        let Some(slim) = options.slim.as_ref().filter(|slim| slim.is_by_binary()) else {
-            return Ok(Binaries::default());
-        };
-        let (all, usual) = (binaries_of(self.members()), binaries_of(self.default_members()));
-        let is_configured = options.project_version.is_some();
-        let first = usual.first().or(all.first()).copied().unwrap_or_default();
-        Ok(Binaries::new(members.binaries(slim, &all, &usual, is_configured, interrupt)?, first))
-    }
-
-    fn template_context(
-        &self,
-        options: &Options,
-        toolchain: Toolchain,
-        target: String,
-        configuration: &Configuration,
-    ) -> Result<TemplateContext> {
-        let cross = options.cross_compiled().map(|compiled| CrossContext::new(compiled, configuration));
-        let toolchain = toolchain.with_targets(cross.iter().flat_map(|cross| cross.targets.clone()));
-        let binaries: BTreeSet<&str> = binaries_of(self.members()).into_iter().collect();
-        let default_binaries = binaries_of(self.default_members());
-        let default_run = self.root_package().and_then(|package| package.default_run.as_deref());
-        let only = default_binaries.first().copied().filter(|_| default_binaries.len() == 1);
-        if options.slim.is_some() && binaries.is_empty() {
-            return Err(Error::usage(format!("`{}` has no binary: a slim image would be empty", self.name()))
-                .hint("add a binary target, or leave `--slim` and `--run-image` out"));
+    fn programs(&self) -> Programs<'_> {
+        Programs {
+            workspace: self.name(),
+            all: binaries_of(self.members()),
+            usual: binaries_of(self.default_members()),
+            default_run: self.root_package().and_then(|package| package.default_run.as_deref()),
         }
-        let installs = options.install_binaries || options.slim.is_some();
-        let default_cmd = default_run.or(only).filter(|_| installs && options.entrypoint.is_none());
-        let default_cmd = default_cmd.map(|binary| Cmd::Exec(vec![binary.to_owned()]));
-        Ok(TemplateContext {
-            env: options.env.clone(),
-            apt_packages: options.apt_packages.iter().map(DebianPackage::to_string).collect(),
-            toolchain,
-            cross,
-            auditable: options.auditable.then_some(AUDITABLE),
-            extra_deps: options.extra_deps.clone(),
-            user: options.user.as_ref().map(User::to_string),
-            workdir: options.workdir.to_string(),
-            target,
-            folder: self.root.workspace.to_string(),
-            top: "../".repeat(self.root.workspace.components().count()),
-            prebuild: options.prebuild.clone().unwrap_or_else(|| vec![DEFAULT_PREBUILD.to_owned()]),
-            build_arguments: options.build_argument_names(),
-            binaries: binaries.iter().filter(|_| installs).map(|name| (*name).to_owned()).collect(),
-            cmd: options.cmd.clone().or(default_cmd).as_ref().map(cmd_text),
-            entrypoint: options.entrypoint.as_ref().map(cmd_text),
-            slim: options.slim.as_ref().map(|slim| SlimContext::new(slim, options)),
-            mounts: mounts(options),
-            checks_inputs: false,
-        })
     }
 }
 
@@ -499,6 +447,7 @@ impl Kind for Workspace {
         let inputs = dependency_inputs(&self.root, &sources, &manifests, &members, &whole, &configuration, options)?;
         let skeleton =
             skeleton(self.empty_targets(&members, &whole)?, &members, &whole, &inputs, configuration.has_wrapper());
+        let programs = self.programs();
         let binaries = Members {
             root: &self.root,
             sources: &sources,
@@ -506,15 +455,14 @@ impl Kind for Workspace {
             by_folder: &members,
             inputs: &inputs,
         };
-        let binaries = self.binaries(binaries, options, interrupt)?;
+        let binaries = binaries.binaries(&programs, options, interrupt)?;
         let DependencyInputs { locked, system, .. } = inputs;
         let members_in_dependencies = members.iter().filter(|(folder, _)| whole.contains(*folder));
         let wanted_rust = toolchain.numbered_channel().map(str::to_owned);
-        let wanted = wanted_rust.as_ref();
-        let wanted = wanted.map(|version| StagedFile::text(TreePath::constant(TOOLCHAIN_FILE), version.as_str()));
-        let auditable = options.auditable.then(|| StagedFile::text(TreePath::constant(AUDITABLE_FILE), ""));
+        let marks = marks(wanted_rust.as_deref(), options.auditable);
         let (version, version_of) = self.version(options, manifests.get(&self.root.workspace))?;
-        let template = Template::cargo(&self.template_context(options, toolchain, target, &configuration)?);
+        let context = TemplateContext::new(&programs, options, toolchain, target, &self.root, &configuration)?;
+        let template = Template::cargo(&context);
         Ok(Project {
             kind: ProjectKind::Cargo,
             root: root.to_owned(),
@@ -527,7 +475,7 @@ impl Kind for Workspace {
             binaries,
             assets: staged_sources(root, assets(options, &sources, interrupt)?),
             code: staged_sources(root, sources),
-            deps: locked.iter().cloned().chain(skeleton).chain(wanted).chain(auditable).collect(),
+            deps: locked.iter().cloned().chain(skeleton).chain(marks).collect(),
             locked,
             system,
             hashed: template.hashed_blocks(&options.pinned_base_image().to_string())?,
@@ -564,82 +512,11 @@ fn main_member<'a>(members: &[&'a Package], workspace: &str) -> Option<(&'a Pack
     named.or_else(|| only.map(|package| (**package, "the only member with a program")))
 }
 
-/// The variables that the template of the cargo kind sees.
-#[derive(Debug, Clone, Serialize)]
-struct TemplateContext {
-    env: BTreeMap<String, String>,
-    apt_packages: Vec<String>,
-    toolchain: Toolchain,
-    cross: Option<CrossContext>,
-    /// The version of `cargo auditable` to build with.
-    auditable: Option<&'static str>,
-    extra_deps: Option<String>,
-    user: Option<String>,
-    workdir: String,
-    target: String,
-    /// The workspace's folder below `workdir`.
-    folder: String,
-    /// `workdir`, seen from the workspace's folder.
-    top: String,
-    prebuild: Vec<String>,
-    build_arguments: Vec<String>,
-    binaries: Vec<String>,
-    cmd: Option<String>,
-    entrypoint: Option<String>,
-    slim: Option<SlimContext>,
-    mounts: String,
-    /// Whether what binaries are compiled from is looked at.
-    checks_inputs: bool,
-}
-
-/// What the template sees of compiling for other platforms.
-#[derive(Debug, Clone, Serialize)]
-struct CrossContext {
-    /// What the image can be compiled for.
-    targets: Vec<&'static str>,
-    /// What Cargo is told to compile for; empty where the project chooses.
-    built: Vec<&'static str>,
-}
-
-impl CrossContext {
-    fn new(compiled: &CrossCompiled, configuration: &Configuration) -> Self {
-        let targets: Vec<&'static str> = compiled.targets.iter().copied().collect();
-        Self { built: if configuration.has_targets() { Vec::new() } else { targets.clone() }, targets }
-    }
-}
-
 /// The source files that a slim image gets beside its binaries.
 fn assets(options: &Options, sources: &[SourceFile], interrupt: &Interrupt) -> Result<Vec<SourceFile>> {
     let patterns = options.slim.as_ref().map_or(&[][..], |slim| &slim.assets);
     let is_selected = selector(sources, patterns, "assets", interrupt)?;
     Ok(sources.iter().filter(|file| is_selected(file)).cloned().collect())
-}
-
-/// What the template sees of a slim image.
-#[derive(Debug, Clone, Serialize)]
-struct SlimContext {
-    /// With its digest, where that counts.
-    run_image: String,
-    /// As messages call it.
-    run_name: String,
-    packages: Vec<String>,
-    has_assets: bool,
-    workdir: String,
-    /// The name of a user that the run image may lack.
-    user_to_create: Option<String>,
-}
-
-impl SlimContext {
-    fn new(slim: &Slim, options: &Options) -> Self {
-        Self {
-            run_image: slim.pinned_run_image().to_string(),
-            run_name: slim.run_image.to_string(),
-            packages: slim.packages.iter().map(DebianPackage::to_string).collect(),
-            has_assets: !slim.assets.is_empty(),
-            workdir: slim.workdir.to_string(),
-            user_to_create: options.user.as_ref().and_then(User::to_create).map(str::to_owned),
-        }
-    }
 }
 
 fn decides_about_dependencies(path: &Utf8Path) -> bool {
