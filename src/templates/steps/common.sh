@@ -9,22 +9,21 @@ if [ -e "$ca_bundle" ]; then
     done
 fi
 
-# Runs a program of apt. What it reads from the lists is kept for its next run, where an image of Debian has it read them
-# each time; descriptions in other languages are not fetched.
-apt() {
-    program=$1
-    shift
+# What apt reads from its lists is kept until `forget_packages`. An image of Debian has each call read them anew.
+kept_lists=Dir::Cache::pkgcache=pkgcache.bin
+
+apt_get() {
     if [ -e "$ca_bundle" ]; then
         set -- -o "Acquire::https::CAInfo=$ca_bundle" "$@"
     fi
-    DEBIAN_FRONTEND=noninteractive "$program" -o Dir::Cache::pkgcache=pkgcache.bin -o Acquire::Languages=none "$@"
+    DEBIAN_FRONTEND=noninteractive apt-get -o "$kept_lists" -o Acquire::Languages=none "$@"
 }
 
 forget_packages() { rm -rf /var/lib/apt/lists/* /var/cache/apt/pkgcache.bin; }
 
 install_packages() {
-    apt apt-get update
-    apt apt-get install -y --no-install-recommends "$@"
+    apt_get update
+    apt_get install -y --no-install-recommends "$@"
     forget_packages
 }
 
