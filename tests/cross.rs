@@ -4,34 +4,15 @@
 
 mod support;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use support::engine::OtherEngine;
-use support::{Project, docker, image_for, label, platforms, registry, rust_base, salt};
+use support::{Project, docker, elf_machine, image_for, label, machine, platforms, run_base, runs_on, rust_base, salt};
 
 const BOTH: [&str; 3] = ["--slim", "--platform", "linux/amd64,linux/arm64"];
 
 /// What the image prints on each platform.
 fn runs(image: &str) -> [String; 2] {
-    platforms().map(|platform| docker(&["run", "--rm", "--platform", platform, image]))
-}
-
-/// What its program is made for, whatever the image says: bytes 18 and 19 of an ELF file.
-fn made_for(image: &str, platform: &str, program: &str) -> &'static str {
-    let script = format!("od -An -tx1 -j18 -N2 /usr/local/bin/{program} | tr -d ' '");
-    match docker(&["run", "--rm", "--platform", platform, image, "sh", "-c", &script]).trim() {
-        "3e00" => "linux/amd64",
-        "b700" => "linux/arm64",
-        other => panic!("{other} is neither"),
-    }
-}
-
-fn name(report: &Value, tag: &str) -> String {
-    format!("{}:{}", report["repository"].as_str().unwrap(), report["tags"][tag].as_str().unwrap())
-}
-
-/// The run image beside the tests' base image with Cargo.
-fn run_base() -> String {
-    format!("{}/debian:trixie-slim", registry())
+    platforms().map(|platform| runs_on(image, platform))
 }
 
 /// It is linked to C of its own, which `cc` compiles, and to zlib, which `pkg-config` finds.
@@ -69,8 +50,10 @@ fn one_platform_compiles_for_both_and_the_images_are_the_same_on_another_engine(
     let [own, other] = platforms();
     assert!(first["reason"].as_str().unwrap().ends_with(&format!("; compiled on {own}")), "{first}");
     assert_eq!(runs(image), ["hello 42 1\n"; 2]);
-    assert_eq!([made_for(image, own, "app"), made_for(image, other, "app")], [own, other]);
-    assert_eq!(label(&name(&first, "lock"), "dev.runtime-image.platforms"), own);
+    for platform in [own, other] {
+        assert_eq!(elf_machine(image, platform, "/usr/local/bin/app"), machine(platform));
+    }
+    assert_eq!(label(&project.name(first["tags"]["lock"].as_str().unwrap()), "dev.runtime-image.platforms"), own);
 
     // A changed line compiles the members alone.
     project.edit("src/main.rs", "hello", "ciao");
@@ -117,10 +100,6 @@ fn names_go_by_what_is_compiled_where() {
 /// It prints the machine that it was made for.
 const MACHINE: &str = "fn main() { println!(\"{}\", std::env::consts::ARCH) }\n";
 
-fn machine(platform: &str) -> &'static str {
-    if platform == "linux/arm64" { "aarch64\n" } else { "x86_64\n" }
-}
-
 #[test]
 fn a_base_image_that_cannot_is_told_and_each_platform_compiles_for_itself() {
     let mut project = Project::program(MACHINE);
@@ -133,11 +112,7 @@ fn a_base_image_that_cannot_is_told_and_each_platform_compiles_for_itself() {
     assert!(run.stderr.contains(warning), "{}", run.stderr);
     assert!(run.stderr.contains(&format!("{} is emulated", platforms()[1])), "{}", run.stderr);
     let image = report["image"].as_str().unwrap();
-    assert_eq!(runs_for(image), machine(platforms()[1]));
+    assert_eq!(runs_on(image, platforms()[1]), format!("{}\n", machine(platforms()[1])));
     let (off, run) = project.json(&[&arguments[..], &["--cross", "off"]].concat());
     assert_eq!((&off["action"], &off["image"]), (&json!("reuse"), &report["image"]), "{}", run.stderr);
-}
-
-fn runs_for(image: &str) -> String {
-    docker(&["run", "--rm", "--platform", platforms()[1], image])
 }

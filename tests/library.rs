@@ -62,23 +62,7 @@ fn a_dry_run_builds_nothing_and_leaves_the_folder() {
 #[test]
 fn a_member_that_patches_a_dependency_is_named_where_the_dependencies_are_built() {
     let project = Project::empty();
-    let package = |name: &str, version: &str, rest: &str| {
-        format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2021\"\n{rest}")
-    };
-    project
-        .write(
-            "Cargo.toml",
-            "[workspace]\nmembers = [\"app\", \"itoa\"]\nresolver = \"2\"\n[patch.crates-io]\nitoa = { path = \"itoa\" }\n",
-        )
-        .write("app/Cargo.toml", package("app", "0.0.0", "[dependencies]\nitoa = \"1\"\n"))
-        .write("app/src/main.rs", "fn main() {}\n")
-        .write("itoa/Cargo.toml", package("itoa", "1.99.0", ""))
-        .write("itoa/src/lib.rs", "")
-        .write(
-            "Cargo.lock",
-            "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.0.0\"\ndependencies = [\n \"itoa\",\n]\n\n\
-             [[package]]\nname = \"itoa\"\nversion = \"1.99.0\"\n",
-        );
+    project.patch_itself();
     let folder = project.root.parent().unwrap().join("context");
     let options = Options { dry_run: true, build_folder: Some(folder.to_str().unwrap().into()), ..options(&project) };
     let report = build_runtime_image("rust:1", &RecordingBuilder::new(), options).unwrap();

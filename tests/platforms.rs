@@ -8,26 +8,10 @@ mod support;
 use serde_json::{Value, json};
 use support::proxy::Request;
 use support::push_one_platform_while_the_other_is_pushed;
-use support::{Project, containerd_store, docker, image_id, in_registry, manifests, platforms, registry_digest};
-
-/// What the image prints on this platform.
-fn runs_on(image: &str, platform: &str) -> String {
-    docker(&["run", "--rm", "--platform", platform, image])
-}
-
-fn machine(platform: &str) -> &'static str {
-    if platform == "linux/arm64" { "aarch64" } else { "x86_64" }
-}
-
-/// For what the programs in the image are made, whatever the image says it is for: bytes 18 and 19 of an ELF file.
-fn elf_machine(image: &str, platform: &str) -> &'static str {
-    let script = "od -An -tx1 -j18 -N2 /bin/sh | tr -d ' '";
-    match docker(&["run", "--rm", "--platform", platform, image, "sh", "-c", script]).trim() {
-        "3e00" => "x86_64",
-        "b700" => "aarch64",
-        other => panic!("{other} is neither"),
-    }
-}
+use support::{
+    Project, containerd_store, docker, elf_machine, image_id, in_registry, machine, manifests, platforms,
+    registry_digest, runs_on,
+};
 
 const BOTH: &str = "linux/arm64/v8,amd64";
 
@@ -113,7 +97,7 @@ fn pushing_one_platform_adds_to_what_the_name_holds_for_another() {
         let (again, _) = project.json(&["--push", "--platform", platform]);
         assert_eq!(again["action"], "reuse");
         assert_eq!(runs_on(image, platform), format!("hello from {}\n", machine(platform)));
-        assert_eq!(elf_machine(image, platform), machine(platform), "what is in it is for this platform");
+        assert_eq!(elf_machine(image, platform, "/bin/sh"), machine(platform), "what is in it is for this platform");
     }
 
     let (forced, _) = project.json(&["--push", "--platform", own, "--force-rebuild"]);

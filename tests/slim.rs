@@ -7,8 +7,8 @@ mod support;
 use rstest::rstest;
 use serde_json::{Value, json};
 use support::{
-    Project, Run, debian_base, docker, image_exists, image_of, label, platforms, registry, registry_digest, run_image,
-    stand_in_docker,
+    Project, Run, debian_base, docker, image_exists, image_of, label, machine, platforms, registry, registry_digest,
+    run_base, run_image, runs_on, stand_in_docker,
 };
 
 const HELLO: &str = "HELLO from the runtime image 1.0 (32 characters)\n";
@@ -21,10 +21,6 @@ fn inspected(image: &str) -> Value {
 /// The layers of an image.
 fn layers(image: &str) -> Vec<Value> {
     inspected(image)["RootFS"]["Layers"].as_array().unwrap().clone()
-}
-
-fn run_base() -> String {
-    format!("{}/debian:trixie-slim", registry())
 }
 
 /// What a container's file system holds: its paths.
@@ -226,24 +222,7 @@ fn an_auditable_binary_says_its_crates_and_a_changed_line_compiles_the_members_a
 #[test]
 fn a_member_that_dependencies_need_is_compiled_once_for_auditable_binaries() {
     let project = Project::empty().on_engine();
-    let package = |name: &str, version: &str, rest: &str| {
-        format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2021\"\n{rest}")
-    };
-    let locked = |name: &str, version: &str| format!("\n[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n");
-    project
-        .write("runtime-image.toml", "auditable = true\nslim = true\n")
-        .write(
-            "Cargo.toml",
-            "[workspace]\nmembers = [\"app\", \"itoa\"]\nresolver = \"2\"\n[patch.crates-io]\nitoa = { path = \"itoa\" }\n",
-        )
-        .write("app/Cargo.toml", package("app", "0.1.0", "[dependencies]\nitoa = \"1\"\n"))
-        .write("app/src/main.rs", "fn main() { println!(\"{}\", itoa::ONE) }\n")
-        .write("itoa/Cargo.toml", package("itoa", "1.99.0", ""))
-        .write("itoa/src/lib.rs", "pub const ONE: u8 = 1;\n")
-        .write(
-            "Cargo.lock",
-            "version = 4\n".to_owned() + &locked("app", "0.1.0") + "dependencies = [\n \"itoa\",\n]\n" + &locked("itoa", "1.99.0"),
-        );
+    project.patch_itself().write("runtime-image.toml", "auditable = true\nslim = true\n");
     project.ok(&[]);
     project.edit("app/src/main.rs", "{}", "<{}>");
     let run = project.ok(&[]);
@@ -357,6 +336,23 @@ fn what_was_missing_is_there_when_its_package_is_named() {
     assert_eq!(run_image(project.ok(&packages).image(), &[]), "1\n");
 }
 
+/// As distroless images are: libraries, and no program.
+#[test]
+fn a_run_image_without_a_shell_will_do() {
+    let without_shell = image_of(
+        "without-shell",
+        &format!(
+            "FROM {} AS whole\nRUN mkdir -p /x/usr && cp -a /usr/lib* /x/usr/ && cp -a /lib* /etc /x/\n\
+             FROM scratch\nCOPY --from=whole /x/ /\n",
+            run_base()
+        ),
+    );
+    let project = Project::program("fn main() { println!(\"hi\") }\n");
+    let image = project.ok(&["--run-image", &without_shell]).image().to_owned();
+    assert!(!files(&image).iter().any(|file| file.starts_with("usr/bin") || file.starts_with("bin")));
+    assert_eq!(run_image(&image, &[]), "hi\n");
+}
+
 #[test]
 fn a_run_image_that_is_missing_is_named() {
     let missing = format!("{}/nowhere:1", registry());
@@ -414,10 +410,7 @@ fn rustup_is_asked_for_standard_libraries_of_the_toolchain_that_the_project_want
     project.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.85\"\n");
     let (report, run) = project.json(&["--run-image", &run_base(), "--platform", other]);
     assert!(!run.stderr.contains("emulat"), "{}", run.stderr);
-    assert_eq!(
-        docker(&["run", "--rm", "--platform", other, report["image"].as_str().unwrap()]),
-        if own == "linux/amd64" { "aarch64\n" } else { "x86_64\n" }
-    );
+    assert_eq!(runs_on(report["image"].as_str().unwrap(), other), format!("{}\n", machine(other)));
     let asked = docker(&["run", "--rm", &project.name(report["tags"]["lock"].as_str().unwrap()), "cat", "/opt/asked"]);
     assert_eq!(asked, format!("run 1.85 rustc --version\ntarget add --toolchain 1.85 {target}\n"));
 }

@@ -93,6 +93,26 @@ impl Project {
         clone
     }
 
+    /// A workspace whose member `itoa` stands in the place of the dependency that the member `app` has. This prints 1.
+    pub fn patch_itself(&self) -> &Self {
+        let package = |name: &str, version: &str, rest: &str| {
+            format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2021\"\n{rest}")
+        };
+        self.write(
+            "Cargo.toml",
+            "[workspace]\nmembers = [\"app\", \"itoa\"]\nresolver = \"2\"\n[patch.crates-io]\nitoa = { path = \"itoa\" }\n",
+        )
+        .write("app/Cargo.toml", package("app", "0.1.0", "[dependencies]\nitoa = \"1\"\n"))
+        .write("app/src/main.rs", "fn main() { println!(\"{}\", itoa::ONE) }\n")
+        .write("itoa/Cargo.toml", package("itoa", "1.99.0", ""))
+        .write("itoa/src/lib.rs", "pub const ONE: u8 = 1;\n")
+        .write(
+            "Cargo.lock",
+            "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = [\n \"itoa\",\n]\n\n\
+             [[package]]\nname = \"itoa\"\nversion = \"1.99.0\"\n",
+        )
+    }
+
     /// With the engine's Rust base image. Fails where there is no engine.
     pub fn on_engine(mut self) -> Self {
         self.base_image = rust_base();
@@ -264,10 +284,20 @@ impl Project {
         beside.into_iter().chain(pushes.filter(|name| name.contains(".push"))).chain(on_the_way).collect()
     }
 
-    /// Removes its images from the engine, as far as there are any.
+    /// Removes its images from the engine, those of its binaries too, as far as there are any.
     pub fn remove_from_engine(&self) {
+        let filters = ["", "-*"].map(|end| format!("reference={}{end}", self.repository));
         let listed = Command::new("docker")
-            .args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", &self.repository])
+            .args([
+                "image",
+                "ls",
+                "--format",
+                "{{.Repository}}:{{.Tag}}",
+                "--filter",
+                &filters[0],
+                "--filter",
+                &filters[1],
+            ])
             .output();
         let names = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         if !names.trim().is_empty() {
@@ -425,6 +455,26 @@ pub fn platforms() -> [&'static str; 2] {
     }
 }
 
+/// What the image prints on this platform.
+pub fn runs_on(image: &str, platform: &str) -> String {
+    docker(&["run", "--rm", "--platform", platform, image])
+}
+
+/// The machine of a platform, as `uname -m` and Rust call it.
+pub fn machine(platform: &str) -> &'static str {
+    if platform == "linux/arm64" { "aarch64" } else { "x86_64" }
+}
+
+/// For what a program in the image is made, whatever the image says it is for: bytes 18 and 19 of an ELF file.
+pub fn elf_machine(image: &str, platform: &str, program: &str) -> &'static str {
+    let script = format!("od -An -tx1 -j18 -N2 {program} | tr -d ' '");
+    match docker(&["run", "--rm", "--platform", platform, image, "sh", "-c", &script]).trim() {
+        "3e00" => "x86_64",
+        "b700" => "aarch64",
+        other => panic!("{other} is neither"),
+    }
+}
+
 /// What a container of the image prints.
 pub fn run_image(image: &str, command: &[&str]) -> String {
     docker(&[&["run", "--rm", "--network", "none", image], command].concat())
@@ -471,6 +521,11 @@ pub fn rust_base() -> String {
     assert_engine();
     std::env::var("RI_REGISTRY")
         .map_or_else(|_| "rust:1-bookworm".to_owned(), |registry| format!("{registry}/rust:trixie"))
+}
+
+/// The run image that is chosen for slim images on [`rust_base`].
+pub fn run_base() -> String {
+    rust_base().replace("rust:trixie", "debian:trixie-slim").replace("rust:1-bookworm", "debian:bookworm-slim")
 }
 
 /// A small base image: the test registry's, or the public one where a user's own engine is used.
