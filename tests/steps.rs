@@ -159,16 +159,56 @@ fn inputs_are_checked(told: Option<&str>) -> (bool, String) {
         fs::write(at("target/release/app.d"), told.replace("TOP", folder.path().to_str().unwrap())).unwrap();
     }
     fs::write(at("cargo.sh"), "set -eu; top=.; target=./target\n").unwrap();
-    let step = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/templates/steps/check-inputs");
     let here = folder.path().to_str().unwrap();
-    let text = fs::read_to_string(step).unwrap();
-    let text =
-        [("/run/steps", ""), ("/run/inputs", "/inputs"), ("/slim/binaries/usr/local/bin", "/slim"), ("/dev/shm", "")]
-            .iter()
-            .fold(text, |text, (from, to)| text.replace(from, &format!("{here}{to}")));
-    fs::write(at("step"), text).unwrap();
-    let run = Command::new("sh").arg(at("step")).arg("app").current_dir(folder.path()).output().unwrap();
+    let moved = [
+        ("/run/steps", here.to_owned()),
+        ("/run/inputs", format!("{here}/inputs")),
+        ("/slim/binaries/usr/local/bin", format!("{here}/slim")),
+        ("/dev/shm", here.to_owned()),
+    ];
+    run_step("check-inputs", &["app"], folder.path(), &moved)
+}
+
+/// Whether a step passes, and what it says, with these of its paths elsewhere.
+fn run_step(step: &str, arguments: &[&str], folder: &Path, moved: &[(&str, String)]) -> (bool, String) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/templates/steps").join(step);
+    let text = moved.iter().fold(fs::read_to_string(file).unwrap(), |text, (from, to)| text.replace(from, to));
+    fs::write(folder.join("step"), text).unwrap();
+    let run = Command::new("sh").arg(folder.join("step")).args(arguments).current_dir(folder).output().unwrap();
     (run.status.success(), String::from_utf8(run.stderr).unwrap())
+}
+
+/// What the check of a slim image for this platform says of a file `app` with this content. The run image is this machine.
+fn binary_is_checked(content: &[u8], platform: &str) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let steps = concat!(env!("CARGO_MANIFEST_DIR"), "/src/templates/steps");
+    fs::create_dir_all(folder.path().join("slim/binaries/usr/local/bin")).unwrap();
+    fs::write(folder.path().join("slim/binaries/usr/local/bin/app"), content).unwrap();
+    let here = folder.path().to_str().unwrap();
+    let moved = [
+        ("/run/steps", steps.to_owned()),
+        ("/run/image", String::new()),
+        ("/slim", format!("{here}/slim")),
+        ("/dev/shm", here.to_owned()),
+    ];
+    run_step("check-binaries", &["here", platform], folder.path(), &moved)
+}
+
+#[test]
+fn a_binary_is_a_program_for_the_platform_and_no_skeleton() {
+    let program = fs::read("/bin/true").unwrap();
+    let (own, other) =
+        if cfg!(target_arch = "aarch64") { ("linux/arm64", "linux/amd64") } else { ("linux/amd64", "linux/arm64") };
+    assert_eq!(binary_is_checked(&program, own), (true, String::new()));
+    let skeleton = [program.as_slice(), b"a skeleton of cargo-runtime-image"].concat();
+    for (content, platform, told) in [
+        (skeleton.as_slice(), own, "error: `app` is what stood for it while the dependencies were compiled\n"),
+        (&program, other, &*format!(" and not for `{other}`\n")),
+        (b"#!/bin/sh\n", own, "error: `app` is no program of Linux\n"),
+    ] {
+        let (passes, said) = binary_is_checked(content, platform);
+        assert!(!passes && said.ends_with(told), "{said}");
+    }
 }
 
 #[test]
