@@ -32,6 +32,9 @@ use crate::staging::build_folder::{BuildFolder, Staged};
 use crate::staging::config_sh::write_config_sh;
 use crate::staging::dockerfile::added;
 use crate::staging::own_files::DOCKERFILE;
+use crate::staging::seed::{seed_files, seed_mounts};
+use crate::staging::staged::StagedFile;
+use crate::staging::template::Template;
 use crate::system::git::WorkTree;
 use crate::system::interrupt::Interrupt;
 use crate::system::lock::{Lock, Waiting};
@@ -240,7 +243,7 @@ impl<'a> Run<'a> {
         self.warn_of_other_rust(plan);
         self.terminal.status("Planning", format!("a build from {from}: {}", plan.reason));
         let labels = self.labels(plan, from);
-        let (staged, _lock) = self.stage(from, image, &labels)?;
+        let (staged, _lock) = self.stage(plan, from, image, &labels)?;
         self.terminal.status(
             "Staging",
             format!("{} files, {} in {}", staged.files, size_text(staged.size), shown_path(&staged.path)),
@@ -311,9 +314,16 @@ impl<'a> Run<'a> {
     }
 
     /// Stages, and gives the lock of the build folder.
-    fn stage(&mut self, from: BuildFromImageType, image: &ImageName, labels: &ImageLabels) -> Result<(Staged, Lock)> {
+    fn stage(
+        &mut self,
+        plan: &Plan,
+        from: BuildFromImageType,
+        image: &ImageName,
+        labels: &ImageLabels,
+    ) -> Result<(Staged, Lock)> {
         let (waiting, interrupt) = (self.waiting(), self.interrupt);
-        let Project { template, steps, code, deps, assets, binaries, .. } = &self.project;
+        let (seed, template) = self.seed(plan);
+        let Project { steps, code, deps, assets, binaries, .. } = &self.project;
         // The base name stays the same from build to build, so that BuildKit is sent only what changed.
         let name = self.tags.versioned.tag().unwrap_or("image");
         let chosen = self.options.build_folder.as_ref();
@@ -321,7 +331,8 @@ impl<'a> Run<'a> {
             let dockerfile = template.render(from, &image.to_string(), labels)?;
             let config_sh = self.project.config_sh(&self.options, &self.tags)?;
             let (steps, config_sh) = (&steps.staged(), config_sh.as_deref());
-            let content = BuildFolder { dockerfile, steps, code, deps, assets, inputs: &binaries.inputs, config_sh };
+            let inputs = &binaries.inputs;
+            let content = BuildFolder { dockerfile, steps, code, deps, assets, inputs, seed: &seed, config_sh };
             let Some(chosen) = chosen else {
                 return content.stage_below(&self.project.build_folders, name, waiting);
             };
@@ -329,6 +340,20 @@ impl<'a> Run<'a> {
             Ok((content.stage(chosen, interrupt)?, lock))
         })
         .map_err(|error| error.hint_by_cause(ELSEWHERE))
+    }
+
+    /// What the steps are told of the packages that an earlier build may have compiled, and the template with the builder's
+    /// cache for it. Without either where nothing is to be gone on from: several platforms would share one cache.
+    fn seed(&self, plan: &Plan) -> (Vec<StagedFile>, Template) {
+        let Self { options, project, .. } = self;
+        let platforms = options.compiled_on(&plan.platforms);
+        let goes_on = options.seed && !options.force_rebuild && platforms.len() == 1 && self.builder.keeps_seeds();
+        let files = if goes_on { seed_files(&project.packages, &project.code) } else { Vec::new() };
+        let template = project.template.clone();
+        if files.is_empty() {
+            return (files, template);
+        }
+        (files, template.with_seed(&seed_mounts(&self.hashes, &project.steps, &platforms)))
     }
 
     fn labels(&self, plan: &Plan, from: BuildFromImageType) -> ImageLabels {

@@ -152,7 +152,9 @@ fn a_changed_leaf_is_one_new_image_and_all_others_are_reused() {
     let first = project.ok(&["--each-bin"]);
     let images: Vec<&str> = first.stdout.lines().collect();
     assert_eq!(images.len(), 10);
-    assert_eq!(first.compiled().len(), 20, "the skeleton and the sources, once: {}", first.stderr);
+    // The skeleton is compiled once too, where the engine does not have it from another run of this test.
+    let (_, sources) = first.stderr.split_once("Building the sources").unwrap();
+    assert_eq!(sources.matches("Compiling").count(), 10, "each of them once: {}", first.stderr);
     for (name, image) in numbers.iter().zip(&images) {
         assert!(image.starts_with(&format!("{}-{name}:", project.repository)), "{image}");
         assert_eq!(run_image(image, &[]), format!("{name}\n"));
@@ -204,7 +206,7 @@ fn what_a_binary_is_compiled_from_without_its_name_going_by_it_is_told(
     let told = format!(
         "error: `app` was compiled from `{path}`, which its image's name does not depend on: add `bin-inputs.app = [\"{path}\"]`\n"
     );
-    project.run(&["--bin", "app"]).fails_with(101, &[&told, "failed in step \"check-inputs\""]);
+    project.run(&["--bin", "app"]).fails_with(101, &[&told, "failed in step \"check-binaries\""]);
     // As it was told.
     project.write("runtime-image.toml", format!("bins = [\"app\"]\nbin-inputs.app = [\"{path}\"]\n"));
     assert_eq!(run_image(project.ok(&[]).image(), &[]), "text\n");

@@ -401,6 +401,7 @@ fn staged(root: &Utf8Path, kind: ProjectKind, build_folder: &Utf8Path) -> Result
         code: &project.code,
         deps: &project.deps,
         assets: &[],
+        seed: &[],
         inputs: &[],
         config_sh: None,
     }

@@ -111,13 +111,13 @@ fn calls_of_cargo(step: &str, commands: &[&str], auditable: &str) -> String {
     let run_cargo = shared.split_once("\nrun_cargo() {").unwrap().1.split_once("\n}\n").unwrap().0;
     let own = format!(
         "set -eu; top=.; target={0}; executables={0}/x; auditable={auditable}; start() {{ :; }}; copy() {{ :; }}; finish() {{ :; }}\n\
-         run_cargo() {{{run_cargo}\n}}\n",
+         restore_seed() {{ return 1; }}; keep_seed() {{ :; }}\nrun_cargo() {{{run_cargo}\n}}\n",
         at("t").display()
     );
     fs::write(at("cargo.sh"), own).unwrap();
     fs::write(at("cargo"), "#!/bin/sh\necho \"$*\" >>\"${0%/*}/calls\"\n").unwrap();
     fs::set_permissions(at("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
-    let text = fs::read_to_string(steps.join(step)).unwrap();
+    let text = fs::read_to_string(steps.join(step)).unwrap().replace("seed.sh", "cargo.sh");
     let text = ["/run/steps/cargo.sh", "/run/deps", "/dev/shm/command"]
         .iter()
         .fold(text, |text, path| text.replace(path, at(path.rsplit('/').next().unwrap()).to_str().unwrap()));
@@ -151,47 +151,44 @@ fn both_steps_call_cargo_with_the_toolchain_that_a_command_names() {
 fn inputs_are_checked(told: Option<&str>) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    for (path, text) in [("inputs/outside", "other/a b.txt\n"), ("slim/app", ""), ("target/release/app", "")] {
+    let binary = "slim/binaries/usr/local/bin/app";
+    for (path, text) in [("run/inputs/outside", "other/a b.txt\n"), (binary, ""), ("target/release/app", "")] {
         fs::create_dir_all(at(path).parent().unwrap()).unwrap();
         fs::write(at(path), text).unwrap();
     }
     if let Some(told) = told {
         fs::write(at("target/release/app.d"), told.replace("TOP", folder.path().to_str().unwrap())).unwrap();
     }
-    fs::write(at("cargo.sh"), "set -eu; top=.; target=./target\n").unwrap();
-    let here = folder.path().to_str().unwrap();
-    let moved = [
-        ("/run/steps", here.to_owned()),
-        ("/run/inputs", format!("{here}/inputs")),
-        ("/slim/binaries/usr/local/bin", format!("{here}/slim")),
-        ("/dev/shm", here.to_owned()),
-    ];
-    run_step("check-inputs", &["app"], folder.path(), &moved)
+    run_step("check-inputs", &["app"], folder.path())
 }
 
-/// Whether a step passes, and what it says, with these of its paths elsewhere.
-fn run_step(step: &str, arguments: &[&str], folder: &Path, moved: &[(&str, String)]) -> (bool, String) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/templates/steps").join(step);
-    let text = moved.iter().fold(fs::read_to_string(file).unwrap(), |text, (from, to)| text.replace(from, to));
-    fs::write(folder.join("step"), text).unwrap();
-    let run = Command::new("sh").arg(folder.join("step")).args(arguments).current_dir(folder).output().unwrap();
+/// Whether a step passes, and what it says, where this folder stands for the root of the image.
+fn run_step(step: &str, arguments: &[&str], folder: &Path) -> (bool, String) {
+    let steps = folder.join("run/steps");
+    for path in [&steps, &folder.join("dev/shm")] {
+        fs::create_dir_all(path).unwrap();
+    }
+    for file in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/templates/steps")).unwrap() {
+        let file = file.unwrap();
+        let text =
+            ["/run/", "/slim", "/dev/shm"].iter().fold(fs::read_to_string(file.path()).unwrap(), |text, path| {
+                text.replace(path, &format!("{}{path}", folder.display()))
+            });
+        fs::write(steps.join(file.file_name()), text).unwrap();
+    }
+    let run = Command::new("sh").arg(steps.join(step)).args(arguments).current_dir(folder).output().unwrap();
     (run.status.success(), String::from_utf8(run.stderr).unwrap())
 }
 
 /// What the check of a slim image for this platform says of a file `app` with this content. The run image is this machine.
 fn binary_is_checked(content: &[u8], platform: &str) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
-    let steps = concat!(env!("CARGO_MANIFEST_DIR"), "/src/templates/steps");
-    fs::create_dir_all(folder.path().join("slim/binaries/usr/local/bin")).unwrap();
-    fs::write(folder.path().join("slim/binaries/usr/local/bin/app"), content).unwrap();
-    let here = folder.path().to_str().unwrap();
-    let moved = [
-        ("/run/steps", steps.to_owned()),
-        ("/run/image", String::new()),
-        ("/slim", format!("{here}/slim")),
-        ("/dev/shm", here.to_owned()),
-    ];
-    run_step("check-binaries", &["here", platform], folder.path(), &moved)
+    let bin = folder.path().join("slim/binaries/usr/local/bin");
+    fs::create_dir_all(&bin).unwrap();
+    fs::write(bin.join("app"), content).unwrap();
+    fs::create_dir(folder.path().join("run")).unwrap();
+    std::os::unix::fs::symlink("/", folder.path().join("run/image")).unwrap();
+    run_step("check-binaries", &["here", platform], folder.path())
 }
 
 #[test]

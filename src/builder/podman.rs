@@ -230,6 +230,10 @@ impl RuntimeBuilder for PodmanBuilder {
         self.find_in_store(images)
     }
 
+    fn keeps_seeds(&self) -> bool {
+        false
+    }
+
     fn can_build_from(&self, store: Store) -> Result<bool> {
         Ok(store == Store::Engine)
     }

@@ -130,6 +130,11 @@ pub trait RuntimeBuilder: Sync {
     /// When the builder cannot be asked.
     fn can_build_from(&self, store: Store) -> Result<bool>;
 
+    /// Whether it keeps for later builds what a step writes to a mounted cache, and gives builds at the same time one each.
+    fn keeps_seeds(&self) -> bool {
+        true
+    }
+
     /// Checks that a build for these platforms, which runs steps on the platforms `run_on` and gives files such dates,
     /// can be started. The builder keeps what it learns.
     ///

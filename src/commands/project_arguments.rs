@@ -32,6 +32,10 @@ pub struct ProjectArguments {
     )]
     pub no_enable_browser: bool,
 
+    /// Compile packages too that did not change since an earlier build; the image is the same
+    #[arg(long, conflicts_with = "seed", help_heading = "Build", hide_short_help = true)]
+    pub no_seed: bool,
+
     /// Folder of the project [default: the one around the current folder]
     ///
     /// Together with `--manifest-path` the folder around a workspace that is staged: one that holds the local packages
@@ -80,6 +84,7 @@ impl ProjectArguments {
         Self {
             settings: self.settings.over(before.settings),
             no_enable_browser: self.no_enable_browser || before.no_enable_browser,
+            no_seed: self.no_seed || before.no_seed,
             project_root: self.project_root.or(before.project_root),
             manifest_path: self.manifest_path.or(before.manifest_path),
             locked: self.locked || before.locked,
@@ -121,6 +126,9 @@ impl ProjectArguments {
         let interrupt = Interrupt::on_signals()?;
         if self.no_enable_browser {
             self.settings.enable_browser = Some(false);
+        }
+        if self.no_seed {
+            self.settings.seed = Some(false);
         }
         let call = self.cargo_call();
         let given = self.settings.over(Settings::from_environment(std::env::vars_os(), terminal)?);

@@ -81,6 +81,8 @@ pub struct Options {
     pub engine_timeout: Duration,
     /// How long another run is waited for.
     pub lock_timeout: Duration,
+    /// Whether a build goes on from what an earlier one has compiled.
+    pub seed: bool,
     /// Where a build cache is kept.
     pub cache: Cache,
     /// Cache sources for buildx.

@@ -280,6 +280,9 @@ keys! {
     /// Where to keep a build cache: registry[=REF], local[=DIR], gha, inline or off
     cache: Cache = "cache", "cache" "CACHE", One, BUILD, ANY, Replace, OftenNotByTags, "off";
 
+    /// Go on from what an earlier build made of packages that did not change; see `--no-seed`
+    seed: bool = "seed", "seed" "BOOL", Switch, BUILD, CARGO, Replace, Never, "true";
+
     /// Secret for the steps that fetch, as `id=NAME[,src=PATH|,env=NAME]`; not part of any name (repeatable)
     secret: Vec<String> = "secret", "secret" "SECRET", Lines, BUILD, ANY, Replace, OftenNotByTags, "";
 

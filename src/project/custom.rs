@@ -240,6 +240,7 @@ impl Kind for Folder {
             tiers: template.tiers(has_deps_stage, false)?,
             template,
             assets: Vec::new(),
+            packages: Vec::new(),
             binaries: Binaries::default(),
             steps: if options.template.is_none() { Steps::CUSTOM } else { Steps::default() },
             original: None,

@@ -12,6 +12,7 @@ use crate::image::naming::{Naming, OriginalRules, runtime_image_repo_and_tag};
 use crate::image::tags::{Hashes, Tags, Tiers};
 use crate::project::binaries::Binaries;
 use crate::staging::listing::Selection;
+use crate::staging::seed::LocalPackage;
 use crate::staging::staged::StagedFile;
 use crate::staging::steps::{Steps, cmd_text};
 use crate::staging::template::{FileDates, Parts, Template};
@@ -50,6 +51,8 @@ pub struct Project {
     pub assets: Vec<StagedFile>,
     /// The binaries for whose images not all sources count; mostly none.
     pub binaries: Binaries,
+    /// The packages that a build may have compiled before, where its steps can tell them apart; mostly of the cargo kind.
+    pub packages: Vec<LocalPackage>,
     /// What the Dockerfile is rendered from.
     pub template: Template,
     /// What the Dockerfile's RUN lines start.

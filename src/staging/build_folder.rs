@@ -17,7 +17,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, ContentHasher, FieldHasher, content_digest};
 use crate::staging::config_sh::{ConfigSh, write_config_sh};
 use crate::staging::own_files::{
-    ASSETS, CODE, DEPS, DOCKERFILE, FOLDER_TIME, INPUTS, STEPS, content_time, has_folder_time, is_own_dockerfile,
+    ASSETS, CODE, DEPS, DOCKERFILE, FOLDER_TIME, INPUTS, SEED, STEPS, content_time, has_folder_time, is_own_dockerfile,
 };
 use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
 use crate::staging::tree_path::TreePath;
@@ -48,6 +48,8 @@ pub struct BuildFolder<'a> {
     pub assets: &'a [StagedFile],
     /// The files below `inputs/`.
     pub inputs: &'a [StagedFile],
+    /// The files below `seed/`.
+    pub seed: &'a [StagedFile],
     /// The variables for the folder's `config.sh`, where others use the folder too. Their files at its top stay.
     pub config_sh: Option<&'a ConfigSh>,
 }
@@ -88,8 +90,15 @@ impl BuildFolder<'_> {
     }
 
     /// The folders below, with their files; the sources come last.
-    fn parts(&self) -> [(&'static str, &[StagedFile]); 5] {
-        [(STEPS, self.steps), (DEPS, self.deps), (INPUTS, self.inputs), (ASSETS, self.assets), (CODE, self.code)]
+    fn parts(&self) -> [(&'static str, &[StagedFile]); 6] {
+        [
+            (STEPS, self.steps),
+            (DEPS, self.deps),
+            (INPUTS, self.inputs),
+            (SEED, self.seed),
+            (ASSETS, self.assets),
+            (CODE, self.code),
+        ]
     }
 
     /// A name for the folder's content.
@@ -430,6 +439,7 @@ mod tests {
                 code: &[file],
                 deps: &[],
                 inputs: &[],
+                seed: &[],
                 assets: &[],
                 config_sh: None,
             }
@@ -458,6 +468,7 @@ mod tests {
             code: &code,
             deps: &deps,
             inputs: &[],
+            seed: &[],
             assets: &[],
             config_sh: None,
         };

@@ -7,6 +7,7 @@ pub mod dockerfile;
 pub mod listing;
 pub mod own_files;
 pub mod secrets;
+pub mod seed;
 pub mod source;
 pub mod staged;
 pub mod steps;

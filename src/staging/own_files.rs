@@ -20,6 +20,9 @@ pub const ASSETS: &str = "assets";
 /// What tells which source files a binary's name does not count.
 pub const INPUTS: &str = "inputs";
 
+/// What tells what a build can go on from.
+pub const SEED: &str = "seed";
+
 /// What the Dockerfile's RUN lines start.
 pub const STEPS: &str = "steps";
 

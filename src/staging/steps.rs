@@ -58,7 +58,7 @@ impl Steps {
             CREATE_USER,
         ],
         dependencies: &[step!("cargo.sh"), step!("sort-file-lists.pl"), COMPILE_SKELETON, step!("build-dependencies")],
-        runtime: &[step!("build-sources"), step!("programs.sh"), step!("install-binaries")],
+        runtime: &[step!("seed.sh"), step!("build-sources"), step!("programs.sh"), step!("install-binaries")],
         slim: &[
             step!("install-run-packages"),
             step!("check-inputs"),

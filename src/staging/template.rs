@@ -101,6 +101,12 @@ impl Template {
         Self { context, ..self }
     }
 
+    /// The same template, with these mounts for the step that builds the sources. They are in no hash.
+    #[must_use]
+    pub fn with_seed(self, mounts: &str) -> Self {
+        Self { context: context! { seed => mounts, ..self.context }, ..self }
+    }
+
     /// The same template, which is not waited for any more when a signal comes in.
     #[must_use]
     pub fn ended_by(self, interrupt: &Interrupt) -> Self {

@@ -43,6 +43,8 @@ pub(super) struct TemplateContext {
     entrypoint: Option<String>,
     slim: Option<SlimContext>,
     mounts: String,
+    /// The mounts of what a build goes on from.
+    seed: &'static str,
     /// Whether what binaries are compiled from is looked at.
     checks_inputs: bool,
 }
@@ -89,6 +91,7 @@ impl TemplateContext {
             entrypoint: options.entrypoint.as_ref().map(cmd_text),
             slim: options.slim.as_ref().map(|slim| SlimContext::new(slim, options)),
             mounts: mounts(options),
+            seed: "",
             checks_inputs: false,
         })
     }

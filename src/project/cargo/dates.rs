@@ -79,11 +79,16 @@ mod tests {
 
     #[test]
     fn the_steps_give_the_dates_that_stand_here() {
-        let steps = [Steps::CARGO.dependencies, Steps::CARGO.runtime].concat();
+        let Steps { system, dependencies, runtime, .. } = Steps::CARGO;
+        let steps = [system, dependencies, runtime].concat();
         for (name, line) in [
             ("build-dependencies", format!("# `LEFT` in dates.rs.\nfinish {LEFT}\n")),
             ("build-sources", format!("# `BUILT` in dates.rs.\nfinish {BUILT}\n")),
             ("install-binaries", format!("# `BUILT` in dates.rs.\n    touch -d @{BUILT} ")),
+            (
+                "common.sh",
+                format!("`BUILT` in dates.rs.\ndate_slim() {{ find /slim -exec touch -h -d @{BUILT} {{}} +; }}\n"),
+            ),
         ] {
             let step = steps.iter().find(|step| step.name == name).expect("a step of this name");
             assert!(step.text.contains(&line), "{name} lacks {line:?}");

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_metadata::{Metadata, MetadataCommand, Package, PackageId, Target, TargetKind};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId, Target, TargetKind};
 
 use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
@@ -26,6 +26,7 @@ use crate::project::kind::{Kind, RustOfImage};
 use crate::project::read::{Project, below, cached_build_folders, selection};
 use crate::staging::listing::{Selection, why_left_out};
 use crate::staging::secrets::warn_of_secrets;
+use crate::staging::seed::LocalPackage;
 use crate::staging::source::{SourceFile, selector, source_files};
 use crate::staging::staged::staged_sources;
 use crate::staging::steps::Steps;
@@ -388,6 +389,34 @@ impl Workspace {
         targets.map(|(target, package)| self.target_path(target, package)).collect()
     }
 
+    /// The members, as far as each is compiled from what lies in its own folder. None where a target lies in the folder of
+    /// another: what was made of it then looks as if it was the other's.
+    fn local_packages(&self, members: &BTreeMap<Utf8PathBuf, &Package>) -> Vec<LocalPackage> {
+        let below = |path: &Utf8Path| path.strip_prefix(&self.root.path).ok().map(Utf8Path::to_owned);
+        let owner = |path: &Utf8Path| {
+            let path = below(path)?;
+            path.ancestors().skip(1).find_map(|folder| members.get_key_value(folder).map(|(folder, _)| folder.clone()))
+        };
+        let is_own = |(folder, package): (&Utf8PathBuf, &&Package)| {
+            package.targets.iter().all(|target| owner(&target.src_path).as_ref() == Some(folder))
+        };
+        if !members.iter().all(is_own) {
+            return Vec::new();
+        }
+        let needs = |package: &Package| {
+            let compiled =
+                package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
+            let folders = compiled.filter_map(|dependency| below(dependency.path.as_ref()?));
+            folders.filter_map(|folder| members.get(&folder).map(|package| package.name.to_string())).collect()
+        };
+        let package = |(folder, package): (&Utf8PathBuf, &&Package)| LocalPackage {
+            name: package.name.to_string(),
+            folder: folder.clone(),
+            needs: needs(package),
+        };
+        members.iter().map(package).collect()
+    }
+
     fn programs(&self) -> Programs<'_> {
         Programs {
             workspace: self.name(),
@@ -429,8 +458,7 @@ impl Kind for Workspace {
         terminal: &Terminal,
         interrupt: &Interrupt,
     ) -> Result<Project> {
-        let root = &self.root.path;
-        let selection = self.selection(options);
+        let (root, selection) = (&self.root.path, self.selection(options));
         let mut sources = source_files(root, &selection, decides_about_dependencies, terminal, interrupt)?;
         warn_of_secrets(sources.iter().map(|file| &*file.path), options, terminal)?;
         self.warn_of_files_above(terminal);
@@ -461,8 +489,8 @@ impl Kind for Workspace {
         let wanted_rust = toolchain.numbered_channel().map(str::to_owned);
         let marks = marks(wanted_rust.as_deref(), options.auditable);
         let (version, version_of) = self.version(options, manifests.get(&self.root.workspace))?;
-        let context = TemplateContext::new(&programs, options, toolchain, target, &self.root, &configuration)?;
-        let template = Template::cargo(&context);
+        let template = TemplateContext::new(&programs, options, toolchain, target, &self.root, &configuration)?;
+        let template = Template::cargo(&template);
         Ok(Project {
             kind: ProjectKind::Cargo,
             root: root.to_owned(),
@@ -473,6 +501,7 @@ impl Kind for Workspace {
             default_repository: local_repository(self.name()),
             build_folders: self.build_folders(),
             binaries,
+            packages: self.local_packages(&members),
             assets: staged_sources(root, assets(options, &sources, interrupt)?),
             code: staged_sources(root, sources),
             deps: locked.iter().cloned().chain(skeleton).chain(marks).collect(),

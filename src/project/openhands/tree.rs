@@ -263,6 +263,7 @@ impl Kind for Tree {
             tiers: template.tiers(false, original.is_some())?,
             template,
             assets: Vec::new(),
+            packages: Vec::new(),
             binaries: Binaries::default(),
             steps: Steps::default(),
             original,
