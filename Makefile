@@ -3,6 +3,7 @@
 # make test-matrix   the real-engine tests on the newest Docker in Debian
 # make fuzz    random inputs for all that reads what others wrote, FUZZ_SECONDS (600) each
 # make soak    faults again and again, about half an hour: docs/reliability.md has the table
+# make seeds   random changes, each built with a seed and without: the bytes are the same; about ten minutes
 # make lint    format, clippy, documentation and its links, scripts
 # make bench   the figures of the README
 # make images  examples/hello for linux/amd64 and linux/arm64, pushed below REGISTRY: make images REGISTRY=ghcr.io/me
@@ -10,7 +11,7 @@
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: demo test test-containerd test-classic test-matrix fuzz soak lint shellcheck bench images
+.PHONY: demo test test-containerd test-classic test-matrix fuzz soak seeds lint shellcheck bench images
 
 demo:
 	cargo build --release --locked
@@ -53,6 +54,9 @@ soak:
 		--ignored --nocapture --test-threads=1
 
 SOAK = size push_faults soak
+
+seeds:
+	scripts/with-engine cargo test --locked --test seed -- --ignored --nocapture --test-threads=1
 
 lint: shellcheck
 	cargo fmt --check

@@ -353,7 +353,7 @@ impl<'a> Run<'a> {
         if files.is_empty() {
             return (files, template);
         }
-        (files, template.with_seed(&seed_mounts(&self.hashes, &project.steps, &platforms)))
+        (files, template.with_seed(&seed_mounts(&project.root, &self.hashes, &project.steps, &platforms)))
     }
 
     fn labels(&self, plan: &Plan, from: BuildFromImageType) -> ImageLabels {

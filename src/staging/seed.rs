@@ -58,10 +58,11 @@ pub fn seed_files(packages: &[LocalPackage], code: &[StagedFile]) -> Vec<StagedF
 }
 
 /// The mounts of the step that builds the sources: the builder's cache for these dependencies, which a run at the same
-/// time does not share, and the lists.
-pub fn seed_mounts(hashes: &Hashes, steps: &Steps, platforms: &[Platform]) -> String {
+/// time does not share, and the lists. Whoever can change what is built from `root`, can change what it goes on from.
+pub fn seed_mounts(root: &Utf8Path, hashes: &Hashes, steps: &Steps, platforms: &[Platform]) -> String {
     let mut name = FieldHasher::new("seed");
     name.field("user", own_secret());
+    name.field("root", root.as_str());
     name.field("lock", &hashes.lock.identity);
     name.field("platforms", joined(platforms));
     for step in steps.runtime {

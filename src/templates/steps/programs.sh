@@ -16,4 +16,7 @@ machine_of() {
 }
 
 # What a file's own header says: its class and its machine.
-kind_of() { readelf -hW "$1" 2>/dev/null | sed -n 's/^ *\(Class\|Machine\): *//p' | tr '\n' ' '; }
+kind_of() { readelf -hW "$1" 2>/dev/null | kind_told; }
+
+# Reads `readelf -h`.
+kind_told() { awk '/^ *(Class|Machine): / { sub(/^[^:]*: */, ""); printf "%s ", $0 }'; }

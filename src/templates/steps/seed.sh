@@ -12,7 +12,7 @@ seed=/run/seed/kept
 lists=/run/seed-lists
 
 has_seeds() {
-    [ -d /run/seed ] && [ -e "$target/.runtime-image-compiled" ] &&
+    [ -w /run/seed ] && [ -e "$target/.runtime-image-compiled" ] &&
         command -v awk >/dev/null && command -v tar >/dev/null
 }
 
@@ -64,34 +64,33 @@ stale_packages() {
 
 # Puts what the seed has of unchanged packages into the target folder. Arguments: the commands.
 restore_seed() {
-    has_seeds && [ -d "$seed" ] && [ "$(cat "$seed/key")" = "$(seed_key "$@")" ] || return 1
-    stale_packages >/dev/shm/stale || return 1
-    # From here on nothing is as if there were no seed.
-    for part in .fingerprint build; do
-        while read -r name; do
-            find "$seed/target" -mindepth 3 -maxdepth 4 -path "*/$part/*" -name "$name-????????????????" \
-                -exec rm -rf {} + || exit 1
-        done </dev/shm/stale
-    done
-    mkdir -p "$target" && cp -R --preserve=mode,timestamps,links "$seed/target/." "$target" || exit 1
-    cp -p "$seed/executables" "$executables" || exit 1
+    has_seeds && [ -d "$seed" ] && [ "$(cat "$seed/key")" = "$(seed_key "$@")" ] && stale_packages >/dev/shm/stale || return 1
+    hash='????????????????'
+    sed "s|.*|*/.fingerprint/&-$hash\n*/build/&-$hash|" /dev/shm/stale >/dev/shm/left-out
+    mkdir -p "$target"
+    if ! { tar --extract --directory "$target" --exclude-from /dev/shm/left-out --file "$seed/target.tar" &&
+        cp -p "$seed/executables" "$executables"; }; then
+        rm -rf "$seed"
+        echo "error: what an earlier build has compiled cannot be read, and is removed: build again" >&2
+        exit 1
+    fi
     echo "$(wc -l </dev/shm/stale) of $(wc -l <"$lists/packages") packages are compiled anew"
 }
 
 # What packages are made of, as compilers and build scripts tell: a file of the package and a path a line, parted by a
-# tab. Argument: what is kept of the target folder.
+# tab.
 told_reads() {
     # After the file that is made come the crate's root and all others, parted by spaces; a space in one is `\ `.
-    find "$1" -name '*.d' -exec cat {} + | sed 's/\\ /\o001/g' |
+    (cd "$target" && made_by_cargo -name '*.d' | xargs -0r cat) | sed 's/\\ /\o001/g' |
         awk '/^[^#]/ { for (place = 3; place <= NF; place++) print $2 "\t" $place }' | tr '\001' ' '
-    find "$1" -path '*/build/*/output' | while read -r output; do
+    (cd "$target" && made_by_cargo -path '*/build/*/output' | tr '\0' '\n') | while read -r output; do
         name=${output%/output}
         name=${name##*/}
         awk -F '\t' -v name="${name%-*}" -v root="$root" '
             FNR == NR { if ($1 == name) folder = root "/" $2 "/"; next }
             folder && sub(/^cargo::?rerun-if-changed=/, "") {
                 print folder "Cargo.toml\t" (index($0, "/") == 1 ? "" : folder) $0
-            }' "$lists/packages" "$output"
+            }' "$lists/packages" "$target/$output"
     done
 }
 
@@ -99,37 +98,40 @@ told_reads() {
 # folder that a build script reads can hold other packages.
 foreign_reads() {
     root=$(cd "$top" && pwd)
-    told_reads "$1" | sort -u >/dev/shm/told
+    told_reads | sort -u >/dev/shm/told || return 1
+    : >/dev/shm/reads
     for links in --no-symlinks --physical; do
         for column in 1 2; do
             cut -f "$column" /dev/shm/told | tr '\n' '\0' |
-                xargs -0r realpath -m "$links" --relative-base="$root" -- >"/dev/shm/column$column"
+                xargs -0r realpath -m "$links" --relative-base="$root" -- >"/dev/shm/column$column" || return 1
         done
-        paste /dev/shm/column1 /dev/shm/column2
-    done | awk -F '\t' -v packages="$lists/packages" "$package_of"'
-        $1 ~ /Cargo.toml$/ || package_of($1) != package_of($2) { print package_of($1) "\t" $2 }' "$lists/packages" - | sort -u
+        paste /dev/shm/column1 /dev/shm/column2 >>/dev/shm/reads || return 1
+    done
+    awk -F '\t' -v packages="$lists/packages" "$package_of"'
+        $1 ~ /Cargo.toml$/ || package_of($1) != package_of($2) { print package_of($1) "\t" $2 }' "$lists/packages" /dev/shm/reads |
+        sort -u
 }
 
-# Keeps what Cargo made of the packages for the next build. Arguments: the commands.
+# The files and folders that Cargo itself has made and that are newer than all that the dependencies left (`LEFT` in
+# dates.rs), in the target folder, each with a NUL.
+made_by_cargo() {
+    for prints in */.fingerprint */*/.fingerprint; do
+        for part in .fingerprint build deps examples; do
+            part=${prints%.fingerprint}$part
+            [ ! -d "$part" ] || find "$part" -newermt @315532800 "$@" -print0
+        done
+    done
+}
+
+# Keeps what Cargo made of the packages for the next build, which is none that fails for that. Arguments: the commands.
 keep_seed() {
-    has_seeds && [ -d "$target" ] && [ -e "$executables" ] || return 0
+    has_seeds && [ -e "$executables" ] || return 0
     next=/run/seed/next
-    rm -rf "$next"
-    mkdir -p "$next/target"
-    # What Cargo made that is newer than all that the dependencies left: `LEFT` in dates.rs.
-    (
-        cd "$target" || exit 1
-        for prints in */.fingerprint */*/.fingerprint; do
-            for part in .fingerprint build deps examples; do
-                part=${prints%.fingerprint}$part
-                [ ! -d "$part" ] || find "$part" -newermt @315532800 -print0
-            done
-        done | tar --create --null --no-recursion --files-from - --file -
-    ) | tar --extract --directory "$next/target" --file -
-    foreign_reads "$next/target" >"$next/reads"
-    seed_key "$@" >"$next/key"
-    cp -p "$executables" "$next/executables"
-    cp "$lists/files" "$next/files"
-    rm -rf "$seed"
-    mv "$next" "$seed"
+    if ! { rm -rf "$next" && mkdir "$next" && seed_key "$@" >"$next/key" && foreign_reads >"$next/reads" &&
+        cp -p "$executables" "$next/executables" && cp "$lists/files" "$next/files" &&
+        (cd "$target" && made_by_cargo >/dev/shm/made && tar --create --file "$next/target.tar" --null --no-recursion \
+            --files-from /dev/shm/made) && rm -rf "$seed" && mv "$next" "$seed"; }; then
+        rm -rf "$next"
+        echo "warning: what was compiled cannot be kept for the next build" >&2
+    fi
 }
