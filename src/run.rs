@@ -32,9 +32,7 @@ use crate::staging::build_folder::{BuildFolder, Staged};
 use crate::staging::config_sh::write_config_sh;
 use crate::staging::dockerfile::added;
 use crate::staging::own_files::DOCKERFILE;
-use crate::staging::seed::{seed_files, seed_mounts};
-use crate::staging::staged::StagedFile;
-use crate::staging::template::Template;
+use crate::staging::seed::Seed;
 use crate::system::git::WorkTree;
 use crate::system::interrupt::Interrupt;
 use crate::system::lock::{Lock, Waiting};
@@ -243,7 +241,8 @@ impl<'a> Run<'a> {
         self.warn_of_other_rust(plan);
         self.terminal.status("Planning", format!("a build from {from}: {}", plan.reason));
         let labels = self.labels(plan, from);
-        let (staged, _lock) = self.stage(plan, from, image, &labels)?;
+        let seed = self.seed(plan);
+        let (staged, _lock) = self.stage(from, image, &labels, seed.as_ref())?;
         self.terminal.status(
             "Staging",
             format!("{} files, {} in {}", staged.files, size_text(staged.size), shown_path(&staged.path)),
@@ -254,6 +253,9 @@ impl<'a> Run<'a> {
             return Ok(self.report(plan, Some(staged.path), Made::default()));
         }
         let mut made = self.make(plan, from, image, &staged, &labels, locks)?;
+        if let Some(seed) = seed {
+            seed.remember();
+        }
         made.size = self.size(plan, &staged, &made)?;
         let size = made.size.map(|size| self.told(size));
         for (confirmed, size) in [(&made.confirmed, size), (&made.loaded, None)] {
@@ -293,7 +295,13 @@ impl<'a> Run<'a> {
             members_in_dependencies: &self.project.members_in_dependencies,
             options: &self.options,
         };
-        timed(&mut self.seconds.plan, || plan(&inputs, self.builder))
+        let mut plan = timed(&mut self.seconds.plan, || plan(&inputs, self.builder))?;
+        if plan.build_from() == Some(BuildFromImageType::Lock)
+            && let Some((changed, all)) = self.seed(&plan).and_then(|seed| seed.expected())
+        {
+            plan.reason = format!("{}; {changed} of {all} packages changed since the last build", plan.reason);
+        }
+        Ok(plan)
     }
 
     /// Warns of a base image that has another Rust than the toolchain file wants: without rustup Cargo reads no such
@@ -316,22 +324,25 @@ impl<'a> Run<'a> {
     /// Stages, and gives the lock of the build folder.
     fn stage(
         &mut self,
-        plan: &Plan,
         from: BuildFromImageType,
         image: &ImageName,
         labels: &ImageLabels,
+        seed: Option<&Seed>,
     ) -> Result<(Staged, Lock)> {
         let (waiting, interrupt) = (self.waiting(), self.interrupt);
-        let (seed, template) = self.seed(plan);
-        let Project { steps, code, deps, assets, binaries, .. } = &self.project;
+        let Project { template, steps, code, deps, assets, binaries, .. } = &self.project;
         // The base name stays the same from build to build, so that BuildKit is sent only what changed.
         let name = self.tags.versioned.tag().unwrap_or("image");
         let chosen = self.options.build_folder.as_ref();
         timed(&mut self.seconds.stage, || {
+            let template = match seed {
+                Some(seed) => template.clone().with_seed(&seed.mounts()),
+                None => template.clone(),
+            };
             let dockerfile = template.render(from, &image.to_string(), labels)?;
             let config_sh = self.project.config_sh(&self.options, &self.tags)?;
             let (steps, config_sh) = (&steps.staged(), config_sh.as_deref());
-            let inputs = &binaries.inputs;
+            let (inputs, seed) = (&binaries.inputs, seed.map(Seed::staged).unwrap_or_default());
             let content = BuildFolder { dockerfile, steps, code, deps, assets, inputs, seed: &seed, config_sh };
             let Some(chosen) = chosen else {
                 return content.stage_below(&self.project.build_folders, name, waiting);
@@ -342,18 +353,15 @@ impl<'a> Run<'a> {
         .map_err(|error| error.hint_by_cause(ELSEWHERE))
     }
 
-    /// What the steps are told of the packages that an earlier build may have compiled, and the template with the builder's
-    /// cache for it. Without either where nothing is to be gone on from: several platforms would share one cache.
-    fn seed(&self, plan: &Plan) -> (Vec<StagedFile>, Template) {
+    /// What the build of a plan may go on from. Several platforms would share one cache of the builder.
+    fn seed(&self, plan: &Plan) -> Option<Seed> {
         let Self { options, project, .. } = self;
         let platforms = options.compiled_on(&plan.platforms);
-        let goes_on = options.seed && !options.force_rebuild && platforms.len() == 1 && self.builder.keeps_seeds();
-        let files = if goes_on { seed_files(&project.packages, &project.code) } else { Vec::new() };
-        let template = project.template.clone();
-        if files.is_empty() {
-            return (files, template);
-        }
-        (files, template.with_seed(&seed_mounts(&project.root, &self.hashes, &project.steps, &platforms)))
+        let [platform] = &*platforms else { return None };
+        let goes_on = options.seed && !options.force_rebuild && self.builder.keeps_seeds();
+        let seed =
+            || Seed::new(&project.root, &project.packages, &project.code, &self.hashes, &project.steps, platform);
+        if goes_on { seed() } else { None }
     }
 
     fn labels(&self, plan: &Plan, from: BuildFromImageType) -> ImageLabels {

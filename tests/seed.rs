@@ -193,6 +193,8 @@ fn what_did_not_change_is_not_compiled_again_and_all_bytes_are_the_same(
             built_alike(&project, arguments, what)
         } else {
             let run = project.ok(arguments);
+            let told = format!("; {} of 6 packages changed since the last build\n", expected.len());
+            assert!(run.stderr.contains(&told), "{what}: {}", run.stderr);
             (run.image().to_owned(), sorted(run.compiled()))
         };
         assert_eq!(run_image(&image, &[]), format!("{says}\n"), "{what}");

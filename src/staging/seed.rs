@@ -1,14 +1,15 @@
 //! What a build goes on from: what Cargo made of the local packages in an earlier build on the same dependencies. The
 //! builder keeps it, and it changes no name and no byte of an image. The steps in `seed.sh` use it; here is what they are
-//! given, for the build folder and the Dockerfile.
+//! given, for the build folder and the Dockerfile, and what is expected of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::hash::FieldHasher;
-use crate::image::platform::{Platform, joined};
+use crate::image::platform::Platform;
 use crate::image::tags::Hashes;
 use crate::staging::own_files::SEED;
 use crate::staging::staged::StagedFile;
@@ -23,7 +24,12 @@ const FILES: &str = "files";
 /// The file below `seed/`: name and folder of each local package, and the packages that it needs.
 const PACKAGES: &str = "packages";
 
-/// The length of a cache's name, in hexadecimal digits.
+/// The folder in the user's cache folder with the secret, and with the list of files of the last build for each seed.
+const KEPT: &str = "seeds";
+
+const SECRET: &str = "secret";
+
+/// The length of a seed's name, in hexadecimal digits.
 const ID_LENGTH: usize = 32;
 
 /// A local package, whose folder is relative to the project's.
@@ -37,69 +43,173 @@ pub struct LocalPackage {
     pub needs: Vec<String>,
 }
 
-/// What the steps are given, below `seed/`; nothing where a path would not be one line.
-pub fn seed_files(packages: &[LocalPackage], code: &[StagedFile]) -> Vec<StagedFile> {
-    let is_odd = |text: &str| text.contains(['\n', '\t', '\u{1}']);
-    if packages.is_empty() || code.iter().any(|file| is_odd(file.path.as_str())) {
-        return Vec::new();
-    }
-    let line = |file: &StagedFile| {
-        let mut content = FieldHasher::new("seed");
-        file.hash_into(&mut content);
-        format!("{} {}\n", content.finish().identity, file.path)
-    };
-    let files: String = code.iter().map(line).collect();
-    let packages = packages.iter().map(|LocalPackage { name, folder, needs }| {
-        let folder = if folder.as_str().is_empty() { "." } else { folder.as_str() };
-        format!("{name}\t{folder}\t{}\n", needs.join(" "))
-    });
-    let packages: String = packages.collect();
-    vec![StagedFile::text(TreePath::constant(FILES), files), StagedFile::text(TreePath::constant(PACKAGES), packages)]
+/// What a build may go on from.
+#[derive(Debug)]
+pub struct Seed {
+    packages: Vec<LocalPackage>,
+    /// The digest and the path of each source, a line each.
+    files: String,
+    id: String,
 }
 
-/// The mounts of the step that builds the sources: the builder's cache for these dependencies, which a run at the same
-/// time does not share, and the lists. Whoever can change what is built from `root`, can change what it goes on from.
-pub fn seed_mounts(root: &Utf8Path, hashes: &Hashes, steps: &Steps, platforms: &[Platform]) -> String {
-    let mut name = FieldHasher::new("seed");
-    name.field("user", own_secret());
-    name.field("root", root.as_str());
-    name.field("lock", &hashes.lock.identity);
-    name.field("platforms", joined(platforms));
-    for step in steps.runtime {
-        name.field(step.name, step.text);
+impl Seed {
+    /// The seed for what is built from `root` on dependencies of this hash, on one platform. None where the packages cannot
+    /// be told apart. Whoever can change what is built from `root` can change what it goes on from.
+    pub fn new(
+        root: &Utf8Path,
+        packages: &[LocalPackage],
+        code: &[StagedFile],
+        hashes: &Hashes,
+        steps: &Steps,
+        platform: &Platform,
+    ) -> Option<Self> {
+        // Each has a line, whose parts tabs part.
+        let is_odd = |file: &StagedFile| file.path.as_str().contains(['\n', '\t', '\u{1}']);
+        if packages.is_empty() || code.iter().any(is_odd) {
+            return None;
+        }
+        let line = |file: &StagedFile| {
+            let mut content = FieldHasher::new("seed");
+            file.hash_into(&mut content);
+            format!("{} {}\n", content.finish().identity, file.path)
+        };
+        let mut name = FieldHasher::new("seed");
+        name.field("user", own_secret());
+        name.field("root", root.as_str());
+        name.field("lock", &hashes.lock.identity);
+        name.field("platform", platform.to_string());
+        for step in steps.runtime {
+            name.field(step.name, step.text);
+        }
+        let mut id = name.finish().identity;
+        id.truncate(ID_LENGTH);
+        Some(Self { packages: packages.to_vec(), files: code.iter().map(line).collect(), id })
     }
-    let mut id = name.finish().identity;
-    id.truncate(ID_LENGTH);
-    format!(
-        "--mount=type=cache,id=seed-{id},target=/run/seed,sharing=private,mode=0777 \
-         --mount=type=bind,source={SEED},target=/run/seed-lists "
-    )
+
+    /// What the steps are given, below `seed/`.
+    pub fn staged(&self) -> Vec<StagedFile> {
+        let packages = self.packages.iter().map(|LocalPackage { name, folder, needs }| {
+            let folder = if folder.as_str().is_empty() { "." } else { folder.as_str() };
+            format!("{name}\t{folder}\t{}\n", needs.join(" "))
+        });
+        let packages: String = packages.collect();
+        let file = |name, text: &str| StagedFile::text(TreePath::constant(name), text);
+        vec![file(FILES, &self.files), file(PACKAGES, &packages)]
+    }
+
+    /// The mounts of the step that builds the sources: the builder's cache, which no other run has at the same time, and
+    /// the lists.
+    pub fn mounts(&self) -> String {
+        format!(
+            "--mount=type=cache,id=seed-{},target=/run/seed,sharing=private,mode=0777 \
+             --mount=type=bind,source={SEED},target=/run/seed-lists ",
+            self.id
+        )
+    }
+
+    /// How many packages are compiled anew, of how many, if the builder still has what the last build left. None where
+    /// nothing is known of one.
+    pub fn expected(&self) -> Option<(usize, usize)> {
+        let before = reading::text(&kept().join(&self.id)).ok()?;
+        Some((changed_packages(&self.packages, &before, &self.files)?, self.packages.len()))
+    }
+
+    /// Keeps the list of files of a build that went well. Without it, less is told of the next one.
+    pub fn remember(&self) {
+        let _ = keep(&kept().join(&self.id), &self.files, true);
+    }
+}
+
+/// How many packages have other files than before, or need one that has. All of them where a file belongs to none.
+fn changed_packages(packages: &[LocalPackage], before: &str, now: &str) -> Option<usize> {
+    let by_path = |text: &'_ str| -> BTreeMap<String, String> {
+        let parts = text.lines().filter_map(|line| line.split_once(' '));
+        parts.map(|(digest, path)| (path.to_owned(), digest.to_owned())).collect()
+    };
+    let (before, now) = (by_path(before), by_path(now));
+    let paths: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let by_folder: BTreeMap<&Utf8Path, &str> =
+        packages.iter().map(|package| (package.folder.as_path(), package.name.as_str())).collect();
+    let mut changed: BTreeSet<&str> = BTreeSet::new();
+    for path in paths.into_iter().filter(|path| before.get(*path) != now.get(*path)) {
+        match Utf8Path::new(path).ancestors().skip(1).find_map(|folder| by_folder.get(folder)) {
+            Some(name) => drop(changed.insert(name)),
+            None => return Some(packages.len()),
+        }
+    }
+    loop {
+        let needs = |package: &&LocalPackage| package.needs.iter().any(|name| changed.contains(name.as_str()));
+        let more: Vec<&str> = packages.iter().filter(needs).map(|package| package.name.as_str()).collect();
+        let count = changed.len();
+        changed.extend(more);
+        if changed.len() == count {
+            return Some(count);
+        }
+    }
+}
+
+fn kept() -> Utf8PathBuf {
+    user_caches(Utf8Path::new(".")).join(KEPT)
 }
 
 /// A text that this user alone knows, so that nobody else's build on the same builder writes what this user's goes on from.
 /// Where none can be kept, each run has one of its own.
 fn own_secret() -> String {
-    let path = user_caches(Utf8Path::new(".")).join("seeds");
-    if let Ok(known) = reading::text(&path)
-        && !known.is_empty()
-    {
-        return known;
-    }
-    let random = || RandomState::new().build_hasher().finish();
-    let new = format!("{:016x}{:016x}", random(), random());
-    // Another run may be first.
-    match keep(&path, &new) {
-        Ok(()) => new,
-        Err(_) => reading::text(&path).ok().filter(|known| !known.is_empty()).unwrap_or(new),
-    }
+    let path = kept().join(SECRET);
+    let known = || reading::text(&path).ok().filter(|known| !known.is_empty());
+    known().unwrap_or_else(|| {
+        let random = || RandomState::new().build_hasher().finish();
+        let new = format!("{:016x}{:016x}", random(), random());
+        // Another run may be first.
+        match keep(&path, &new, false) {
+            Ok(()) => new,
+            Err(_) => known().unwrap_or(new),
+        }
+    })
 }
 
 /// Writes a file that is there as a whole or not at all, and that only this user reads.
-fn keep(path: &Utf8Path, text: &str) -> std::io::Result<()> {
+fn keep(path: &Utf8Path, text: &str, replaces: bool) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Utf8Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
-    file.persist_noclobber(path)?;
+    if replaces {
+        file.persist(path)?
+    } else {
+        file.persist_noclobber(path)?
+    };
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_with_other_files_and_those_that_need_them_are_expected() {
+        let package = |name: &str, folder: &str, needs: &[&str]| LocalPackage {
+            name: name.to_owned(),
+            folder: folder.into(),
+            needs: needs.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let packages = [
+            package("app", "app", &["mid"]),
+            package("base", "libs/base", &[]),
+            package("mid", "libs/mid", &["base"]),
+            package("inner", "libs/mid/inner", &[]),
+        ];
+        let before = "1 app/a\n2 libs/base/b c\n3 libs/mid/m\n4 libs/mid/inner/i\n5 README\n";
+        for (now, expected) in [
+            (before.to_owned(), 0),
+            (before.replace("1 app", "9 app"), 1),
+            (before.replace("2 libs", "9 libs"), 3),
+            (before.replace("4 libs", "9 libs"), 1),
+            (before.replace("3 libs/mid/m\n", ""), 2),
+            (format!("{before}6 libs/mid/new\n"), 2),
+            (before.replace("5 README", "9 README"), 4),
+        ] {
+            assert_eq!(changed_packages(&packages, before, &now), Some(expected), "{now}");
+        }
+    }
 }
