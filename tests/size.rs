@@ -105,18 +105,19 @@ fn many_files_in_a_git_work_tree_take_little_memory() {
 
 #[rstest]
 #[ignore = "long: make soak"]
-#[case::custom(Project::bare_custom(), "data", "huge", 8)]
+#[case::custom(Project::bare_custom(), "data", "huge", 100_000, 8)]
 #[ignore = "long: make soak"]
-#[case::a_workspace(Project::hello(), "hello/data", "huge", 1)]
+#[case::a_workspace(Project::hello(), "hello/data", "huge", 30_000, 1)]
 #[ignore = "long: make soak"]
-#[case::a_tree_of_openhands(Project::bare_openhands(), "openhands/data", "openhands/huge", 1)]
-fn a_hundred_thousand_files_and_a_large_one_take_little_memory(
+#[case::a_tree_of_openhands(Project::bare_openhands(), "openhands/data", "openhands/huge", 30_000, 1)]
+fn very_many_files_and_a_large_one_take_little_memory(
     #[case] project: Project,
     #[case] many: &str,
     #[case] large: &str,
+    #[case] files: usize,
     #[case] gibibytes: u64,
 ) {
-    many_files(&project, many, 100_000);
+    many_files(&project, many, files);
     project.write_sparse(large, gibibytes * GIB);
     takes_little_memory(&project, &TAGS);
     is_staged_in_little_memory(&project, large);
