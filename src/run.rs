@@ -35,6 +35,7 @@ use crate::staging::own_files::DOCKERFILE;
 use crate::staging::seed::Seed;
 use crate::system::git::WorkTree;
 use crate::system::interrupt::Interrupt;
+use crate::system::kept::Kept;
 use crate::system::lock::{Lock, Waiting};
 use crate::system::terminal::Terminal;
 
@@ -150,6 +151,8 @@ impl<'a> Run<'a> {
             match self.build_as_read() {
                 Err(error) if error.kind() == ErrorKind::Changed => {
                     self.terminal.status("Reading", format!("the project again: {error}"));
+                    // Should a file system not have told of a change, what was known would be wrong again.
+                    Kept::forget_all(&self.project.root);
                     self.read_again()?;
                 }
                 Err(error) if error.kind() == ErrorKind::CannotCross => self.compile_under_emulation(&error)?,

@@ -4,6 +4,7 @@
 pub mod build_folder;
 pub mod config_sh;
 pub mod dockerfile;
+mod index;
 pub mod listing;
 pub mod own_files;
 pub mod secrets;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::SystemTime;
 
 use camino::Utf8Path;
 use ignore::gitignore::Gitignore;
@@ -11,11 +12,13 @@ use rayon::prelude::*;
 
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, ContentHasher, Md5Digest, content_digest, md5_digest};
+use crate::staging::index::{Entry, Index, Known};
 use crate::staging::listing::{IGNORE_FILE, Selection, globs_from_root, is_own_name, listing, not_utf8};
 use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
 use crate::system::paths::{climbs_out, ends_outside};
 use crate::system::reading;
+use crate::system::stat::Stat;
 use crate::system::terminal::Terminal;
 
 /// A file or link of the project.
@@ -78,14 +81,21 @@ pub fn source_files(
     terminal: &Terminal,
     interrupt: &Interrupt,
 ) -> Result<Vec<SourceFile>> {
-    let files: Vec<Option<SourceFile>> = listing(root, selection, terminal, interrupt)?
+    let paths = listing(root, selection, terminal, interrupt)?;
+    let index = Index::of(root, None);
+    let reader = Reader { root, known: index.known(SystemTime::now()), interrupt };
+    let read: Vec<Option<Read<SourceFile>>> = paths
         .into_par_iter()
         .map(|path| {
             interrupt.check()?;
-            read(root, path, keep_text, interrupt)
+            reader.source(path, keep_text)
         })
         .collect::<Result<_>>()?;
-    Ok(files.into_iter().flatten().collect())
+    let read: Vec<Read<SourceFile>> = read.into_iter().flatten().collect();
+    if reader.learned(&read) {
+        index.keep(read.iter().filter_map(|read| entry(&read.what, read.stat?, None)));
+    }
+    Ok(read.into_iter().map(|read| read.what).collect())
 }
 
 /// The file that a link of the tree points to, in the link's place; what is no link to a file stays as it is.
@@ -96,7 +106,8 @@ pub fn read_through(root: &Utf8Path, file: SourceFile, interrupt: &Interrupt) ->
     let full = root.join(&file.path);
     match (&file.kind, fs::metadata(&full)) {
         (SourceKind::Link { .. }, Ok(metadata)) if metadata.is_file() => {
-            Ok(SourceFile { kind: regular_file(&full, &metadata, false, interrupt)?, ..file })
+            let reader = Reader { root, known: Known::nothing(), interrupt };
+            Ok(SourceFile { kind: reader.content(&file.path, &metadata, false)?.what, ..file })
         }
         _ => Ok(file),
     }
@@ -142,92 +153,161 @@ pub fn copied_files(
         let path = Utf8Path::from_path(path).ok_or_else(|| not_utf8(&path.to_string_lossy()))?;
         paths.extend(TreePath::below(&folder, path));
     }
-    paths
+    let index = Index::of(root, Some(below));
+    let reader = Reader { root: &folder, known: index.known(SystemTime::now()), interrupt };
+    let read: Vec<Read<CopiedFile>> = paths
         .into_par_iter()
         .map(|path| {
             interrupt.check()?;
-            read_followed(&folder, path, interrupt)
+            reader.copied(path)
         })
-        .collect()
+        .collect::<Result<_>>()?;
+    if reader.learned(&read) {
+        index.keep(read.iter().filter_map(|read| entry(&read.what.file, read.stat?, Some(read.what.md5))));
+    }
+    Ok(read.into_iter().map(|read| read.what).collect())
 }
 
-fn read_followed(root: &Utf8Path, path: TreePath, interrupt: &Interrupt) -> Result<CopiedFile> {
-    let full = root.join(&path);
-    let cannot = || format!("cannot read `{full}`");
-    let (kind, md5) = match fs::metadata(&full) {
-        Ok(metadata) if metadata.is_file() => {
-            let mut md5 = Md5::new();
-            let (digest, size) = digest_of(&full, interrupt, |block| md5.update(block))?;
-            let executable = is_executable(&metadata);
-            (SourceKind::File { executable, size, digest, text: None }, md5.finalize().into())
-        }
-        // The walk entered every folder but one around the link.
-        Ok(metadata) if !metadata.is_dir() => return Err(not_a_file(&path)),
-        _ => {
+/// What the index is to say of a file next time.
+fn entry(file: &SourceFile, stat: Stat, md5: Option<Md5Digest>) -> Option<Entry<'_>> {
+    match file.kind {
+        SourceKind::File { digest, .. } => Some(Entry { path: file.path.as_str(), stat, digest, md5 }),
+        _ => None,
+    }
+}
+
+/// Reads the files below a folder, or knows what they hold.
+struct Reader<'a> {
+    root: &'a Utf8Path,
+    known: Known<'a>,
+    interrupt: &'a Interrupt,
+}
+
+/// What was read of a file.
+struct Read<T> {
+    what: T,
+    /// What the file system said of a file before it was read, where any change since then shows.
+    stat: Option<Stat>,
+    /// Whether it was known and not read.
+    known: bool,
+}
+
+impl<T> Read<T> {
+    /// What no index knows.
+    fn unknown(what: T) -> Self {
+        Self { what, stat: None, known: false }
+    }
+
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Read<U> {
+        Read { what: change(self.what), stat: self.stat, known: self.known }
+    }
+}
+
+impl Reader<'_> {
+    /// Whether the index would say something else now.
+    fn learned<T>(&self, read: &[Read<T>]) -> bool {
+        let known = read.iter().filter(|read| read.known).count();
+        known != self.known.len() || read.iter().any(|read| read.stat.is_some() && !read.known)
+    }
+
+    /// Reads one file or link; `None` for a file that git still tracks although it is gone.
+    fn source(&self, path: TreePath, keep_text: KeepText) -> Result<Option<Read<SourceFile>>> {
+        let full = self.root.join(&path);
+        let cannot = || format!("cannot read `{full}`");
+        let metadata = match fs::symlink_metadata(&full) {
+            Ok(metadata) => metadata,
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error).context(cannot),
+        };
+        let read = if metadata.is_symlink() {
             let target = fs::read_link(&full).context(cannot)?;
             let target = target.to_str().ok_or_else(|| not_utf8(path.as_str()))?.to_owned();
-            let md5 = md5_digest(target.as_bytes());
-            (SourceKind::Link { target }, md5)
+            if !stays_inside(&path, Utf8Path::new(&target)) || ends_outside(self.root, &full) {
+                return Err(leaves_the_project(&path, Utf8Path::new(&target))
+                    .hint(format!("make it point inside the project, or name it in `{IGNORE_FILE}`")));
+            }
+            match fs::metadata(&full).ok().filter(|end| end.is_file() && keep_text(&path)) {
+                Some(end) => self.content(&path, &end, true)?,
+                None => Read::unknown(SourceKind::Link { target }),
+            }
+        } else if metadata.is_file() {
+            self.content(&path, &metadata, keep_text(&path))?
+        } else {
+            return Err(not_a_file(&path));
+        };
+        Ok(Some(read.map(|kind| SourceFile { path, kind })))
+    }
+
+    /// What a file holds, of which the file system says this.
+    fn content(&self, path: &TreePath, metadata: &fs::Metadata, keep_text: bool) -> Result<Read<SourceKind>> {
+        let (full, executable) = (self.root.join(path), is_executable(metadata));
+        if keep_text {
+            let text = reading::bytes(&full).context(|| format!("cannot read `{full}`"))?;
+            let (size, digest) = (text.len() as u64, content_digest(&text));
+            return Ok(Read::unknown(SourceKind::File { executable, size, digest, text: Some(text) }));
         }
-    };
-    Ok(CopiedFile { file: SourceFile { path, kind }, md5 })
+        let stat = Stat::of(metadata);
+        if let Some(entry) = stat.and_then(|stat| self.known.file(path, &stat)) {
+            let kind = SourceKind::File { executable, size: entry.stat.size, digest: entry.digest, text: None };
+            return Ok(Read { what: kind, stat, known: true });
+        }
+        let Hashed { digest, size, stat } = hashed(&full, self.interrupt, |_| {})?;
+        Ok(Read { what: SourceKind::File { executable, size, digest, text: None }, stat, known: false })
+    }
+
+    /// Reads one file, wherever links lead to it, or a link that cannot be followed.
+    fn copied(&self, path: TreePath) -> Result<Read<CopiedFile>> {
+        let full = self.root.join(&path);
+        let cannot = || format!("cannot read `{full}`");
+        let read = match fs::metadata(&full) {
+            Ok(metadata) if metadata.is_file() => self.content_and_md5(&path, &metadata)?,
+            // The walk entered every folder but one around the link.
+            Ok(metadata) if !metadata.is_dir() => return Err(not_a_file(&path)),
+            _ => {
+                let target = fs::read_link(&full).context(cannot)?;
+                let target = target.to_str().ok_or_else(|| not_utf8(path.as_str()))?.to_owned();
+                let md5 = md5_digest(target.as_bytes());
+                Read::unknown((SourceKind::Link { target }, md5))
+            }
+        };
+        Ok(read.map(|(kind, md5)| CopiedFile { file: SourceFile { path, kind }, md5 }))
+    }
+
+    fn content_and_md5(&self, path: &TreePath, metadata: &fs::Metadata) -> Result<Read<(SourceKind, Md5Digest)>> {
+        let (stat, executable) = (Stat::of(metadata), is_executable(metadata));
+        let known = stat.and_then(|stat| self.known.file(path, &stat));
+        if let Some((entry, md5)) = known.and_then(|entry| Some((entry, entry.md5?))) {
+            let kind = SourceKind::File { executable, size: entry.stat.size, digest: entry.digest, text: None };
+            return Ok(Read { what: (kind, md5), stat, known: true });
+        }
+        let mut md5 = Md5::new();
+        let Hashed { digest, size, stat } = hashed(&self.root.join(path), self.interrupt, |block| md5.update(block))?;
+        let kind = SourceKind::File { executable, size, digest, text: None };
+        Ok(Read { what: (kind, md5.finalize().into()), stat, known: false })
+    }
 }
 
-/// Reads one file or link; `None` for a file that git still tracks although it is gone.
-fn read(root: &Utf8Path, path: TreePath, keep_text: KeepText, interrupt: &Interrupt) -> Result<Option<SourceFile>> {
-    let full = root.join(&path);
-    let cannot = || format!("cannot read `{full}`");
-    let metadata = match fs::symlink_metadata(&full) {
-        Ok(metadata) => metadata,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(error).context(cannot),
-    };
-    let kind = if metadata.is_symlink() {
-        let target = fs::read_link(&full).context(cannot)?;
-        let target = target.to_str().ok_or_else(|| not_utf8(path.as_str()))?.to_owned();
-        if !stays_inside(&path, Utf8Path::new(&target)) || ends_outside(root, &full) {
-            return Err(leaves_the_project(&path, Utf8Path::new(&target))
-                .hint(format!("make it point inside the project, or name it in `{IGNORE_FILE}`")));
-        }
-        match fs::metadata(&full).ok().filter(|end| end.is_file() && keep_text(&path)) {
-            Some(end) => regular_file(&full, &end, true, interrupt)?,
-            None => SourceKind::Link { target },
-        }
-    } else if metadata.is_file() {
-        regular_file(&full, &metadata, keep_text(&path), interrupt)?
-    } else {
-        return Err(not_a_file(&path));
-    };
-    Ok(Some(SourceFile { path, kind }))
+/// A file that was read.
+struct Hashed {
+    digest: ContentDigest,
+    size: u64,
+    /// What the file system said before, where any change since then shows.
+    stat: Option<Stat>,
 }
 
-fn regular_file(
-    full: &Utf8Path,
-    metadata: &fs::Metadata,
-    keep_text: bool,
-    interrupt: &Interrupt,
-) -> Result<SourceKind> {
-    let executable = is_executable(metadata);
-    Ok(if keep_text {
-        let text = reading::bytes(full).context(|| format!("cannot read `{full}`"))?;
-        SourceKind::File { executable, size: text.len() as u64, digest: content_digest(&text), text: Some(text) }
-    } else {
-        let (digest, size) = digest_of(full, interrupt, |_| {})?;
-        SourceKind::File { executable, size, digest, text: None }
-    })
-}
-
-/// The digest and the size of a file, each block of which is shown to `also`.
-fn digest_of(full: &Utf8Path, interrupt: &Interrupt, mut also: impl FnMut(&[u8])) -> Result<(ContentDigest, u64)> {
+/// Reads a file, each block of which is shown to `also`.
+fn hashed(full: &Utf8Path, interrupt: &Interrupt, mut also: impl FnMut(&[u8])) -> Result<Hashed> {
+    let started = SystemTime::now();
     let mut hasher = ContentHasher::default();
-    reading::each_block(full, interrupt, |block| {
+    let metadata = reading::each_block(full, interrupt, |block| {
         hasher.update(block);
         also(block);
         Ok(())
     })?;
-    Ok(hasher.finish())
+    let (digest, size) = hasher.finish();
+    Ok(Hashed { digest, size, stat: Stat::of(&metadata).filter(|stat| stat.is_settled(started)) })
 }
 
 fn leaves_the_project(path: &Utf8Path, target: &Utf8Path) -> Error {
@@ -296,8 +376,63 @@ pub fn selector(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
     use rstest::rstest;
+
+    use super::*;
+    use crate::system::kept::Kept;
+
+    const MADE_UP: ContentDigest = [7; 32];
+
+    /// The digest of a file after the index said something else of it, at `now`.
+    fn digest_besides_an_index(change: fn(&mut Stat), known: &'static str, now: SystemTime) -> Result<ContentDigest> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = Utf8Path::from_path(folder.path()).expect("UTF-8");
+        let path = TreePath::constant("folder/file");
+        fs::create_dir(root.join("folder")).expect("made");
+        fs::write(root.join(&path), "content").expect("written");
+        let metadata = fs::symlink_metadata(root.join(&path)).expect("there");
+        let mut stat = Stat::of(&metadata).expect("all is told on Unix");
+        change(&mut stat);
+        let entry = Entry { path: known, stat, digest: MADE_UP, md5: None };
+        let index = || Index::read(Some(Kept::in_folder(&root.join("cache"), "index")));
+        index().keep([entry]);
+        let (index, interrupt) = (index(), Interrupt::default());
+        let reader = Reader { root, known: index.known(now), interrupt: &interrupt };
+        match reader.source(path, |_| false)?.map(|read| read.what.kind) {
+            Some(SourceKind::File { digest, .. }) => Ok(digest),
+            other => panic!("it is no file but {other:?}"),
+        }
+    }
+
+    fn later() -> SystemTime {
+        SystemTime::now() + Duration::from_secs(60)
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_of_which_the_system_says_the_same_is_not_read() -> Result<()> {
+        assert_eq!(digest_besides_an_index(|_| {}, "folder/file", later())?, MADE_UP);
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[rstest]
+    #[case::another_size(|stat: &mut Stat| stat.size += 1, "folder/file", later())]
+    #[case::another_time(|stat: &mut Stat| stat.modified -= 1, "folder/file", later())]
+    #[case::another_time_of_change(|stat: &mut Stat| stat.changed -= 1, "folder/file", later())]
+    #[case::another_path(|_: &mut Stat| {}, "folder/another", later())]
+    #[case::changed_just_now(|_: &mut Stat| {}, "folder/file", SystemTime::now())]
+    #[case::from_the_future(|_: &mut Stat| {}, "folder/file", SystemTime::now() - Duration::from_secs(60))]
+    fn a_file_of_which_anything_differs_is_read(
+        #[case] change: fn(&mut Stat),
+        #[case] known: &'static str,
+        #[case] now: SystemTime,
+    ) -> Result<()> {
+        assert_eq!(digest_besides_an_index(change, known, now)?, content_digest(b"content"));
+        Ok(())
+    }
 
     #[rstest]
     #[case("a", "b", true)]

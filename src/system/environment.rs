@@ -12,11 +12,15 @@ pub fn variable(name: &str) -> Option<String> {
 
 /// This tool's part of the user's cache folder. Where there is none, of the folder for temporary files, or of `root`.
 pub(crate) fn user_caches(root: &Utf8Path) -> Utf8PathBuf {
+    user_caches_alone().or_else(own_temporary).unwrap_or_else(|| root.join(PROGRAM))
+}
+
+/// This tool's part of the user's cache folder, if there is such a folder.
+pub(crate) fn user_caches_alone() -> Option<Utf8PathBuf> {
     let caches = variable("XDG_CACHE_HOME")
         .map(Utf8PathBuf::from)
         .or_else(|| variable("HOME").map(|home| Utf8PathBuf::from(home).join(".cache")));
-    let own = caches.map(|caches| caches.join(PROGRAM)).or_else(own_temporary);
-    own.unwrap_or_else(|| root.join(PROGRAM))
+    caches.map(|caches| caches.join(PROGRAM))
 }
 
 /// This user's part of the folder for temporary files, if there is such a folder. Others can write to that folder, and

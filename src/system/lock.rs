@@ -14,7 +14,7 @@ use crate::hash::md5_hex;
 use crate::image::name::ImageName;
 use crate::system::environment::{own_temporary, user_caches};
 use crate::system::interrupt::Interrupt;
-use crate::system::paths::{FOR_THIS_USER, make_for_this_user, own_name};
+use crate::system::paths::{make_for_this_user, make_own, own_name};
 use crate::system::terminal::Terminal;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -299,28 +299,4 @@ fn folder_of_locks() -> Result<Utf8PathBuf> {
             .because(error)
             .hint("name a folder for caches with XDG_CACHE_HOME, one that you own and can write to")
     })
-}
-
-/// Makes a folder that this user alone can write, or makes sure that it is one.
-#[cfg(unix)]
-fn make_own(folder: &Utf8Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    make_for_this_user(folder)?;
-    // Looked at and changed as one folder, whatever is put in its place meanwhile.
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NONBLOCK;
-    let opened = rustix::fs::open(folder.as_std_path(), flags | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty());
-    let opened = File::from(opened.map_err(|_| std::io::Error::other(format!("`{folder}` is a link, or no folder")))?);
-    let metadata = opened.metadata()?;
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(std::io::Error::other(format!("`{folder}` is another user's")));
-    }
-    if metadata.mode() & 0o077 != 0 {
-        opened.set_permissions(fs::Permissions::from_mode(FOR_THIS_USER))?;
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn make_own(folder: &Utf8Path) -> std::io::Result<()> {
-    make_for_this_user(folder)
 }

@@ -50,6 +50,31 @@ pub fn make_for_this_user(folder: &Utf8Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
+/// Makes a folder that this user alone can write, or makes sure that it is one.
+#[cfg(unix)]
+pub(crate) fn make_own(folder: &Utf8Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    make_for_this_user(folder)?;
+    // Looked at and changed as one folder, whatever is put in its place meanwhile.
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NONBLOCK;
+    let opened = rustix::fs::open(folder.as_std_path(), flags | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty());
+    let opened =
+        std::fs::File::from(opened.map_err(|_| std::io::Error::other(format!("`{folder}` is a link, or no folder")))?);
+    let metadata = opened.metadata()?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(std::io::Error::other(format!("`{folder}` is another user's")));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        opened.set_permissions(std::fs::Permissions::from_mode(FOR_THIS_USER))?;
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn make_own(folder: &Utf8Path) -> std::io::Result<()> {
+    make_for_this_user(folder)
+}
+
 /// Whether `path` ends outside of the folder `root`, be it through links. What is not there yet is told by its names.
 pub fn ends_outside(root: &Utf8Path, path: &Utf8Path) -> bool {
     !resolved(path).starts_with(resolved(root))

@@ -1,7 +1,7 @@
 //! How a file of a project is read, at every step of the way. What is no file is never waited for. A file of any size is
 //! read in blocks, between which a signal is obeyed. Whole in memory is only a text, of which the size is bounded.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{Error as IoError, ErrorKind, Read as _};
 
 use camino::Utf8Path;
@@ -21,6 +21,10 @@ const LARGEST_TEXT: u64 = 16 << 20;
 /// # Errors
 /// When it cannot be opened, or is no file.
 pub fn open(path: &Utf8Path) -> std::io::Result<File> {
+    opened(path).map(|(file, _)| file)
+}
+
+fn opened(path: &Utf8Path) -> std::io::Result<(File, Metadata)> {
     let mut options = File::options();
     options.read(true);
     #[cfg(unix)]
@@ -31,26 +35,31 @@ pub fn open(path: &Utf8Path) -> std::io::Result<File> {
         options.custom_flags(flags.bits().cast_signed());
     }
     let file = options.open(path)?;
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(IoError::new(ErrorKind::InvalidInput, "it is no file, and what is none may be waited for in vain"));
     }
-    Ok(file)
+    Ok((file, metadata))
 }
 
-/// Reads a file of any size in blocks, and gives each to `act`.
+/// Reads a file of any size in blocks, and gives each to `act`. Gives what the system said of the file before.
 ///
 /// # Errors
 /// When the file cannot be read, when a signal came in, and what `act` fails with.
-pub fn each_block(path: &Utf8Path, interrupt: &Interrupt, mut act: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+pub fn each_block(
+    path: &Utf8Path,
+    interrupt: &Interrupt,
+    mut act: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<Metadata> {
     let cannot = || format!("cannot read `{path}`");
-    let mut file = open(path).context(cannot)?;
+    let (mut file, metadata) = opened(path).context(cannot)?;
     // Most files are smaller than a block.
-    let size = file.metadata().map_or(BLOCK, |metadata| usize::try_from(metadata.len()).unwrap_or(BLOCK));
+    let size = usize::try_from(metadata.len()).unwrap_or(BLOCK);
     let mut block = vec![0; size.saturating_add(1).min(BLOCK)];
     loop {
         interrupt.check()?;
         match file.read(&mut block) {
-            Ok(0) => return Ok(()),
+            Ok(0) => return Ok(metadata),
             Ok(count) => act(&block[..count])?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error).context(cannot),

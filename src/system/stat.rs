@@ -1,0 +1,82 @@
+//! What the file system says of a file, by which it is known whether the file changed since it was read, at every step
+//! of the way.
+
+use std::fs::Metadata;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+/// How much older than the moment at which it is read a file must be. A change after that moment then shows, also where
+/// the file system counts time in coarse steps.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// What a file system says of a file. All of it is the same only where the file is the same and did not change: each
+/// change of the content, the mode or the name sets the second time, and nobody can set it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stat {
+    /// In bytes.
+    pub size: u64,
+    /// When the content changed, or what somebody set instead: nanoseconds since 1970.
+    pub modified: i64,
+    /// When anything of the file changed: nanoseconds since 1970.
+    pub changed: i64,
+    device: u64,
+    inode: u64,
+    mode: u32,
+}
+
+impl Stat {
+    /// From what the system answered. None where it does not say all that is needed.
+    #[cfg(unix)]
+    pub fn of(metadata: &Metadata) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        let time = |seconds: i64, rest: i64| seconds.checked_mul(1_000_000_000)?.checked_add(rest);
+        Some(Self {
+            size: metadata.size(),
+            modified: time(metadata.mtime(), metadata.mtime_nsec())?,
+            changed: time(metadata.ctime(), metadata.ctime_nsec())?,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            mode: metadata.mode(),
+        })
+    }
+
+    /// From what the system answered. None where it does not say all that is needed.
+    #[cfg(not(unix))]
+    pub fn of(_: &Metadata) -> Option<Self> {
+        None
+    }
+
+    /// Whether any change after `moment` shows. A file from the future, as a clock leaves it that went back, never
+    /// settles.
+    pub fn is_settled(&self, moment: SystemTime) -> bool {
+        let Ok(since) = moment.duration_since(SystemTime::UNIX_EPOCH) else { return false };
+        let latest = since.checked_sub(SETTLING).and_then(|latest| i64::try_from(latest.as_nanos()).ok());
+        latest.is_some_and(|latest| self.modified <= latest && self.changed <= latest)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    const NOW: i64 = 1_000_000_000_000_000_000;
+
+    #[rstest]
+    #[case::older(-2_000_000_000, -2_000_000_000, true)]
+    #[case::just_modified(-1_999_999_999, -9_000_000_000, false)]
+    #[case::just_changed(-9_000_000_000, -1_999_999_999, false)]
+    #[case::modified_in_the_future(1, -9_000_000_000, false)]
+    #[case::changed_in_the_future(-9_000_000_000, 1, false)]
+    fn what_changed_just_now_or_in_the_future_may_change_again_unseen(
+        #[case] modified: i64,
+        #[case] changed: i64,
+        #[case] settled: bool,
+    ) {
+        let (modified, changed) = (NOW + modified, NOW + changed);
+        let stat = Stat { size: 1, modified, changed, device: 1, inode: 1, mode: 0o100_644 };
+        assert_eq!(stat.is_settled(SystemTime::UNIX_EPOCH + Duration::from_nanos(NOW.unsigned_abs())), settled);
+        assert!(!stat.is_settled(SystemTime::UNIX_EPOCH));
+    }
+}
