@@ -1,5 +1,5 @@
-//! What runs know of each other: a file that did not change is not read again, and no change is missed. No test here
-//! needs an engine.
+//! What runs know of each other: a file that did not change is not read again, and Cargo is not asked again where nothing
+//! changed that it reads. No change is missed. No test here needs an engine.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
@@ -46,27 +46,31 @@ impl Known {
         Self { project, file, names }
     }
 
-    /// The file of the index.
     fn index(&self) -> PathBuf {
-        let folder = self.project.caches.join("cargo-runtime-image/projects");
-        let files = walkdir::WalkDir::new(folder).into_iter().map(|entry| entry.unwrap().into_path());
-        files.filter(|file| file.file_name().unwrap().to_string_lossy().starts_with("index")).last().unwrap()
-    }
-
-    /// The names as a run gives them that knows of no other.
-    fn names_read_anew(&self) -> [String; 3] {
-        let caches = tempfile::tempdir().unwrap();
-        let mut command = self.project.command(&["tags", "--message-format=json"]);
-        let output = command.env("XDG_CACHE_HOME", caches.path()).output().unwrap();
-        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        ["source", "lock", "versioned"].map(|name| json["tags"][name].as_str().unwrap().to_owned())
+        kept(&self.project, "index").unwrap()
     }
 
     fn changed(&self) {
         let names = self.project.tags(&[]);
-        assert_eq!(names, self.names_read_anew());
+        assert_eq!(names, names_read_anew(&self.project));
         assert_ne!(names[0], self.names[0]);
     }
+}
+
+/// The file in which this is kept.
+fn kept(project: &Project, what: &str) -> Option<PathBuf> {
+    let folder = project.caches.join("cargo-runtime-image/projects");
+    let files = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok).map(walkdir::DirEntry::into_path);
+    files.filter(|file| file.file_name().unwrap().to_string_lossy().starts_with(what)).last()
+}
+
+/// The names as a run gives them that knows of no other.
+fn names_read_anew(project: &Project) -> [String; 3] {
+    let caches = tempfile::tempdir().unwrap();
+    let output =
+        project.command(&["tags", "--message-format=json"]).env("XDG_CACHE_HOME", caches.path()).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    ["source", "lock", "versioned"].map(|name| json["tags"][name].as_str().unwrap().to_owned())
 }
 
 fn mtime(file: &Path) -> FileTime {
@@ -85,21 +89,21 @@ fn edit_unseen(path: &Path) {
 #[case::through_a_link(|known: &Known| edit_unseen(&known.file.with_file_name("link")))]
 #[case::through_a_hard_link(|known: &Known| edit_unseen(&known.project.root.join("../hard-link")))]
 #[case::another_file_in_its_place(|known: &Known| fs::rename(known.project.root.join("../another"), &known.file).unwrap())]
-#[case::a_link_in_its_place(|known: &Known| {
-    known.project.write("another", "fn mean() {}\n");
-    filetime::set_file_mtime(known.project.root.join("another"), mtime(&known.file)).unwrap();
-    fs::remove_file(&known.file).unwrap();
-    symlink(known.project.root.join("another"), &known.file).unwrap();
-})]
 fn an_edit_that_keeps_size_and_time_is_noticed(
     #[case] edit: fn(&Known),
     #[values(CUSTOM, CARGO, OPENHANDS)] kind: (fn() -> Project, &str),
 ) {
     let known = Known::new(kind);
     edit(&known);
-    if kind.1 == CUSTOM.1 || !fs::symlink_metadata(&known.file).unwrap().is_symlink() {
-        known.changed();
-    }
+    known.changed();
+}
+
+#[test]
+fn a_link_in_the_place_of_a_file_is_noticed() {
+    let known = Known::new(CUSTOM);
+    fs::rename(&known.file, known.project.root.join("another")).unwrap();
+    symlink("another", &known.file).unwrap();
+    known.changed();
 }
 
 #[rstest]
@@ -221,4 +225,164 @@ fn a_folder_of_caches_in_the_tree_is_not_believed() {
     let output = project.command(&["tags"]).env("XDG_CACHE_HOME", project.root.join("cache")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!project.root.join("cache").exists());
+}
+
+/// A workspace with a bit of all that `cargo metadata` tells of.
+fn workspace() -> Project {
+    let project = Project::empty();
+    let package = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    project
+        .write("Cargo.toml", "[workspace]\nmembers = [\"crates/*\", \"app\"]\nresolver = \"2\"\n")
+        .write("app/Cargo.toml", package("app"))
+        .write("app/src/main.rs", "fn main() {}\n")
+        .write("app/src/bin/second/main.rs", "fn main() {}\n")
+        .write("app/src/bin/third/part.rs", "")
+        .write("app/examples/shown.rs", "fn main() {}\n")
+        .write("app/tests/whole/main.rs", "")
+        .write("crates/one/Cargo.toml", package("one"))
+        .write("crates/one/src/lib.rs", "")
+        .write("crates/other/Cargo.toml", package("other"))
+        .write("crates/other/src/lib.rs", "")
+        .write(".cargo/config.toml", "include = [\"more.toml\"]\n")
+        .write(".cargo/more.toml", "[term]\nquiet = false\n");
+    lock(&project, &["app", "one", "other"]);
+    project.git_init();
+    project
+}
+
+fn lock(project: &Project, names: &[&str]) {
+    let packages = names.iter().map(|name| format!("\n[[package]]\nname = \"{name}\"\nversion = \"0.1.0\"\n"));
+    project.write("Cargo.lock", format!("version = 4\n{}", packages.collect::<String>()));
+}
+
+/// Lets a run keep what Cargo says, and gives the number of the file that holds it. Another number says that Cargo was
+/// asked again.
+fn asked(project: &Project) -> u64 {
+    sleep(SETTLING);
+    project.tags(&[]);
+    fs::metadata(kept(project, "metadata").expect("what Cargo said was kept")).unwrap().ino()
+}
+
+#[test]
+fn cargo_is_asked_once_where_nothing_changes() {
+    let project = workspace();
+    let before = asked(&project);
+    for source in ["app/src/main.rs", "crates/one/src/lib.rs", "app/tests/whole/main.rs"] {
+        project.write(source, "// Another text.\n");
+    }
+    assert_eq!(asked(&project), before);
+}
+
+#[rstest]
+#[case::a_new_program(|project: &Project| { project.write("app/src/bin/new.rs", "fn main() {}\n"); })]
+#[case::a_program_in_a_folder(|project: &Project| { project.write("app/src/bin/third/main.rs", "fn main() {}\n"); })]
+#[case::a_library(|project: &Project| { project.write("app/src/lib.rs", ""); })]
+#[case::a_build_script(|project: &Project| { project.write("app/build.rs", "fn main() {}\n"); })]
+#[case::the_first_benchmark(|project: &Project| { project.write("app/benches/speed.rs", "fn main() {}\n"); })]
+#[case::a_removed_example(|project: &Project| fs::remove_file(project.root.join("app/examples/shown.rs")).unwrap())]
+#[case::a_removed_test(|project: &Project| fs::remove_file(project.root.join("app/tests/whole/main.rs")).unwrap())]
+#[case::a_member_in_a_new_folder(|project: &Project| {
+    project.write("crates/two/Cargo.toml", project.read("crates/one/Cargo.toml").replace("one", "two"));
+    project.write("crates/two/src/lib.rs", "");
+    lock(project, &["app", "one", "other", "two"]);
+})]
+#[case::a_removed_member(|project: &Project| {
+    fs::remove_dir_all(project.root.join("crates/one")).unwrap();
+    lock(project, &["app", "other"]);
+})]
+#[case::a_manifest(|project: &Project| { project.edit("app/Cargo.toml", "2021", "2018"); })]
+#[case::a_manifest_of_the_same_size_and_time(|project: &Project| {
+    let time = mtime(&project.root.join("app/Cargo.toml"));
+    project.edit("app/Cargo.toml", "2021", "2018");
+    filetime::set_file_mtime(project.root.join("app/Cargo.toml"), time).unwrap();
+})]
+#[case::the_manifest_of_the_workspace(|project: &Project| {
+    project.edit("Cargo.toml", "\"crates/*\", ", "");
+    lock(project, &["app"]);
+})]
+#[case::an_included_configuration(|project: &Project| {
+    project.write(".cargo/more.toml", "[build]\ntarget-dir = \"elsewhere\"\n");
+})]
+#[case::a_configuration(|project: &Project| {
+    project.write(".cargo/config.toml", "[build]\ntarget-dir = \"elsewhere\"\n");
+})]
+#[case::a_configuration_above(|project: &Project| {
+    project.write("../.cargo/config.toml", "[build]\ntarget-dir = \"elsewhere\"\n");
+})]
+#[case::a_toolchain_file_above(|project: &Project| {
+    project.write("../rust-toolchain.toml", "[toolchain]\nprofile = \"minimal\"\n");
+})]
+fn cargo_is_asked_again_after(#[case] change: fn(&Project)) {
+    let project = workspace();
+    let before = asked(&project);
+    change(&project);
+    assert_eq!(project.tags(&[]), names_read_anew(&project));
+    assert_ne!(asked(&project), before);
+    assert_eq!(project.tags(&[]), names_read_anew(&project));
+}
+
+#[test]
+fn a_workspace_around_the_package_is_noticed() {
+    let caches = tempfile::tempdir().unwrap();
+    let mut project = Project::empty();
+    project.caches = caches.path().to_owned();
+    project
+        .write("Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\n")
+        .write("src/main.rs", "fn main() {}\n");
+    lock(&project, &["app"]);
+    asked(&project);
+    let before = project.tags(&[]);
+    project.write("../Cargo.toml", "[workspace]\nmembers = [\"demo\"]\n");
+    project.write("../Cargo.lock", project.read("Cargo.lock"));
+    assert_eq!(project.tags(&[]), names_read_anew(&project));
+    assert_ne!(project.tags(&[]), before);
+}
+
+#[test]
+fn another_cargo_is_asked_and_so_is_one_in_another_environment() {
+    let project = workspace();
+    let mut numbers = vec![asked(&project)];
+    let cargo = std::env::var("CARGO").unwrap();
+    let link = project.root.join("../cargo");
+    symlink(cargo, &link).unwrap();
+    for (name, value) in
+        [("CARGO", link.to_str().unwrap()), ("RUSTUP_TOOLCHAIN", "none"), ("CARGO_X", "1"), ("PATH", "/")]
+    {
+        let output = project.command(&["tags"]).env(name, value).output().unwrap();
+        assert!(output.status.success() || name == "PATH", "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        if output.status.success() {
+            numbers.push(fs::metadata(kept(&project, "metadata").unwrap()).unwrap().ino());
+            assert_ne!(numbers.last(), numbers.get(numbers.len() - 2), "{name} was not noticed");
+        }
+    }
+}
+
+#[test]
+fn what_a_script_in_the_place_of_cargo_says_is_not_kept() {
+    let project = workspace();
+    sleep(SETTLING);
+    project.write("../cargo", format!("#!/bin/sh\nexec '{}' \"$@\"\n", std::env::var("CARGO").unwrap()));
+    fs::set_permissions(project.root.join("../cargo"), fs::Permissions::from_mode(0o755)).unwrap();
+    let output = project.command(&["tags"]).env("CARGO", project.root.join("../cargo")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(kept(&project, "metadata"), None);
+}
+
+#[rstest]
+#[case::a_pattern_of_any_depth("deep/**/x*", None)]
+#[case::a_toolchain_by_its_path("", Some(("rust-toolchain.toml", "[toolchain]\npath = \"/nowhere\"\n")))]
+fn cargo_is_always_asked_where_it_is_not_sure_what_it_reads(#[case] member: &str, #[case] file: Option<(&str, &str)>) {
+    let project = workspace();
+    if !member.is_empty() {
+        project.edit("Cargo.toml", "\"app\"]", &format!("\"app\", \"{member}\"]"));
+        project.write("deep/x/Cargo.toml", project.read("crates/one/Cargo.toml").replace("one", "x"));
+        project.write("deep/x/src/lib.rs", "");
+        lock(&project, &["app", "one", "other", "x"]);
+    }
+    if let Some((path, text)) = file {
+        project.write(&format!("../{path}"), text);
+    }
+    sleep(SETTLING);
+    project.tags(&[]);
+    assert_eq!(kept(&project, "metadata"), None);
 }

@@ -9,6 +9,7 @@ mod inputs;
 mod lock_file;
 mod manifest;
 mod masked;
+mod metadata;
 mod named;
 mod resolving;
 mod root;

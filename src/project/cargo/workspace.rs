@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId, Target, TargetKind};
+use cargo_metadata::{DependencyKind, Metadata, Package, PackageId, Target, TargetKind};
 
 use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
@@ -18,6 +18,7 @@ use crate::project::cargo::inputs::{DependencyInputs, LOCK_FILE, dependency_inpu
 use crate::project::cargo::lock_file::LockFile;
 use crate::project::cargo::manifest;
 use crate::project::cargo::manifest::{MANIFEST, Manifest};
+use crate::project::cargo::metadata::metadata;
 use crate::project::cargo::resolving::{LockFileState, resolved};
 use crate::project::cargo::root::{CARGO_CONFIG_FILES, Root, TOOLCHAIN_FILES};
 use crate::project::cargo::skeleton::{marks, skeleton};
@@ -33,7 +34,6 @@ use crate::staging::steps::Steps;
 use crate::staging::template::{FileDates, Template};
 use crate::staging::tree_path::TreePath;
 use crate::system::cargo::CargoCall;
-use crate::system::command::Capture;
 use crate::system::environment::variable;
 use crate::system::interrupt::Interrupt;
 use crate::system::paths;
@@ -55,18 +55,7 @@ impl Workspace {
     /// Cargo's own, when there is no manifest or the manifest is wrong.
     pub(crate) fn find(call: CargoCall, interrupt: &Interrupt) -> Result<Self> {
         refuse_endless_files(&call)?;
-        let command = call.command(&["metadata", "--no-deps", "--format-version", "1"]);
-        let output = command.run(Capture::Both, interrupt)?;
-        if !output.success {
-            let error = Error::failed("Cargo cannot read the workspace").because(output.stderr.trim());
-            return Err(if output.stderr.contains("could not find `Cargo.toml`") {
-                error.hint("run inside a Cargo project, or name one with `--project-root` or `--manifest-path`")
-            } else {
-                error
-            });
-        }
-        let metadata = MetadataCommand::parse(&output.stdout)
-            .map_err(|error| Error::failed("cannot understand the output of `cargo metadata`").because(error))?;
+        let metadata = metadata(&call, interrupt)?;
         let asked = call.folder.as_deref().filter(|_| call.manifest_path.is_some());
         let root = Root::new(&metadata, asked)?;
         Ok(Self { call, metadata, root })
