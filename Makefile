@@ -35,8 +35,8 @@ test-classic:
 TEST = cargo test --locked $(patsubst %,--test %,$(1)) -- --test-threads=1
 ALL = $(notdir $(basename $(wildcard tests/*.rs)))
 # Tests that need no engine, or any: they run with the classic store, as many as make both lists take the same time.
-ON_ANY_STORE = bins build_folder cli commands custom docs errors failed_builds faults fetching fuzz hostile interrupt library \
-	names openhands openhands_original output podman properties roots signals size slim steps
+ON_ANY_STORE = ahead bins build_folder cli commands custom docs errors failed_builds faults fetching fuzz hostile index interrupt \
+	library names openhands openhands_original output podman properties roots signals size slim steps
 ON_BOTH_STORES = caches platforms reuse tiers
 ON_EVERY_ENGINE = base_image builders errors failed_builds faults fetching interrupt push_faults registry registry_faults $(ON_BOTH_STORES)
 

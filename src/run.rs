@@ -3,8 +3,10 @@
 mod build_cache;
 mod builds;
 mod labels;
+mod last_name;
 mod locks;
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -27,6 +29,7 @@ use crate::project::read::Project;
 use crate::report::{Action, Names, Report, SCHEMA, Seconds};
 use crate::run::build_cache::BuildCache;
 use crate::run::builds::Builds;
+use crate::run::last_name::LastName;
 use crate::run::locks::{Locks, Since};
 use crate::staging::build_folder::{BuildFolder, Staged};
 use crate::staging::config_sh::write_config_sh;
@@ -49,6 +52,7 @@ const MOST_READS: usize = 10;
 pub struct Run<'a> {
     found: &'a Found,
     options: Options,
+    last_name: Rc<LastName>,
     builder: &'a dyn RuntimeBuilder,
     terminal: &'a Terminal,
     interrupt: &'a Interrupt,
@@ -58,6 +62,15 @@ pub struct Run<'a> {
     hashes: Hashes,
     tags: Tags,
     seconds: Seconds,
+}
+
+/// What a run is to do with its names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// To tell them; no engine is asked.
+    Names,
+    /// To ask the builder for their images.
+    Images,
 }
 
 /// The confirmed images that a run leaves.
@@ -84,8 +97,10 @@ impl<'a> Run<'a> {
         terminal: &'a Terminal,
         interrupt: &'a Interrupt,
         mut started: Instant,
+        aim: Aim,
         mut act: impl FnMut(Self) -> Result<()>,
     ) -> Result<()> {
+        let last_name = Rc::new(expected(found, &options, builder, aim));
         let options = with_answers(found, options, builder, terminal)?;
         let read = read(found, &options, builder, terminal, interrupt)?;
         let each_bin = options.slim.as_ref().is_some_and(|slim| slim.each_bin);
@@ -99,8 +114,20 @@ impl<'a> Run<'a> {
             let Some(project) = (if place == last { read.take() } else { read.clone() }) else { break };
             let (project, hashes, tags) = named(project, binary.as_deref(), &options)?;
             let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
-            let options = options.clone();
-            act(Self { found, options, builder, terminal, interrupt, binary, project, hashes, tags, seconds })?;
+            let (options, last_name) = (options.clone(), last_name.clone());
+            act(Self {
+                found,
+                options,
+                last_name,
+                builder,
+                terminal,
+                interrupt,
+                binary,
+                project,
+                hashes,
+                tags,
+                seconds,
+            })?;
             started = Instant::now();
         }
         Ok(())
@@ -120,10 +147,12 @@ impl<'a> Run<'a> {
         interrupt: &'a Interrupt,
         started: Instant,
     ) -> Result<Self> {
+        let last_name = Rc::new(expected(found, &options, builder, Aim::Images));
         let options = with_answers(found, options, builder, terminal)?;
         let (project, hashes, tags) = named(read(found, &options, builder, terminal, interrupt)?, None, &options)?;
         let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
-        Ok(Self { found, options, builder, terminal, interrupt, binary: None, project, hashes, tags, seconds })
+        let binary = None;
+        Ok(Self { found, options, last_name, builder, terminal, interrupt, binary, project, hashes, tags, seconds })
     }
 
     /// The names.
@@ -503,6 +532,9 @@ impl<'a> Run<'a> {
     }
 
     fn report(&self, plan: &Plan, build_folder: Option<Utf8PathBuf>, made: Made) -> Report {
+        if plan.reused().is_some() || made.confirmed.is_some() {
+            self.last_name.keep(&self.tags.source);
+        }
         let Names { image, repository, lock_repository, tags, .. } = self.names();
         let (action, from_image) = match &plan.decision {
             Decision::Reuse(_) => (Action::Reuse, None),
@@ -532,6 +564,16 @@ impl<'a> Run<'a> {
             seconds: self.seconds.rounded(),
         }
     }
+}
+
+/// The name that the image had last time, which the builder is asked for at once: the answer is there when the project
+/// is read.
+fn expected(found: &Found, options: &Options, builder: &dyn RuntimeBuilder, aim: Aim) -> LastName {
+    let last_name = LastName::of(found.root(), options);
+    let has_one_image = options.slim.as_ref().is_none_or(|slim| !slim.each_bin);
+    let is_asked_for = aim == Aim::Images && has_one_image && !options.force_rebuild;
+    last_name.name.iter().filter(|_| is_asked_for).for_each(|name| builder.expect(name));
+    last_name
 }
 
 /// The options with what the builder is asked for before there are names.

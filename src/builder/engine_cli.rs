@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::image::name::ImageName;
 use crate::redact::has_credentials;
 use crate::staging::dockerfile::bases;
-use crate::system::command::{Capture, Command, CommandOutput, silence};
+use crate::system::command::{Capture, Command, CommandOutput, Running, silence};
 use crate::system::environment::{user_caches, variable};
 use crate::system::interrupt::Interrupt;
 use crate::system::log_file::LogFile;
@@ -117,8 +117,23 @@ impl EngineCli {
     /// # Errors
     /// When the command cannot be started, or does not answer within the time allowed.
     pub fn answer(&self, command: &Command) -> Result<CommandOutput> {
+        self.awaited(command, &self.started(command)?)
+    }
+
+    /// Starts a command whose output is awaited later.
+    ///
+    /// # Errors
+    /// When the command cannot be started.
+    pub fn started(&self, command: &Command) -> Result<Running> {
         self.terminal.verbose("Running", command.to_string());
-        let running = command.start(Capture::Both, &self.interrupt)?;
+        command.start(Capture::Both, &self.interrupt)
+    }
+
+    /// The output of a command that was started, whatever its exit status.
+    ///
+    /// # Errors
+    /// When the command does not answer within the time allowed.
+    pub fn awaited(&self, command: &Command, running: &Running) -> Result<CommandOutput> {
         let tell = || self.terminal.status("Waiting", format!("for `{command}` to answer"));
         running.wait_telling(Instant::now() + self.timeout, tell)?.ok_or_else(|| {
             let program = self.engine.program;

@@ -115,6 +115,10 @@ pub trait RuntimeBuilder: Sync {
     fn find(&self, images: &[&ImageName], platforms: &[Platform], purpose: Purpose)
     -> Result<Vec<Option<StoredImage>>>;
 
+    /// Says that `image` will probably be asked for next, alone. A builder may ask its engine at once, and have the answer
+    /// when it is asked for just that.
+    fn expect(&self, _image: &ImageName) {}
+
     /// Whether this builder can use `image` for every one of `platforms`.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::builder::choose::new_builder;
 use crate::config::settings::Settings;
 use crate::error::{Error, Result};
 use crate::project::find::Found;
-use crate::run::Run;
+use crate::run::{Aim, Run};
 use crate::system::cargo::CargoCall;
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::Terminal;
@@ -121,6 +121,7 @@ impl ProjectArguments {
         mut self,
         terminal: &Terminal,
         started: Instant,
+        aim: Aim,
         mut act: impl FnMut(Run<'_>) -> Result<String>,
     ) -> Result<()> {
         let interrupt = Interrupt::on_signals()?;
@@ -135,7 +136,7 @@ impl ProjectArguments {
         let found = Found::find(given.kind, call, &interrupt)?;
         let options = found.options(given, self.buildx_args, terminal)?;
         let builder = new_builder(&options, terminal, &interrupt)?;
-        Run::each(&found, options, &*builder, terminal, &interrupt, started, |run| {
+        Run::each(&found, options, &*builder, terminal, &interrupt, started, aim, |run| {
             let result = act(run)?;
             // A signal that came in at the last step is no success either.
             interrupt.check()?;

@@ -87,6 +87,11 @@ impl Found {
         self.0.kind()
     }
 
+    /// The project's folder, absolute.
+    pub fn root(&self) -> &Utf8Path {
+        self.0.root()
+    }
+
     /// The options: `given` (flags and environment) over what the project configures, over the defaults of its kind.
     ///
     /// # Errors

@@ -53,7 +53,7 @@ pub enum Capture<'a> {
 }
 
 /// A command line, its folder and its environment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Command {
     program: OsString,

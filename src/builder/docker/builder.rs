@@ -1,6 +1,6 @@
 //! The builder for docker: it answers the plan's questions, runs `docker buildx build`, and asks back what was built.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use camino::Utf8PathBuf;
@@ -29,7 +29,7 @@ use crate::image::stored::{Confirmed, Purpose, ResultName, Size, Store, StoredIm
 use crate::staging::build_folder::temporary_beside;
 use crate::staging::dockerfile::Added;
 use crate::staging::template::FileDates;
-use crate::system::command::{Command, CommandOutput};
+use crate::system::command::{Command, CommandOutput, Running};
 use crate::system::interrupt::Interrupt;
 use crate::system::lock::Lock;
 use crate::system::tee::Show;
@@ -51,6 +51,8 @@ pub struct BuildxBuilder {
     platform: OnceLock<Platform>,
     registry_failed: OnceLock<()>,
     warned: OnceLock<()>,
+    /// A question that was asked before it was sure that it would be.
+    asked_ahead: Mutex<Option<(Command, Running)>>,
 }
 
 impl BuildxBuilder {
@@ -64,6 +66,7 @@ impl BuildxBuilder {
             platform: OnceLock::new(),
             registry_failed: OnceLock::new(),
             warned: OnceLock::new(),
+            asked_ahead: Mutex::new(None),
         }
     }
 
@@ -87,7 +90,8 @@ impl BuildxBuilder {
 
     fn find_in_engine(&self, images: &[&ImageName], platforms: &[Platform]) -> Result<Vec<Option<StoredImage>>> {
         let names: Vec<String> = images.iter().map(ToString::to_string).collect();
-        let output = self.answer(&self.docker()?.args(["image", "inspect"]).args(&names))?;
+        let command = self.inspect(&names)?;
+        let output = self.answer_ahead(&command)?.map_or_else(|| self.answer(&command), Ok)?;
         let failure = || engine::engine_failure("cannot ask the engine for its images", &output.stderr);
         let mut found = answered_images(images, &names, &output)?.ok_or_else(failure)?;
         for (name, image) in images.iter().zip(&mut found) {
@@ -99,6 +103,18 @@ impl BuildxBuilder {
             }
         }
         Ok(found)
+    }
+
+    fn inspect(&self, names: &[String]) -> Result<Command> {
+        Ok(self.docker()?.args(["image", "inspect"]).args(names))
+    }
+
+    /// The answer to a question that was asked ahead, if it is this one, and the engine had one. Any question takes that
+    /// away: it is as old as what was known then.
+    fn answer_ahead(&self, command: &Command) -> Result<Option<CommandOutput>> {
+        let asked = self.asked_ahead.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((_, running)) = asked.filter(|(asked, _)| asked == command) else { return Ok(None) };
+        Ok(Some(self.cli.awaited(command, &running)?).filter(|output| output.success))
     }
 
     /// What the engine has under the names that a result is about to get. A name that may not be taken is an error.
@@ -367,6 +383,16 @@ impl RuntimeBuilder for BuildxBuilder {
         } else {
             self.find_in_engine(images, platforms)
         }
+    }
+
+    fn expect(&self, image: &ImageName) {
+        if self.settings.pushes() {
+            return;
+        }
+        // Should it fail, it is asked again.
+        let asked = self.inspect(&[image.to_string()]).and_then(|command| Ok((self.cli.started(&command)?, command)));
+        let asked = asked.ok().map(|(running, command)| (command, running));
+        *self.asked_ahead.lock().unwrap_or_else(PoisonError::into_inner) = asked;
     }
 
     fn can_build_from(&self, store: Store) -> Result<bool> {
