@@ -106,12 +106,17 @@ impl ContentHasher {
 pub struct FieldHasher {
     name: Md5,
     identity: blake3::Hasher,
+    /// What is not hashed yet: both are faster with more at once.
+    waiting: Vec<u8>,
 }
+
+/// How many bytes are hashed at once.
+const AT_ONCE: usize = 64 << 10;
 
 impl FieldHasher {
     /// A hasher for one purpose (`lock`, `source`, ...): equal fields hashed for another purpose give another hash.
     pub fn new(purpose: &str) -> Self {
-        let mut hasher = Self { name: Md5::new(), identity: blake3::Hasher::new() };
+        let mut hasher = Self { name: Md5::new(), identity: blake3::Hasher::new(), waiting: Vec::new() };
         hasher.field(SCHEME, purpose);
         hasher
     }
@@ -120,14 +125,28 @@ impl FieldHasher {
     pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) {
         for part in [name.as_bytes(), value.as_ref()] {
             for bytes in [&(part.len() as u64).to_le_bytes(), part] {
-                self.name.update(bytes);
-                self.identity.update(bytes);
+                if self.waiting.len() + bytes.len() > AT_ONCE {
+                    self.hash_waiting();
+                }
+                if bytes.len() > AT_ONCE {
+                    self.name.update(bytes);
+                    self.identity.update(bytes);
+                } else {
+                    self.waiting.extend_from_slice(bytes);
+                }
             }
         }
     }
 
+    fn hash_waiting(&mut self) {
+        self.name.update(&self.waiting);
+        self.identity.update(&self.waiting);
+        self.waiting.clear();
+    }
+
     /// The hash.
-    pub fn finish(self) -> Hash {
+    pub fn finish(mut self) -> Hash {
+        self.hash_waiting();
         Hash { name: hex(&self.name.finalize()), identity: self.identity.finalize().to_hex().to_string() }
     }
 }

@@ -2,13 +2,18 @@
 //! it says the same is not read again. A wrong digest leads to no wrong image: each file is hashed again when it is
 //! staged.
 
+use std::cmp::Ordering;
+use std::fs::Metadata;
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::{ContentDigest, Md5Digest, content_digest, hex};
-use crate::staging::tree_path::TreePath;
+use crate::staging::tree_path::{TreePath, in_order};
+use crate::system::interrupt::Interrupt;
 use crate::system::kept::Kept;
 use crate::system::stat::Stat;
 
@@ -26,30 +31,82 @@ pub(super) struct Entry<'a> {
     pub md5: Option<Md5Digest>,
 }
 
-/// The index of one list of files, as it lies on disk.
-#[derive(Debug)]
+/// How the file system is asked of a file: of a link itself, or of what it leads to.
+type Ask = fn(&Utf8Path) -> std::io::Result<Metadata>;
+
+/// The index of one list of files.
 pub(super) struct Index {
     kept: Option<Kept>,
+    folder: Utf8PathBuf,
+    ask: Ask,
+    interrupt: Interrupt,
+    known: OnceLock<Known>,
+}
+
+/// What an index says, and what the file system says now.
+pub(super) struct Known {
+    /// The entries, one after the other, sorted by path.
     bytes: Vec<u8>,
+    /// Where each entry begins.
+    places: Vec<usize>,
+    /// What the file system says of each, where any change since then will show.
+    states: Vec<Option<Stat>>,
 }
 
 impl Index {
     /// The index for the files of the project in `root`, or for those of its folder `below`. It is empty where there is
     /// none.
-    pub fn of(root: &Utf8Path, below: Option<&TreePath>) -> Self {
+    pub fn of(root: &Utf8Path, below: Option<&TreePath>, ask: Ask, interrupt: &Interrupt) -> Self {
         let part = below.map(|below| format!("-{}", &hex(&content_digest(below.as_str().as_bytes()))[..16]));
-        Self::read(Kept::of(root, &format!("index{}", part.unwrap_or_default())))
+        let kept = Kept::of(root, &format!("index{}", part.unwrap_or_default()));
+        Self::in_file(kept, below.map_or_else(|| root.to_owned(), |below| root.join(below)), ask, interrupt)
     }
 
-    /// The index in this file.
-    pub fn read(kept: Option<Kept>) -> Self {
-        let bytes = kept.as_ref().and_then(Kept::read).unwrap_or_default();
-        Self { kept, bytes }
+    /// The index in this file, for the files below `folder`.
+    pub fn in_file(kept: Option<Kept>, folder: Utf8PathBuf, ask: Ask, interrupt: &Interrupt) -> Self {
+        Self { kept, folder, ask, interrupt: interrupt.clone(), known: OnceLock::new() }
     }
 
-    /// What it says at this moment.
-    pub fn known(&self, now: SystemTime) -> Known<'_> {
-        Known { entries: parsed(&self.bytes).unwrap_or_default(), now }
+    /// Reads the index, and asks the file system of all files that it knows. Nothing is known before that. It can be done
+    /// while another program is at work.
+    pub fn look(&self) {
+        self.look_at(SystemTime::now());
+    }
+
+    /// As [`look`](Self::look). A file that is not settled at the moment `now` counts as changed.
+    pub fn look_at(&self, now: SystemTime) {
+        self.known.get_or_init(|| {
+            let bytes = self.kept.as_ref().and_then(Kept::read).unwrap_or_default();
+            let places = places(&bytes).unwrap_or_default();
+            let state = |place: &usize| {
+                self.interrupt.check().ok()?;
+                let path = self.folder.join(path(&bytes, *place)?);
+                Stat::of(&(self.ask)(&path).ok()?).filter(|stat| stat.is_settled(now))
+            };
+            Known { states: places.par_iter().map(state).collect(), places, bytes }
+        });
+    }
+
+    /// What is known of a file that did not change. It is searched from the entry with the number `near` on.
+    pub fn unchanged(&self, path: &TreePath, near: usize) -> Option<Entry<'_>> {
+        let known = self.known.get()?;
+        let number = known.find(path, near)?;
+        entry(&known.bytes, *known.places.get(number)?)
+            .filter(|entry| known.states.get(number) == Some(&Some(entry.stat)))
+    }
+
+    /// Whether there is a file at `path`, changed or not. False where that is not known, or something else is there.
+    /// `near` becomes the number of the next entry.
+    pub fn has_file(&self, path: &TreePath, near: &mut usize) -> bool {
+        let Some(known) = self.known.get() else { return false };
+        let Some(number) = known.find(path, *near) else { return false };
+        *near = number + 1;
+        known.states.get(number).is_some_and(|state| state.is_some_and(|stat| stat.is_file()))
+    }
+
+    /// How many files are known, changed or not.
+    pub fn len(&self) -> usize {
+        self.known.get().map_or(0, |known| known.places.len())
     }
 
     /// Writes the index anew, with these entries, sorted by path.
@@ -64,38 +121,68 @@ impl Index {
     }
 }
 
-/// The entries, one after the other up to the end.
-fn parsed(mut bytes: &[u8]) -> postcard::Result<Vec<Entry<'_>>> {
-    let mut entries = Vec::new();
-    while !bytes.is_empty() {
-        let (entry, rest) = postcard::take_from_bytes(bytes)?;
-        entries.push(entry);
-        bytes = rest;
+impl Known {
+    /// The number of the entry for `path`. Mostly that is `near`, else it is searched from there on in steps that double.
+    fn find(&self, path: &TreePath, near: usize) -> Option<usize> {
+        let order = |place: &usize| in_order(self::path(&self.bytes, *place).unwrap_or_default(), path.as_str());
+        let near = near.min(self.places.len().checked_sub(1)?);
+        let towards = order(&self.places[near]);
+        let (mut low, mut high, mut step) = (near, near, 1);
+        match towards {
+            Ordering::Equal => return Some(near),
+            Ordering::Less => {
+                while high < self.places.len() && order(&self.places[high]) == Ordering::Less {
+                    (low, high, step) = (high, high + step, step * 2);
+                }
+            }
+            Ordering::Greater => {
+                while low > 0 && order(&self.places[low]) == Ordering::Greater {
+                    (low, high, step) = (low.saturating_sub(step), low, step * 2);
+                }
+            }
+        }
+        let high = self.places.len().min(high + 1);
+        self.places[low..high].binary_search_by(order).ok().map(|number| low + number)
     }
-    Ok(entries)
 }
 
-/// What an index says, at the moment at which it is asked.
-#[derive(Debug)]
-pub(super) struct Known<'a> {
-    entries: Vec<Entry<'a>>,
-    now: SystemTime,
+fn entry(bytes: &[u8], place: usize) -> Option<Entry<'_>> {
+    postcard::take_from_bytes(bytes.get(place..)?).ok().map(|(entry, _)| entry)
 }
 
-impl Known<'_> {
-    /// What says nothing.
-    pub fn nothing() -> Self {
-        Self { entries: Vec::new(), now: SystemTime::UNIX_EPOCH }
-    }
+/// The path of an entry, with which it begins.
+fn path(bytes: &[u8], place: usize) -> Option<&str> {
+    postcard::take_from_bytes(bytes.get(place..)?).ok().map(|(path, _)| path)
+}
 
-    /// What is known of a file of which the file system says this now.
-    pub fn file(&self, path: &TreePath, stat: &Stat) -> Option<&Entry<'_>> {
-        let place = self.entries.binary_search_by(|entry| Utf8Path::new(entry.path).cmp(path)).ok()?;
-        self.entries.get(place).filter(|entry| entry.stat == *stat && stat.is_settled(self.now))
+/// Where each entry begins.
+fn places(bytes: &[u8]) -> Option<Vec<usize>> {
+    let mut places = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        places.push(bytes.len() - rest.len());
+        rest = postcard::take_from_bytes::<Entry<'_>>(rest).ok()?.1;
     }
+    Some(places)
+}
 
-    /// How many files are known.
-    pub fn len(&self) -> usize {
-        self.entries.len()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_path_is_found_from_anywhere(paths in prop::collection::btree_set("[ab/-]{1,4}", 0..20), near in 0_usize..25) {
+            let paths: std::collections::BTreeSet<TreePath> = paths.into_iter().filter_map(TreePath::new).collect();
+            let stat = Stat::default();
+            let entries = paths.iter().map(|path| Entry { path: path.as_str(), stat, digest: [0; 32], md5: None });
+            let bytes: Vec<u8> = entries.flat_map(|entry| postcard::to_stdvec(&entry).expect("it can be written")).collect();
+            let known = Known { places: places(&bytes).expect("whole"), states: Vec::new(), bytes };
+            for (number, path) in paths.iter().enumerate() {
+                prop_assert_eq!(known.find(path, near), Some(number));
+            }
+            prop_assert_eq!(known.find(&TreePath::constant("another"), near), None);
+        }
     }
 }

@@ -12,6 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::error::{Context as _, Error, Result};
+use crate::staging::index::Index;
 use crate::staging::own_files::{DOCKERFILE, is_build_folder};
 use crate::staging::tree_path::TreePath;
 use crate::system::command::Capture;
@@ -49,8 +50,8 @@ pub struct Selection {
     pub inputs: Vec<TreePath>,
 }
 
-/// A listed path, and whether git tracks it.
-type Listed = BTreeMap<TreePath, bool>;
+/// The listed paths, and whether git tracks them.
+type Listed = Vec<(TreePath, bool)>;
 
 /// The files below `root` that belong to the project.
 ///
@@ -59,17 +60,20 @@ type Listed = BTreeMap<TreePath, bool>;
 pub(super) fn listing(
     root: &Utf8Path,
     selection: &Selection,
+    index: &Index,
     terminal: &Terminal,
     interrupt: &Interrupt,
-) -> Result<BTreeSet<TreePath>> {
+) -> Result<Vec<TreePath>> {
     let rules = Rules { root: root.to_owned(), selection: selection.clone(), ignored: Ignored::new(root, selection)? };
-    let mut paths = rules.listed(terminal, interrupt)?;
+    let mut paths = rules.listed(index, terminal, interrupt)?;
     rules.leave_out(&mut paths, interrupt)?;
-    let mut paths: BTreeSet<TreePath> = paths.into_keys().collect();
+    let mut paths: Vec<TreePath> = paths.into_iter().map(|(path, _)| path).collect();
     let always = selection.always.iter().filter(|path| is_there(&root.join(path)) && !rules.is_never(path));
     paths.extend(always.cloned());
-    let mut folders = BTreeMap::new();
-    paths.retain(|path| !lies_behind_a_link(root, path, &mut folders));
+    paths.sort();
+    paths.dedup();
+    let mut links = Links { root, folders: BTreeMap::new(), last: None };
+    paths.retain(|path| !links.lead_to(path));
     open_links(root, &selection.inputs, &mut paths);
     Ok(paths)
 }
@@ -87,7 +91,7 @@ pub fn why_left_out(root: &Utf8Path, selection: &Selection, path: &Utf8Path, int
     if Ignored::new(root, selection).is_ok_and(|ignored| ignored.leaves_out(path, false)) {
         return format!("`{IGNORE_FILE}` names it");
     }
-    if lies_behind_a_link(root, path, &mut BTreeMap::new()) {
+    if (Links { root, folders: BTreeMap::new(), last: None }).lead_to(path) {
         return "a folder above it is a link".to_owned();
     }
     let ask = git(root).args(["check-ignore", "--verbose", "--no-index", "--", path.as_str()]);
@@ -117,8 +121,14 @@ struct Ignored(Vec<(Utf8PathBuf, Gitignore)>);
 impl Ignored {
     fn new(root: &Utf8Path, selection: &Selection) -> Result<Self> {
         let folders = [Some(Utf8Path::new("")), selection.folder.as_deref()];
-        let read = |folder: &Utf8Path| Ok((folder.to_owned(), user_ignores(root, folder)?));
-        folders.into_iter().flatten().map(read).collect::<Result<_>>().map(Self)
+        let mut read = Vec::new();
+        for folder in folders.into_iter().flatten() {
+            let ignored = user_ignores(root, folder)?;
+            if !ignored.is_empty() {
+                read.push((folder.to_owned(), ignored));
+            }
+        }
+        Ok(Self(read))
     }
 
     fn leaves_out(&self, path: &Utf8Path, is_folder: bool) -> bool {
@@ -134,9 +144,9 @@ impl Ignored {
 
 impl Rules {
     /// The files as git knows them, where it does.
-    fn listed(&self, terminal: &Terminal, interrupt: &Interrupt) -> Result<Listed> {
+    fn listed(&self, index: &Index, terminal: &Terminal, interrupt: &Interrupt) -> Result<Listed> {
         let mut uninitialised = Vec::new();
-        let listed = self.git_listing(None, &mut uninitialised, interrupt)?;
+        let listed = self.git_listing(None, index, &mut uninitialised, interrupt)?;
         warn_of_empty_submodules(&uninitialised, terminal);
         match listed {
             Some(paths) if !paths.is_empty() => Ok(paths),
@@ -157,6 +167,7 @@ impl Rules {
     fn git_listing(
         &self,
         below: Option<&TreePath>,
+        index: &Index,
         uninitialised: &mut Vec<TreePath>,
         interrupt: &Interrupt,
     ) -> Result<Option<Listed>> {
@@ -166,7 +177,10 @@ impl Rules {
         }
         let listed = ["ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard"];
         let command = git(&folder).args(listed);
-        let output = match command.run(Capture::Both, interrupt) {
+        let running = command.start(Capture::Both, interrupt);
+        // The files of last time are looked at while git lists those of now.
+        index.look();
+        let output = match running.and_then(|running| running.wait()) {
             Ok(output) if output.success => output,
             Ok(output) => {
                 let error = Error::failed(format!("git cannot list the files of `{folder}`"));
@@ -185,23 +199,29 @@ impl Rules {
             Err(error) => return Err(error),
         };
         let mut paths = Listed::new();
+        let mut near = 0;
+        let may_be_lossy = output.stdout.contains('\u{FFFD}');
         // `H src/main.rs` is tracked, `? notes.txt` is not.
         for (state, name) in output.stdout.split('\0').filter_map(|entry| entry.split_once(' ')) {
             interrupt.check()?;
             // Of a submodule that is not initialised git lists the folder itself.
             let Some(path) = TreePath::new(name) else { continue };
             let path = below.map_or_else(|| path.clone(), |below| path.in_folder(below));
-            if name.contains('\u{FFFD}') && !self.ignored.leaves_out(&path, false) {
+            if may_be_lossy && name.contains('\u{FFFD}') && !self.ignored.leaves_out(&path, false) {
                 return Err(not_utf8(name));
             }
             let tracked = state != "?";
+            if index.has_file(&path, &mut near) {
+                paths.push((path, tracked));
+                continue;
+            }
             // git lists a submodule as one entry, and so a work tree of its own that is not ignored.
             let folder = self.root.join(&path);
             if !fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir()) {
-                paths.insert(path, tracked);
+                paths.push((path, tracked));
             } else if !self.leaves_out_folder(&path, tracked) && (tracked || !is_further_work_tree(&folder)) {
                 paths.extend(if folder.join(".git").exists() {
-                    self.git_listing(Some(&path), uninitialised, interrupt)?.unwrap_or_default()
+                    self.git_listing(Some(&path), index, uninitialised, interrupt)?.unwrap_or_default()
                 } else {
                     uninitialised.push(path.clone());
                     self.walk(Some(&path), interrupt)?
@@ -265,7 +285,7 @@ impl Rules {
     fn leave_out(&self, paths: &mut Listed, interrupt: &Interrupt) -> Result<()> {
         let build_folders = self.other_build_folders(paths);
         let mut goes_on = Ok(());
-        paths.retain(|path, tracked| {
+        paths.retain(|(path, tracked)| {
             if goes_on.is_ok() {
                 goes_on = interrupt.check();
             }
@@ -287,7 +307,8 @@ impl Rules {
 
     /// Whether `path` is git's own or in the build folder.
     fn is_never(&self, path: &TreePath) -> bool {
-        path.components().any(|part| part.as_str() == ".git") || self.is_build_folder(path)
+        let is_of_git = path.as_str().contains(".git") && path.as_str().split('/').any(|name| name == ".git");
+        is_of_git || self.is_build_folder(path)
     }
 
     fn is_build_folder(&self, path: &TreePath) -> bool {
@@ -301,7 +322,7 @@ impl Rules {
 
     /// Folders that earlier runs staged into, which had another build folder.
     fn other_build_folders(&self, paths: &Listed) -> BTreeSet<TreePath> {
-        let untracked = paths.iter().filter(|(_, tracked)| !**tracked).map(|(path, _)| path);
+        let untracked = paths.iter().filter(|(_, tracked)| !tracked).map(|(path, _)| path);
         let folders = untracked.filter(|path| path.file_name() == Some(DOCKERFILE)).filter_map(|path| path.parent());
         folders.filter(|folder| is_build_folder(&self.root.join(folder))).filter_map(TreePath::new).collect()
     }
@@ -390,29 +411,55 @@ fn refuse_wild_patterns(
     )))
 }
 
-/// Whether `path` is reached through a link: the link stands for what is there. `known` are the folders that were
-/// looked at.
-fn lies_behind_a_link(root: &Utf8Path, path: &Utf8Path, known: &mut BTreeMap<Utf8PathBuf, bool>) -> bool {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_str().is_empty()) else { return false };
-    if let Some(behind) = known.get(folder) {
-        return *behind;
+/// Which folders below `root` are links, or are reached through one.
+struct Links<'a> {
+    root: &'a Utf8Path,
+    folders: BTreeMap<Utf8PathBuf, bool>,
+    /// The folder that was asked for last: paths that are sorted have many in the same one.
+    last: Option<(Utf8PathBuf, bool)>,
+}
+
+impl Links<'_> {
+    /// Whether `path` is reached through a link: the link stands for what is there.
+    fn lead_to(&mut self, path: &Utf8Path) -> bool {
+        let folder = path.as_str().rsplit_once('/').map_or("", |(folder, _)| folder);
+        match &self.last {
+            Some((last, behind)) if last.as_str() == folder => *behind,
+            _ => {
+                let behind = self.is_one(Utf8Path::new(folder));
+                self.last = Some((folder.into(), behind));
+                behind
+            }
+        }
     }
-    let behind = root.join(folder).is_symlink() || lies_behind_a_link(root, folder, known);
-    known.insert(folder.to_owned(), behind);
-    behind
+
+    fn is_one(&mut self, folder: &Utf8Path) -> bool {
+        let Some(above) = folder.parent() else { return false };
+        if let Some(behind) = self.folders.get(folder) {
+            return *behind;
+        }
+        let behind = self.root.join(folder).is_symlink() || self.is_one(above);
+        self.folders.insert(folder.to_owned(), behind);
+        behind
+    }
 }
 
 /// Puts the files of a folder in the place of a link to it, where an input is reached through the link.
-fn open_links(root: &Utf8Path, inputs: &[TreePath], paths: &mut BTreeSet<TreePath>) {
+fn open_links(root: &Utf8Path, inputs: &[TreePath], paths: &mut Vec<TreePath>) {
     let Ok(real_root) = root.canonicalize_utf8() else { return };
     let links: BTreeSet<TreePath> = inputs.iter().filter_map(|input| link_above(root, input)).collect();
     for link in links {
         let end = root.join(&link).canonicalize_utf8().ok();
         let Some(end) = end.and_then(|end| TreePath::below(&real_root, &end)) else { continue };
         // A link to a folder around it would hold itself.
-        if !link.starts_with(&end) && paths.remove(&link) {
+        if !link.starts_with(&end)
+            && let Ok(place) = paths.binary_search(&link)
+        {
+            paths.remove(place);
             let inside: Vec<TreePath> = paths.iter().filter_map(|path| TreePath::below(&end, path)).collect();
             paths.extend(inside.into_iter().map(|path| path.in_folder(&link)));
+            paths.sort();
+            paths.dedup();
         }
     }
 }

@@ -44,14 +44,16 @@ pub fn warn_of_secrets<'a>(
 }
 
 fn looks_secret(path: &Utf8Path) -> bool {
-    let name = path.file_name().unwrap_or_default();
+    // Paths of the tree have one spelling, and all of them are looked at.
+    let name = path.as_str().rsplit('/').next().unwrap_or_default();
+    let extension = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, extension)| extension);
     let in_folder = |folder: &str| path.parent().and_then(Utf8Path::file_name) == Some(folder);
     let example = [".example", ".sample", ".template", ".dist"].iter().any(|ending| name.ends_with(ending));
     matches!(name, ".env" | ".netrc" | ".npmrc" | ".pypirc" | "id_rsa" | "id_dsa" | "id_ecdsa" | "id_ed25519")
         || (name.starts_with(".env.") && !example)
         || (matches!(name, "credentials" | "credentials.toml") && (in_folder(".cargo") || in_folder(".aws")))
-        || (path.extension() == Some("pem") && (name.contains("key") || name.contains("priv")))
-        || path.extension().is_some_and(|extension| ["key", "p12", "pfx", "keystore"].contains(&extension))
+        || (extension == Some("pem") && (name.contains("key") || name.contains("priv")))
+        || extension.is_some_and(|extension| ["key", "p12", "pfx", "keystore"].contains(&extension))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The source files with what they hold, read when a project is read: what is hashed is what is staged. Which files
 //! they are is said in `listing.rs`. Each file is hashed once.
 
-use std::collections::BTreeSet;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use camino::Utf8Path;
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, ContentHasher, Md5Digest, content_digest, md5_digest};
-use crate::staging::index::{Entry, Index, Known};
+use crate::staging::index::{Entry, Index};
 use crate::staging::listing::{IGNORE_FILE, Selection, globs_from_root, is_own_name, listing, not_utf8};
 use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
@@ -81,20 +81,18 @@ pub fn source_files(
     terminal: &Terminal,
     interrupt: &Interrupt,
 ) -> Result<Vec<SourceFile>> {
-    let paths = listing(root, selection, terminal, interrupt)?;
-    let index = Index::of(root, None);
-    let reader = Reader { root, known: index.known(SystemTime::now()), interrupt };
-    let read: Vec<Option<Read<SourceFile>>> = paths
-        .into_par_iter()
-        .map(|path| {
-            interrupt.check()?;
-            reader.source(path, keep_text)
-        })
-        .collect::<Result<_>>()?;
-    let read: Vec<Read<SourceFile>> = read.into_iter().flatten().collect();
+    let index = Index::of(root, None, |path| fs::symlink_metadata(path), interrupt);
+    let paths = listing(root, selection, &index, terminal, interrupt)?;
+    index.look();
+    let reader = Reader { root, index: &index, interrupt };
+    let read = each(paths, interrupt, |number, path| reader.source(path, number, keep_text))?;
     if reader.learned(&read) {
-        index.keep(read.iter().filter_map(|read| entry(&read.what, read.stat?, None)));
+        index.keep(read.iter().enumerate().filter_map(|(number, read)| {
+            let stat = reader.stat(read, &read.what, number)?;
+            entry(&read.what, stat, None)
+        }));
     }
+    drop(index);
     Ok(read.into_iter().map(|read| read.what).collect())
 }
 
@@ -106,8 +104,7 @@ pub fn read_through(root: &Utf8Path, file: SourceFile, interrupt: &Interrupt) ->
     let full = root.join(&file.path);
     match (&file.kind, fs::metadata(&full)) {
         (SourceKind::Link { .. }, Ok(metadata)) if metadata.is_file() => {
-            let reader = Reader { root, known: Known::nothing(), interrupt };
-            Ok(SourceFile { kind: reader.content(&file.path, &metadata, false)?.what, ..file })
+            Ok(SourceFile { kind: regular_file(&full, &metadata, false, interrupt)?.what, ..file })
         }
         _ => Ok(file),
     }
@@ -127,7 +124,7 @@ pub fn copied_files(
     interrupt: &Interrupt,
 ) -> Result<Vec<CopiedFile>> {
     let folder = root.join(below);
-    let mut paths = BTreeSet::new();
+    let mut paths = Vec::new();
     let is_own = |entry: &walkdir::DirEntry| {
         let path = Utf8Path::from_path(entry.path()).and_then(|path| TreePath::below(root, path));
         path.as_ref().is_some_and(|path| Some(path) == build_folder)
@@ -153,19 +150,39 @@ pub fn copied_files(
         let path = Utf8Path::from_path(path).ok_or_else(|| not_utf8(&path.to_string_lossy()))?;
         paths.extend(TreePath::below(&folder, path));
     }
-    let index = Index::of(root, Some(below));
-    let reader = Reader { root: &folder, known: index.known(SystemTime::now()), interrupt };
-    let read: Vec<Read<CopiedFile>> = paths
-        .into_par_iter()
-        .map(|path| {
-            interrupt.check()?;
-            reader.copied(path)
-        })
-        .collect::<Result<_>>()?;
+    paths.sort();
+    let index = Index::of(root, Some(below), |path| fs::metadata(path), interrupt);
+    index.look();
+    let reader = Reader { root: &folder, index: &index, interrupt };
+    let read = each(paths, interrupt, |number, path| reader.copied(path, number).map(Some))?;
     if reader.learned(&read) {
-        index.keep(read.iter().filter_map(|read| entry(&read.what.file, read.stat?, Some(read.what.md5))));
+        index.keep(read.iter().enumerate().filter_map(|(number, read)| {
+            let stat = reader.stat(read, &read.what.file, number)?;
+            entry(&read.what.file, stat, Some(read.what.md5))
+        }));
     }
+    drop(index);
     Ok(read.into_iter().map(|read| read.what).collect())
+}
+
+/// What `read` gives for each path and its number, as many at once as there are processors. The results are put into one
+/// list at once: of many files, nothing is held twice.
+fn each<T: Send>(
+    paths: Vec<TreePath>,
+    interrupt: &Interrupt,
+    read: impl Fn(usize, TreePath) -> Result<Option<T>> + Sync,
+) -> Result<Vec<T>> {
+    let failed = AtomicBool::new(false);
+    let read_unless_failed = |(number, path)| {
+        if failed.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let result = interrupt.check().and_then(|()| read(number, path));
+        failed.fetch_or(result.is_err(), Ordering::Relaxed);
+        result
+    };
+    let results: Vec<Result<Option<T>>> = paths.into_par_iter().enumerate().map(read_unless_failed).collect();
+    results.into_iter().filter_map(Result::transpose).collect()
 }
 
 /// What the index is to say of a file next time.
@@ -179,17 +196,27 @@ fn entry(file: &SourceFile, stat: Stat, md5: Option<Md5Digest>) -> Option<Entry<
 /// Reads the files below a folder, or knows what they hold.
 struct Reader<'a> {
     root: &'a Utf8Path,
-    known: Known<'a>,
+    index: &'a Index,
     interrupt: &'a Interrupt,
 }
 
 /// What was read of a file.
 struct Read<T> {
     what: T,
-    /// What the file system said of a file before it was read, where any change since then shows.
-    stat: Option<Stat>,
+    /// What the file system said of a file before it was read, where any change since then shows. Most files are known,
+    /// and it is in the index.
+    stat: Option<Box<Stat>>,
     /// Whether it was known and not read.
     known: bool,
+}
+
+impl Read<SourceKind> {
+    /// What an index says of a file that did not change.
+    fn known(entry: &Entry<'_>) -> Self {
+        let (stat, digest) = (entry.stat, entry.digest);
+        let kind = SourceKind::File { executable: stat.is_executable(), size: stat.size, digest, text: None };
+        Self { what: kind, stat: None, known: true }
+    }
 }
 
 impl<T> Read<T> {
@@ -207,11 +234,21 @@ impl Reader<'_> {
     /// Whether the index would say something else now.
     fn learned<T>(&self, read: &[Read<T>]) -> bool {
         let known = read.iter().filter(|read| read.known).count();
-        known != self.known.len() || read.iter().any(|read| read.stat.is_some() && !read.known)
+        known != self.index.len() || read.iter().any(|read| read.stat.is_some() && !read.known)
+    }
+
+    /// What the file system said of a file that the index is to know.
+    fn stat<T>(&self, read: &Read<T>, file: &SourceFile, number: usize) -> Option<Stat> {
+        if read.known { Some(self.index.unchanged(&file.path, number)?.stat) } else { read.stat.as_deref().copied() }
     }
 
     /// Reads one file or link; `None` for a file that git still tracks although it is gone.
-    fn source(&self, path: TreePath, keep_text: KeepText) -> Result<Option<Read<SourceFile>>> {
+    /// The index is searched from its entry `number` on.
+    fn source(&self, path: TreePath, number: usize, keep_text: KeepText) -> Result<Option<Read<SourceFile>>> {
+        let keep_text = keep_text(&path);
+        if !keep_text && let Some(entry) = self.index.unchanged(&path, number) {
+            return Ok(Some(Read::known(&entry).map(|kind| SourceFile { path, kind })));
+        }
         let full = self.root.join(&path);
         let cannot = || format!("cannot read `{full}`");
         let metadata = match fs::symlink_metadata(&full) {
@@ -228,41 +265,34 @@ impl Reader<'_> {
                 return Err(leaves_the_project(&path, Utf8Path::new(&target))
                     .hint(format!("make it point inside the project, or name it in `{IGNORE_FILE}`")));
             }
-            match fs::metadata(&full).ok().filter(|end| end.is_file() && keep_text(&path)) {
-                Some(end) => self.content(&path, &end, true)?,
+            match fs::metadata(&full).ok().filter(|end| end.is_file() && keep_text) {
+                Some(end) => regular_file(&full, &end, true, self.interrupt)?,
                 None => Read::unknown(SourceKind::Link { target }),
             }
         } else if metadata.is_file() {
-            self.content(&path, &metadata, keep_text(&path))?
+            regular_file(&full, &metadata, keep_text, self.interrupt)?
         } else {
             return Err(not_a_file(&path));
         };
         Ok(Some(read.map(|kind| SourceFile { path, kind })))
     }
 
-    /// What a file holds, of which the file system says this.
-    fn content(&self, path: &TreePath, metadata: &fs::Metadata, keep_text: bool) -> Result<Read<SourceKind>> {
-        let (full, executable) = (self.root.join(path), is_executable(metadata));
-        if keep_text {
-            let text = reading::bytes(&full).context(|| format!("cannot read `{full}`"))?;
-            let (size, digest) = (text.len() as u64, content_digest(&text));
-            return Ok(Read::unknown(SourceKind::File { executable, size, digest, text: Some(text) }));
-        }
-        let stat = Stat::of(metadata);
-        if let Some(entry) = stat.and_then(|stat| self.known.file(path, &stat)) {
-            let kind = SourceKind::File { executable, size: entry.stat.size, digest: entry.digest, text: None };
-            return Ok(Read { what: kind, stat, known: true });
-        }
-        let Hashed { digest, size, stat } = hashed(&full, self.interrupt, |_| {})?;
-        Ok(Read { what: SourceKind::File { executable, size, digest, text: None }, stat, known: false })
-    }
-
     /// Reads one file, wherever links lead to it, or a link that cannot be followed.
-    fn copied(&self, path: TreePath) -> Result<Read<CopiedFile>> {
+    /// The index is searched from its entry `number` on.
+    fn copied(&self, path: TreePath, number: usize) -> Result<Read<CopiedFile>> {
+        if let Some(entry) = self.index.unchanged(&path, number)
+            && let Some(md5) = entry.md5
+        {
+            return Ok(Read::known(&entry).map(|kind| CopiedFile { file: SourceFile { path, kind }, md5 }));
+        }
         let full = self.root.join(&path);
         let cannot = || format!("cannot read `{full}`");
         let read = match fs::metadata(&full) {
-            Ok(metadata) if metadata.is_file() => self.content_and_md5(&path, &metadata)?,
+            Ok(metadata) if metadata.is_file() => {
+                let mut md5 = Md5::new();
+                let read = hashed(&full, self.interrupt, |block| md5.update(block))?;
+                read.map(|hashed| (hashed.kind(is_executable(&metadata)), md5.finalize().into()))
+            }
             // The walk entered every folder but one around the link.
             Ok(metadata) if !metadata.is_dir() => return Err(not_a_file(&path)),
             _ => {
@@ -274,31 +304,37 @@ impl Reader<'_> {
         };
         Ok(read.map(|(kind, md5)| CopiedFile { file: SourceFile { path, kind }, md5 }))
     }
-
-    fn content_and_md5(&self, path: &TreePath, metadata: &fs::Metadata) -> Result<Read<(SourceKind, Md5Digest)>> {
-        let (stat, executable) = (Stat::of(metadata), is_executable(metadata));
-        let known = stat.and_then(|stat| self.known.file(path, &stat));
-        if let Some((entry, md5)) = known.and_then(|entry| Some((entry, entry.md5?))) {
-            let kind = SourceKind::File { executable, size: entry.stat.size, digest: entry.digest, text: None };
-            return Ok(Read { what: (kind, md5), stat, known: true });
-        }
-        let mut md5 = Md5::new();
-        let Hashed { digest, size, stat } = hashed(&self.root.join(path), self.interrupt, |block| md5.update(block))?;
-        let kind = SourceKind::File { executable, size, digest, text: None };
-        Ok(Read { what: (kind, md5.finalize().into()), stat, known: false })
-    }
 }
 
-/// A file that was read.
+fn regular_file(
+    full: &Utf8Path,
+    metadata: &fs::Metadata,
+    keep_text: bool,
+    interrupt: &Interrupt,
+) -> Result<Read<SourceKind>> {
+    let executable = is_executable(metadata);
+    if keep_text {
+        let text = reading::bytes(full).context(|| format!("cannot read `{full}`"))?;
+        let (size, digest) = (text.len() as u64, content_digest(&text));
+        return Ok(Read::unknown(SourceKind::File { executable, size, digest, text: Some(text) }));
+    }
+    Ok(hashed(full, interrupt, |_| {})?.map(|hashed| hashed.kind(executable)))
+}
+
+/// What a file holds, by digest and size.
 struct Hashed {
     digest: ContentDigest,
     size: u64,
-    /// What the file system said before, where any change since then shows.
-    stat: Option<Stat>,
+}
+
+impl Hashed {
+    fn kind(self, executable: bool) -> SourceKind {
+        SourceKind::File { executable, size: self.size, digest: self.digest, text: None }
+    }
 }
 
 /// Reads a file, each block of which is shown to `also`.
-fn hashed(full: &Utf8Path, interrupt: &Interrupt, mut also: impl FnMut(&[u8])) -> Result<Hashed> {
+fn hashed(full: &Utf8Path, interrupt: &Interrupt, mut also: impl FnMut(&[u8])) -> Result<Read<Hashed>> {
     let started = SystemTime::now();
     let mut hasher = ContentHasher::default();
     let metadata = reading::each_block(full, interrupt, |block| {
@@ -307,7 +343,8 @@ fn hashed(full: &Utf8Path, interrupt: &Interrupt, mut also: impl FnMut(&[u8])) -
         Ok(())
     })?;
     let (digest, size) = hasher.finish();
-    Ok(Hashed { digest, size, stat: Stat::of(&metadata).filter(|stat| stat.is_settled(started)) })
+    let stat = Stat::of(&metadata).filter(|stat| stat.is_settled(started)).map(Box::new);
+    Ok(Read { what: Hashed { digest, size }, stat, known: false })
 }
 
 fn leaves_the_project(path: &Utf8Path, target: &Utf8Path) -> Error {
@@ -371,7 +408,7 @@ pub fn selector(
                 .hint("paths and globs start at the project root; ignored files do not count"));
         }
     }
-    Ok(move |file: &SourceFile| is_matched(&all, file))
+    Ok(move |file: &SourceFile| !all.is_empty() && is_matched(&all, file))
 }
 
 #[cfg(test)]
@@ -396,11 +433,13 @@ mod tests {
         let mut stat = Stat::of(&metadata).expect("all is told on Unix");
         change(&mut stat);
         let entry = Entry { path: known, stat, digest: MADE_UP, md5: None };
-        let index = || Index::read(Some(Kept::in_folder(&root.join("cache"), "index")));
-        index().keep([entry]);
-        let (index, interrupt) = (index(), Interrupt::default());
-        let reader = Reader { root, known: index.known(now), interrupt: &interrupt };
-        match reader.source(path, |_| false)?.map(|read| read.what.kind) {
+        let kept = Kept::in_folder(&root.join("cache"), "index");
+        let interrupt = Interrupt::default();
+        let index = Index::in_file(Some(kept), root.to_owned(), |path| fs::symlink_metadata(path), &interrupt);
+        index.keep([entry]);
+        index.look_at(now);
+        let reader = Reader { root, index: &index, interrupt: &interrupt };
+        match reader.source(path, 0, |_| false)?.map(|read| read.what.kind) {
             Some(SourceKind::File { digest, .. }) => Ok(digest),
             other => panic!("it is no file but {other:?}"),
         }

@@ -71,7 +71,11 @@ pub(crate) fn staged_sources(root: &Utf8Path, sources: Vec<SourceFile>) -> Vec<S
 pub(crate) fn staged_source(root: &Utf8Path, file: SourceFile) -> StagedFile {
     let (executable, content) = match file.kind {
         SourceKind::File { executable, size, digest, .. } => {
-            (executable, StagedContent::Copy { from: root.join(&*file.path), digest, size })
+            // Of many files, each is as long as need be.
+            let mut from = Utf8PathBuf::with_capacity(root.as_str().len() + 1 + file.path.as_str().len());
+            from.push(root);
+            from.push(&*file.path);
+            (executable, StagedContent::Copy { from, digest, size })
         }
         SourceKind::Made { text } => (false, StagedContent::Text(text)),
         SourceKind::Link { target } => (false, StagedContent::Link(target)),

@@ -1,21 +1,70 @@
 //! Paths below a root that cannot lead out of it: all that is listed, hashed, staged, linked or dated has one.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 /// A path below a root: names alone, without `.` and `..`, never absolute and never empty.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Eq)]
 pub struct TreePath(Utf8PathBuf);
+
+/// Whether a text has the form of such a path already.
+fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    // Each name but the usual ones starts with another letter.
+    let is_usual = |start: usize| bytes.get(start).is_some_and(|first| !b"/.".contains(first));
+    let is_name =
+        |start: usize| is_usual(start) || !matches!(text[start..].split('/').next(), None | Some("" | "." | ".."));
+    cfg!(unix) && is_name(0) && (0..bytes.len()).all(|at| bytes[at] != b'/' || is_name(at + 1))
+}
+
+/// The order of such paths, name by name: `a/b` comes before `a-b`.
+pub(super) fn in_order(one: &str, other: &str) -> Ordering {
+    // A slash ends a name, and a shorter name comes first.
+    let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
+    let differ = one.bytes().zip(other.bytes()).find(|(one, other)| one != other);
+    differ.map_or_else(|| one.len().cmp(&other.len()), |(one, other)| rank(one).cmp(&rank(other)))
+}
+
+/// One path has one spelling.
+impl PartialEq for TreePath {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Hash for TreePath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl Ord for TreePath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        in_order(self.0.as_str(), other.0.as_str())
+    }
+}
+
+impl PartialOrd for TreePath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl TreePath {
     /// `path`, which is relative to the root, with `.` and `..` resolved by name. Nothing where it leads out of the
     /// root, or is the root.
     pub fn new(path: impl AsRef<Utf8Path>) -> Option<Self> {
+        let path = path.as_ref();
+        if is_plain(path.as_str()) {
+            return Some(Self(path.to_owned()));
+        }
         let mut names = Vec::new();
-        for component in path.as_ref().components() {
+        for component in path.components() {
             match component {
                 Utf8Component::Normal(name) => names.push(name),
                 Utf8Component::CurDir => {}
@@ -113,6 +162,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn paths_have_the_order_of_their_names(one in "[a/.-]{1,6}", other in "[a/.-]{1,6}") {
+            if let (Some(one), Some(other)) = (TreePath::new(one), TreePath::new(other)) {
+                prop_assert_eq!(one.cmp(&other), Utf8Path::cmp(&one, &other));
+            }
+        }
+
         #[test]
         fn no_path_leads_out(path in "[a/.]{0,12}") {
             if let Some(path) = TreePath::new(&path) {

@@ -303,10 +303,15 @@ impl Running {
         self.interrupt.check()?;
         Ok(CommandOutput {
             success: output.status.success(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
         })
     }
+}
+
+/// What a child printed, which mostly is UTF-8: that is told faster than where it is not.
+fn text(bytes: &[u8]) -> String {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned)
 }
 
 impl Running {

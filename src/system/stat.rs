@@ -12,7 +12,7 @@ const SETTLING: Duration = Duration::from_secs(2);
 
 /// What a file system says of a file. All of it is the same only where the file is the same and did not change: each
 /// change of the content, the mode or the name sets the second time, and nobody can set it back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Stat {
     /// In bytes.
     pub size: u64,
@@ -45,6 +45,16 @@ impl Stat {
     #[cfg(not(unix))]
     pub fn of(_: &Metadata) -> Option<Self> {
         None
+    }
+
+    /// Whether it is a file, and no folder or link.
+    pub fn is_file(&self) -> bool {
+        self.mode & 0o170_000 == 0o100_000
+    }
+
+    /// Whether its owner may execute the file.
+    pub fn is_executable(&self) -> bool {
+        self.mode & 0o100 != 0
     }
 
     /// Whether any change after `moment` shows. A file from the future, as a clock leaves it that went back, never
