@@ -90,6 +90,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// As [`new`](Self::new), and what `act` fails with.
+    #[allow(clippy::too_many_arguments, reason = "all that a run is made of")]
     pub fn each(
         found: &'a Found,
         options: Options,

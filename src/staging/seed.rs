@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::io::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -15,8 +14,7 @@ use crate::staging::own_files::SEED;
 use crate::staging::staged::StagedFile;
 use crate::staging::steps::Steps;
 use crate::staging::tree_path::TreePath;
-use crate::system::environment::user_caches;
-use crate::system::reading;
+use crate::system::kept::Kept;
 
 /// The file below `seed/`: the digest and the path of each source, a line each.
 const FILES: &str = "files";
@@ -24,10 +22,8 @@ const FILES: &str = "files";
 /// The file below `seed/`: name and folder of each local package, and the packages that it needs.
 const PACKAGES: &str = "packages";
 
-/// The folder in the user's cache folder with the secret, and with the list of files of the last build for each seed.
-const KEPT: &str = "seeds";
-
-const SECRET: &str = "secret";
+/// The name under which this user's secret is kept.
+const SECRET: &str = "seeds";
 
 /// The length of a seed's name, in hexadecimal digits.
 const ID_LENGTH: usize = 32;
@@ -50,6 +46,8 @@ pub struct Seed {
     /// The digest and the path of each source, a line each.
     files: String,
     id: String,
+    /// The list of files of the last build.
+    last: Option<Kept>,
 }
 
 impl Seed {
@@ -74,7 +72,7 @@ impl Seed {
             format!("{} {}\n", content.finish().identity, file.path)
         };
         let mut name = FieldHasher::new("seed");
-        name.field("user", own_secret());
+        name.field("user", own_secret(root));
         name.field("root", root.as_str());
         name.field("lock", &hashes.lock.identity);
         name.field("platform", platform.to_string());
@@ -83,7 +81,8 @@ impl Seed {
         }
         let mut id = name.finish().identity;
         id.truncate(ID_LENGTH);
-        Some(Self { packages: packages.to_vec(), files: code.iter().map(line).collect(), id })
+        let last = Kept::of(root, &format!("seed-{id}"));
+        Some(Self { packages: packages.to_vec(), files: code.iter().map(line).collect(), id, last })
     }
 
     /// What the steps are given, below `seed/`.
@@ -110,13 +109,15 @@ impl Seed {
     /// How many packages are compiled anew, of how many, if the builder still has what the last build left. None where
     /// nothing is known of one.
     pub fn expected(&self) -> Option<(usize, usize)> {
-        let before = reading::text(&kept().join(&self.id)).ok()?;
+        let before = String::from_utf8(self.last.as_ref()?.read()?).ok()?;
         Some((changed_packages(&self.packages, &before, &self.files)?, self.packages.len()))
     }
 
     /// Keeps the list of files of a build that went well. Without it, less is told of the next one.
     pub fn remember(&self) {
-        let _ = keep(&kept().join(&self.id), &self.files, true);
+        if let Some(last) = &self.last {
+            last.write(|file| file.write_all(self.files.as_bytes()));
+        }
     }
 }
 
@@ -148,38 +149,18 @@ fn changed_packages(packages: &[LocalPackage], before: &str, now: &str) -> Optio
     }
 }
 
-fn kept() -> Utf8PathBuf {
-    user_caches(Utf8Path::new(".")).join(KEPT)
-}
-
 /// A text that this user alone knows, so that nobody else's build on the same builder writes what this user's goes on from.
 /// Where none can be kept, each run has one of its own.
-fn own_secret() -> String {
-    let path = kept().join(SECRET);
-    let known = || reading::text(&path).ok().filter(|known| !known.is_empty());
-    known().unwrap_or_else(|| {
-        let random = || RandomState::new().build_hasher().finish();
-        let new = format!("{:016x}{:016x}", random(), random());
-        // Another run may be first.
-        match keep(&path, &new, false) {
-            Ok(()) => new,
-            Err(_) => known().unwrap_or(new),
+fn own_secret(root: &Utf8Path) -> Vec<u8> {
+    let kept = Kept::of(root, SECRET);
+    kept.as_ref().and_then(Kept::read).unwrap_or_else(|| {
+        let random = || RandomState::new().build_hasher().finish().to_le_bytes();
+        let new = [random(), random()].concat();
+        if let Some(kept) = kept {
+            kept.write(|file| file.write_all(&new));
         }
+        new
     })
-}
-
-/// Writes a file that is there as a whole or not at all, and that only this user reads.
-fn keep(path: &Utf8Path, text: &str, replaces: bool) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Utf8Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    if replaces {
-        file.persist(path)?
-    } else {
-        file.persist_noclobber(path)?
-    };
-    Ok(())
 }
 
 #[cfg(test)]

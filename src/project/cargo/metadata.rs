@@ -101,7 +101,7 @@ impl Question {
         for (name, value) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("CARGO") || name.starts_with("RUST") || ["HOME", "PATH"].contains(&&*name) {
-                asked.push(format!("{name}={value:?}"));
+                asked.push(format!("{name}={}", value.display()));
             }
         }
         asked.sort();
@@ -174,6 +174,7 @@ impl Question {
 }
 
 /// What the file system says of a file or folder, through links. The outer none: it does not say all.
+#[allow(clippy::option_option, reason = "what is not there is an answer, and what cannot be asked is none")]
 fn state(path: &Utf8Path) -> Option<Option<Stat>> {
     match fs::metadata(path) {
         Ok(metadata) => Stat::of(&metadata).map(Some),
