@@ -5,13 +5,13 @@
 # make soak    faults again and again, about half an hour: docs/reliability.md has the table
 # make seeds   random changes, each built with a seed and without: the bytes are the same; about ten minutes
 # make lint    format, clippy, documentation and its links, scripts
-# make bench   the figures of the README
+# make bench   the table of docs/performance.md, under half an hour; make bench-quick has the rows that take seconds
 # make images  examples/hello for linux/amd64 and linux/arm64, pushed below REGISTRY: make images REGISTRY=ghcr.io/me
 
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: demo test test-containerd test-classic test-matrix fuzz soak seeds lint shellcheck bench images
+.PHONY: demo test test-containerd test-classic test-matrix fuzz soak seeds lint shellcheck bench bench-quick images
 
 demo:
 	cargo build --release --locked
@@ -82,9 +82,9 @@ shellcheck:
 		fi; \
 	fi
 
-bench:
+bench bench-quick:
 	cargo build --release --locked
-	scripts/with-engine scripts/bench
+	scripts/with-engine scripts/bench $(patsubst bench%,%,$(subst -,,$@))
 
 # The builder must have or emulate both platforms. .github/workflows/images.yml does the same with a runner for each.
 images:
