@@ -222,6 +222,10 @@ fn a_seed_is_not_gone_on_from_where_something_else_decides() {
         "\"tool\"\nversion = \"0.1.1\"",
     );
     builds(&["--build-arg", "A=1"], "another version", false);
+    project.write("app/src/bin/new.rs", "fn main() { println!(\"new\") }\n");
+    builds(&["--build-arg", "A=1"], "another program", false);
+    let image = project.ok(&["--build-arg", "A=1"]).image().to_owned();
+    assert_eq!(run_image(&image, &["new"]), "new\n");
     project.edit("tool/src/main.rs", "{}", "4{}");
     builds(&["--build-arg", "A=1", "--force-rebuild"], "a forced build", false);
 

@@ -19,7 +19,7 @@ use crate::system::kept::Kept;
 /// The file below `seed/`: the digest and the path of each source, a line each.
 const FILES: &str = "files";
 
-/// The file below `seed/`: name and folder of each local package, and the packages that it needs.
+/// The file below `seed/`: name and folder of each local package, the packages that it needs, and its targets.
 const PACKAGES: &str = "packages";
 
 /// The name under which this user's secret is kept.
@@ -37,6 +37,8 @@ pub struct LocalPackage {
     pub folder: Utf8PathBuf,
     /// The names of the local packages that it is compiled from.
     pub needs: Vec<String>,
+    /// What says which programs, libraries and tests it has.
+    pub targets: String,
 }
 
 /// What a build may go on from.
@@ -87,9 +89,9 @@ impl Seed {
 
     /// What the steps are given, below `seed/`.
     pub fn staged(&self) -> Vec<StagedFile> {
-        let packages = self.packages.iter().map(|LocalPackage { name, folder, needs }| {
+        let packages = self.packages.iter().map(|LocalPackage { name, folder, needs, targets }| {
             let folder = if folder.as_str().is_empty() { "." } else { folder.as_str() };
-            format!("{name}\t{folder}\t{}\n", needs.join(" "))
+            format!("{name}\t{folder}\t{}\t{targets}\n", needs.join(" "))
         });
         let packages: String = packages.collect();
         let file = |name, text: &str| StagedFile::text(TreePath::constant(name), text);
@@ -173,6 +175,7 @@ mod tests {
             name: name.to_owned(),
             folder: folder.into(),
             needs: needs.iter().map(|name| (*name).to_owned()).collect(),
+            targets: String::new(),
         };
         let packages = [
             package("app", "app", &["mid"]),

@@ -379,8 +379,9 @@ impl Workspace {
     }
 
     /// The members, as far as each is compiled from what lies in its own folder. None where a target lies in the folder of
-    /// another: what was made of it then looks as if it was the other's.
-    fn local_packages(&self, members: &BTreeMap<Utf8PathBuf, &Package>) -> Vec<LocalPackage> {
+    /// another: what was made of it then looks as if it was the other's. None either where a command of `prebuild` may
+    /// build one thing or another as the sources say.
+    fn local_packages(&self, members: &BTreeMap<Utf8PathBuf, &Package>, options: &Options) -> Vec<LocalPackage> {
         let below = |path: &Utf8Path| path.strip_prefix(&self.root.path).ok().map(Utf8Path::to_owned);
         let owner = |path: &Utf8Path| {
             let path = below(path)?;
@@ -389,7 +390,7 @@ impl Workspace {
         let is_own = |(folder, package): (&Utf8PathBuf, &&Package)| {
             package.targets.iter().all(|target| owner(&target.src_path).as_ref() == Some(folder))
         };
-        if !members.iter().all(is_own) {
+        if !members.iter().all(is_own) || !options.prebuild.iter().flatten().all(|command| only_compiles(command)) {
             return Vec::new();
         }
         let needs = |package: &Package| {
@@ -398,10 +399,17 @@ impl Workspace {
             let folders = compiled.filter_map(|dependency| below(dependency.path.as_ref()?));
             folders.filter_map(|folder| members.get(&folder).map(|package| package.name.to_string())).collect()
         };
+        // Of one line: the paths are among the source files.
+        let targets = |package: &Package| {
+            let targets = package.targets.iter();
+            let told = targets.map(|target| format!("{:?} {} {}", target.kind, target.name, target.src_path));
+            told.collect::<Vec<_>>().join(", ")
+        };
         let package = |(folder, package): (&Utf8PathBuf, &&Package)| LocalPackage {
             name: package.name.to_string(),
             folder: folder.clone(),
             needs: needs(package),
+            targets: targets(package),
         };
         members.iter().map(package).collect()
     }
@@ -490,7 +498,7 @@ impl Kind for Workspace {
             default_repository: local_repository(self.name()),
             build_folders: self.build_folders(),
             binaries,
-            packages: self.local_packages(&members),
+            packages: self.local_packages(&members, options),
             assets: staged_sources(root, assets(options, &sources, interrupt)?),
             code: staged_sources(root, sources),
             deps: locked.iter().cloned().chain(skeleton).chain(marks).collect(),
@@ -528,6 +536,15 @@ fn main_member<'a>(members: &[&'a Package], workspace: &str) -> Option<(&'a Pack
     let named = named.map(|package| (*package, "the member with the name of the workspace's folder"));
     let only = programs.first().filter(|_| programs.len() == 1);
     named.or_else(|| only.map(|package| (**package, "the only member with a program")))
+}
+
+/// Whether a command of Cargo compiles the targets that it names, and does nothing else.
+fn only_compiles(command: &str) -> bool {
+    let mut words = command.split_whitespace().skip_while(|word| word.starts_with(['+', '-']));
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || " -_+=.,:/@'\"".contains(character);
+    words.next().is_some_and(|word| {
+        ["build", "b", "test", "t", "check", "c", "clippy", "bench", "doc", "rustc"].contains(&word)
+    }) && command.chars().all(is_plain)
 }
 
 /// The source files that a slim image gets beside its binaries.

@@ -4,7 +4,7 @@
 # Cargo goes by dates, and sources have dates of the past whatever they hold. So a seed has a list of the files that it was
 # made of. What was made of a package with other files now is taken out of it, with what was made of packages that depend
 # on it, and Cargo compiles that anew. /run/seed-lists has the files, a digest and a path a line, and the packages: name,
-# folder and the packages that it needs, parted by tabs.
+# folder, the packages that it needs and its targets, parted by tabs.
 # shellcheck shell=sh source-path=SCRIPTDIR source=cargo.sh
 . /run/steps/cargo.sh
 
