@@ -170,7 +170,7 @@ impl BuildFolder<'_> {
         for entry in destination.read_dir_utf8().context(cannot)? {
             let entry = entry.context(cannot)?;
             let name = entry.file_name();
-            if [DOCKERFILE, STEPS, CODE, DEPS, INPUTS, ASSETS].contains(&name) {
+            if name == DOCKERFILE || self.parts().iter().any(|(part, _)| *part == name) {
                 own.push(entry.into_path());
             } else if self.config_sh.is_some()
                 && entry.file_type().context(cannot)?.is_file()

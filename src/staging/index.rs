@@ -1,6 +1,6 @@
 //! The digests of files as they were read last time, each with what the file system said of the file. A file of which
-//! it says the same is not read again. A wrong digest leads to no wrong image: each file is hashed again when it is
-//! staged.
+//! it says the same is not read again. Each file is hashed again when it is staged, so that no image is built of other files
+//! than its name says.
 
 use std::cmp::Ordering;
 use std::fs::Metadata;
