@@ -71,6 +71,19 @@ fn no_line_of_the_staged_dockerfile_is_too_wide_and_the_steps_lie_beside_it() {
     assert_eq!(count, 7, "{dockerfile}");
 }
 
+#[test]
+fn what_an_image_starts_is_said_once() {
+    let project = Project::hello();
+    project.write("runtime-image.toml", "entrypoint = [\"hello\"]\ncmd = [\"x\"]\n");
+    for arguments in [&[][..], &["--run-image", "scratch"]] {
+        let (report, _) = project.json(&[&["--dry-run", "--force-rebuild"], arguments].concat());
+        let folder = Path::new(report["build_folder"].as_str().unwrap());
+        let dockerfile = fs::read_to_string(folder.join("Dockerfile")).unwrap();
+        let count = |word: &str| dockerfile.lines().filter(|line| line.split(' ').next() == Some(word)).count();
+        assert_eq!((count("ENTRYPOINT"), count("CMD")), (1, 1), "{dockerfile}");
+    }
+}
+
 /// Values are words of an instruction, and none begins one or swallows one.
 #[test]
 fn no_value_of_the_configuration_is_an_instruction_of_the_dockerfile() {
