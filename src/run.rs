@@ -6,7 +6,6 @@ mod labels;
 mod last_name;
 mod locks;
 
-use std::rc::Rc;
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -52,7 +51,7 @@ const MOST_READS: usize = 10;
 pub struct Run<'a> {
     found: &'a Found,
     options: Options,
-    last_name: Rc<LastName>,
+    last_name: Option<LastName>,
     builder: &'a dyn RuntimeBuilder,
     terminal: &'a Terminal,
     interrupt: &'a Interrupt,
@@ -101,7 +100,8 @@ impl<'a> Run<'a> {
         aim: Aim,
         mut act: impl FnMut(Self) -> Result<()>,
     ) -> Result<()> {
-        let last_name = Rc::new(expected(found, &options, builder, aim));
+        let expected = || LastName::expected(found.root(), &options, builder);
+        let mut last_name = if aim == Aim::Images { expected() } else { None };
         let options = with_answers(found, options, builder, terminal)?;
         let read = read(found, &options, builder, terminal, interrupt)?;
         let each_bin = options.slim.as_ref().is_some_and(|slim| slim.each_bin);
@@ -115,7 +115,7 @@ impl<'a> Run<'a> {
             let Some(project) = (if place == last { read.take() } else { read.clone() }) else { break };
             let (project, hashes, tags) = named(project, binary.as_deref(), &options)?;
             let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
-            let (options, last_name) = (options.clone(), last_name.clone());
+            let (options, last_name) = (options.clone(), last_name.take());
             act(Self {
                 found,
                 options,
@@ -148,7 +148,7 @@ impl<'a> Run<'a> {
         interrupt: &'a Interrupt,
         started: Instant,
     ) -> Result<Self> {
-        let last_name = Rc::new(expected(found, &options, builder, Aim::Images));
+        let last_name = LastName::expected(found.root(), &options, builder);
         let options = with_answers(found, options, builder, terminal)?;
         let (project, hashes, tags) = named(read(found, &options, builder, terminal, interrupt)?, None, &options)?;
         let seconds = Seconds { hash: started.elapsed().as_secs_f64(), ..Seconds::default() };
@@ -166,7 +166,8 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When the builder cannot be asked.
     pub fn plan(mut self) -> Result<Report> {
-        let plan = self.decide()?;
+        let mut plan = self.decide()?;
+        self.seed(&mut plan);
         self.warn_of_other_rust(&plan);
         Ok(self.report(&plan, None, Made::default()))
     }
@@ -201,10 +202,11 @@ impl<'a> Run<'a> {
     }
 
     fn build_as_read(&mut self) -> Result<Report> {
-        let (plan, mut locks) = self.decide_locked()?;
+        let (mut plan, mut locks) = self.decide_locked()?;
+        let seed = self.seed(&mut plan);
         match plan.decision.clone() {
             Decision::Reuse(reused) => self.reuse(&plan, &reused),
-            Decision::Build { from, image } => self.build_from(&plan, from, &image, &mut locks),
+            Decision::Build { from, image } => self.build_from(&plan, from, &image, seed.as_ref(), &mut locks),
         }
     }
 
@@ -269,13 +271,13 @@ impl<'a> Run<'a> {
         plan: &Plan,
         from: BuildFromImageType,
         image: &ImageName,
+        seed: Option<&Seed>,
         locks: &mut Locks,
     ) -> Result<Report> {
         self.warn_of_other_rust(plan);
         self.terminal.status("Planning", format!("a build from {from}: {}", plan.reason));
         let labels = self.labels(plan, from);
-        let seed = self.seed(plan);
-        let (staged, _lock) = self.stage(from, image, &labels, seed.as_ref())?;
+        let (staged, _lock) = self.stage(from, image, &labels, seed)?;
         self.terminal.status(
             "Staging",
             format!("{} files, {} in {}", staged.files, size_text(staged.size), shown_path(&staged.path)),
@@ -286,9 +288,7 @@ impl<'a> Run<'a> {
             return Ok(self.report(plan, Some(staged.path), Made::default()));
         }
         let mut made = self.make(plan, from, image, &staged, &labels, locks)?;
-        if let Some(seed) = seed {
-            seed.remember();
-        }
+        seed.iter().for_each(|seed| seed.remember());
         made.size = self.size(plan, &staged, &made)?;
         let size = made.size.map(|size| self.told(size));
         for (confirmed, size) in [(&made.confirmed, size), (&made.loaded, None)] {
@@ -328,13 +328,7 @@ impl<'a> Run<'a> {
             members_in_dependencies: &self.project.members_in_dependencies,
             options: &self.options,
         };
-        let mut plan = timed(&mut self.seconds.plan, || plan(&inputs, self.builder))?;
-        if plan.build_from() == Some(BuildFromImageType::Lock)
-            && let Some((changed, all)) = self.seed(&plan).and_then(|seed| seed.expected())
-        {
-            plan.reason = format!("{}; {changed} of {all} packages changed since the last build", plan.reason);
-        }
-        Ok(plan)
+        timed(&mut self.seconds.plan, || plan(&inputs, self.builder))
     }
 
     /// Warns of a base image that has another Rust than the toolchain file wants: without rustup Cargo reads no such
@@ -368,10 +362,7 @@ impl<'a> Run<'a> {
         let name = self.tags.versioned.tag().unwrap_or("image");
         let chosen = self.options.build_folder.as_ref();
         timed(&mut self.seconds.stage, || {
-            let template = match seed {
-                Some(seed) => template.clone().with_seed(&seed.mounts()),
-                None => template.clone(),
-            };
+            let template = template.with_seed(seed.map(Seed::mounts).unwrap_or_default());
             let dockerfile = template.render(from, &image.to_string(), labels)?;
             let config_sh = self.project.config_sh(&self.options, &self.tags)?;
             let (steps, config_sh) = (&steps.staged(), config_sh.as_deref());
@@ -386,15 +377,21 @@ impl<'a> Run<'a> {
         .map_err(|error| error.hint_by_cause(ELSEWHERE))
     }
 
-    /// What the build of a plan may go on from. Several platforms would share one cache of the builder.
-    fn seed(&self, plan: &Plan) -> Option<Seed> {
+    /// What the build of a plan may go on from, and tells in the plan how much that is. Several platforms would share one
+    /// cache of the builder.
+    fn seed(&self, plan: &mut Plan) -> Option<Seed> {
         let Self { options, project, .. } = self;
+        let from = plan.build_from()?;
         let platforms = options.compiled_on(&plan.platforms);
         let [platform] = &*platforms else { return None };
-        let goes_on = options.seed && !options.force_rebuild && self.builder.keeps_seeds();
-        let seed =
-            || Seed::new(&project.root, &project.packages, &project.code, &self.hashes, &project.steps, platform);
-        if goes_on { seed() } else { None }
+        if !options.seed || options.force_rebuild || !self.builder.keeps_seeds() {
+            return None;
+        }
+        let seed = Seed::new(&project.root, &project.packages, &project.code, &self.hashes, &project.steps, platform)?;
+        if let Some((changed, all)) = seed.expected().filter(|_| from == BuildFromImageType::Lock) {
+            plan.reason = format!("{}; {changed} of {all} packages changed since the last build", plan.reason);
+        }
+        Some(seed)
     }
 
     fn labels(&self, plan: &Plan, from: BuildFromImageType) -> ImageLabels {
@@ -534,7 +531,7 @@ impl<'a> Run<'a> {
 
     fn report(&self, plan: &Plan, build_folder: Option<Utf8PathBuf>, made: Made) -> Report {
         if plan.reused().is_some() || made.confirmed.is_some() {
-            self.last_name.keep(&self.tags.source);
+            self.last_name.iter().for_each(|last| last.keep(&self.tags.source));
         }
         let Names { image, repository, lock_repository, tags, .. } = self.names();
         let (action, from_image) = match &plan.decision {
@@ -565,16 +562,6 @@ impl<'a> Run<'a> {
             seconds: self.seconds.rounded(),
         }
     }
-}
-
-/// The name that the image had last time, which the builder is asked for at once: the answer is there when the project
-/// is read.
-fn expected(found: &Found, options: &Options, builder: &dyn RuntimeBuilder, aim: Aim) -> LastName {
-    let last_name = LastName::of(found.root(), options);
-    let has_one_image = options.slim.as_ref().is_none_or(|slim| !slim.each_bin);
-    let is_asked_for = aim == Aim::Images && has_one_image && !options.force_rebuild;
-    last_name.name.iter().filter(|_| is_asked_for).for_each(|name| builder.expect(name));
-    last_name
 }
 
 /// The options with what the builder is asked for before there are names.

@@ -112,7 +112,7 @@ impl Seed {
     /// nothing is known of one.
     pub fn expected(&self) -> Option<(usize, usize)> {
         let before = String::from_utf8(self.last.as_ref()?.read()?).ok()?;
-        Some((changed_packages(&self.packages, &before, &self.files)?, self.packages.len()))
+        Some((changed_packages(&self.packages, &before, &self.files), self.packages.len()))
     }
 
     /// Keeps the list of files of a build that went well. Without it, less is told of the next one.
@@ -124,20 +124,15 @@ impl Seed {
 }
 
 /// How many packages have other files than before, or need one that has. All of them where a file belongs to none.
-fn changed_packages(packages: &[LocalPackage], before: &str, now: &str) -> Option<usize> {
-    let by_path = |text: &'_ str| -> BTreeMap<String, String> {
-        let parts = text.lines().filter_map(|line| line.split_once(' '));
-        parts.map(|(digest, path)| (path.to_owned(), digest.to_owned())).collect()
-    };
-    let (before, now) = (by_path(before), by_path(now));
-    let paths: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+fn changed_packages(packages: &[LocalPackage], before: &str, now: &str) -> usize {
+    let [before, now] = [before, now].map(|files| files.lines().collect::<BTreeSet<_>>());
     let by_folder: BTreeMap<&Utf8Path, &str> =
         packages.iter().map(|package| (package.folder.as_path(), package.name.as_str())).collect();
     let mut changed: BTreeSet<&str> = BTreeSet::new();
-    for path in paths.into_iter().filter(|path| before.get(*path) != now.get(*path)) {
+    for (_, path) in before.symmetric_difference(&now).filter_map(|line| line.split_once(' ')) {
         match Utf8Path::new(path).ancestors().skip(1).find_map(|folder| by_folder.get(folder)) {
             Some(name) => drop(changed.insert(name)),
-            None => return Some(packages.len()),
+            None => return packages.len(),
         }
     }
     loop {
@@ -146,7 +141,7 @@ fn changed_packages(packages: &[LocalPackage], before: &str, now: &str) -> Optio
         let count = changed.len();
         changed.extend(more);
         if changed.len() == count {
-            return Some(count);
+            return count;
         }
     }
 }
@@ -193,7 +188,7 @@ mod tests {
             (format!("{before}6 libs/mid/new\n"), 2),
             (before.replace("5 README", "9 README"), 4),
         ] {
-            assert_eq!(changed_packages(&packages, before, &now), Some(expected), "{now}");
+            assert_eq!(changed_packages(&packages, before, &now), expected, "{now}");
         }
     }
 }

@@ -103,8 +103,8 @@ impl Template {
 
     /// The same template, with these mounts for the step that builds the sources. They are in no hash.
     #[must_use]
-    pub fn with_seed(self, mounts: &str) -> Self {
-        Self { context: context! { seed => mounts, ..self.context }, ..self }
+    pub fn with_seed(&self, mounts: String) -> Self {
+        Self { context: context! { seed => mounts, ..self.context.clone() }, ..self.clone() }
     }
 
     /// The same template, which is not waited for any more when a signal comes in.
