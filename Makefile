@@ -3,7 +3,7 @@
 # make test-matrix   the real-engine tests on the newest Docker in Debian
 # make fuzz    random inputs for all that reads what others wrote, FUZZ_SECONDS (600) each
 # make soak    faults again and again, about half an hour: docs/reliability.md has the table
-# make seeds   random changes, each built with a seed and without: the bytes are the same; about ten minutes
+# make seeds   random changes, SEED_CHANGES (25) for each profile, built with a seed and without: the bytes are the same
 # make lint    format, clippy, documentation and its links, scripts
 # make bench   the table of docs/performance.md, under half an hour; make bench-quick has the rows that take seconds
 # make images  examples/hello for linux/amd64 and linux/arm64, pushed below REGISTRY: make images REGISTRY=ghcr.io/me
@@ -56,7 +56,7 @@ soak:
 SOAK = size push_faults soak
 
 seeds:
-	scripts/with-engine cargo test --locked --test seed -- --ignored --nocapture --test-threads=1
+	SEED_CHANGES=$${SEED_CHANGES:-25} scripts/with-engine cargo test --locked --test seed -- random_changes --test-threads=1
 
 lint: shellcheck
 	cargo fmt --check

@@ -5,7 +5,7 @@
 mod support;
 
 use rstest::rstest;
-use support::{Project, docker, image_id, run_image};
+use support::{Project, docker, image_id, random, run_image};
 
 /// What the steps say where they go on from an earlier build.
 const GOES_ON: &str = " packages are compiled anew";
@@ -250,13 +250,6 @@ fn a_build_that_fails_leaves_a_seed_that_is_gone_on_from_without_fault() {
     assert_eq!(compiled, ["app"]);
 }
 
-/// A number below `end` that differs from call to call.
-fn random(end: usize) -> usize {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    let number = std::collections::hash_map::RandomState::new().build_hasher().finish();
-    usize::try_from(number % end.max(1) as u64).unwrap()
-}
-
 /// What the tree says, built here: by another compiler, from nothing that an earlier build left.
 fn said_here(project: &Project, variable: &str) -> String {
     let run = std::process::Command::new(env!("CARGO"))
@@ -319,16 +312,16 @@ fn change(project: &Project, number: usize, older: &mut Vec<Vec<(String, String)
 #[rstest]
 #[case::release(&[])]
 #[case::dev(&["--prebuild", "build"])]
-#[ignore = "long"]
-fn many_random_changes_give_the_bytes_of_a_build_without_a_seed(#[case] arguments: &[&str]) {
+fn random_changes_give_the_bytes_of_a_build_without_a_seed(#[case] arguments: &[&str]) {
     let project = workspace();
     project.edit(
         "app/src/main.rs",
         "fn main() {",
         "fn main() {\n    print!(\"{} \", option_env!(\"SAID\").unwrap_or(\"unsaid\"));",
     );
+    let changes = std::env::var("SEED_CHANGES").map_or(2, |changes| changes.parse().unwrap());
     let (mut older, mut fewer, mut variable) = (Vec::new(), 0, "first".to_owned());
-    for number in 0..25 {
+    for number in 0..changes {
         let what = change(&project, number, &mut older);
         if random(8) == 0 {
             variable = format!("v{number}");
@@ -338,5 +331,6 @@ fn many_random_changes_give_the_bytes_of_a_build_without_a_seed(#[case] argument
         assert_eq!(run_image(&image, &[]), said_here(&project, &variable), "{what}");
         fewer += usize::from(compiled.len() < 6);
     }
-    assert!(fewer > 10, "few builds went on from a seed: {fewer}");
+    // A few of them may all be of what every package depends on.
+    assert!(changes < 25 || fewer > 10, "few builds went on from a seed: {fewer}");
 }

@@ -13,13 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::engine::OtherEngine;
-use support::{Project, Run, image_exists, kill, processes_naming, run_image, runs_at_once};
-
-/// A number below `end` that differs from call to call.
-fn random(end: u64) -> u64 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() % end.max(1)
-}
+use support::{Project, Run, image_exists, kill, processes_naming, random, run_image, runs_at_once};
 
 /// The last step that a run told of.
 fn phase(stderr: &str) -> &'static str {

@@ -371,6 +371,13 @@ pub fn salt() -> &'static str {
     SALT.get_or_init(|| format!("# {} {:?}\n", std::process::id(), SystemTime::now()))
 }
 
+/// A number below `end` that differs from call to call.
+pub fn random(end: usize) -> usize {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let number = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    usize::try_from(number % end.max(1) as u64).unwrap()
+}
+
 /// Runs docker, which must succeed, and gives its stdout.
 pub fn docker(arguments: &[&str]) -> String {
     let output = Command::new("docker").args(arguments).output().expect("docker runs");

@@ -17,6 +17,12 @@ use crate::staging::tree_path::TreePath;
 use crate::system::interrupt::Interrupt;
 use crate::system::terminal::some_of;
 
+/// The folders below `root` of the local packages that a package needs, except for tests.
+pub(super) fn compiled_from<'a>(package: &'a Package, root: &'a Utf8Path) -> impl Iterator<Item = &'a Utf8Path> {
+    let built = package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
+    built.filter_map(move |dependency| dependency.path.as_ref()?.strip_prefix(root).ok())
+}
+
 /// What the binaries of a workspace are chosen and read from.
 #[derive(Clone, Copy)]
 pub(super) struct Members<'a> {
@@ -118,8 +124,7 @@ impl<'a> Members<'a> {
         let mut needed = BTreeSet::new();
         while let Some(folder) = waiting.pop() {
             let Some(package) = self.by_folder.get(folder).filter(|_| needed.insert(folder)) else { continue };
-            let built = package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
-            let paths = built.filter_map(|dependency| dependency.path.as_ref()?.strip_prefix(&self.root.path).ok());
+            let paths = compiled_from(package, &self.root.path);
             waiting.extend(
                 paths.filter_map(|path| self.by_folder.get_key_value(path).map(|(folder, _)| folder.as_path())),
             );

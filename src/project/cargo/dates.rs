@@ -83,6 +83,7 @@ mod tests {
         let steps = [system, dependencies, runtime].concat();
         for (name, line) in [
             ("build-dependencies", format!("# `LEFT` in dates.rs.\nfinish {LEFT}\n")),
+            ("seed.sh", format!("-newermt @{LEFT} ")),
             ("build-sources", format!("# `BUILT` in dates.rs.\nfinish {BUILT}\n")),
             ("install-binaries", format!("# `BUILT` in dates.rs.\n    touch -d @{BUILT} ")),
             (

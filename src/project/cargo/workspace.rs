@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_metadata::{DependencyKind, Metadata, Package, PackageId, Target, TargetKind};
+use cargo_metadata::{Metadata, Package, PackageId, Target, TargetKind};
 
 use crate::config::options::Options;
 use crate::config::settings::{CONFIG_FILE, Settings};
 use crate::config::values::{ProjectKind, Version};
 use crate::error::{Error, Result};
 use crate::image::naming::local_repository;
-use crate::project::cargo::binaries::{Members, Programs, binaries_of};
+use crate::project::cargo::binaries::{Members, Programs, binaries_of, compiled_from};
 use crate::project::cargo::configuration::{Configuration, Tree};
 use crate::project::cargo::context::TemplateContext;
 use crate::project::cargo::inputs::{DependencyInputs, LOCK_FILE, dependency_inputs};
@@ -382,22 +382,20 @@ impl Workspace {
     /// another: what was made of it then looks as if it was the other's. None either where a command of `prebuild` may
     /// build one thing or another as the sources say.
     fn local_packages(&self, members: &BTreeMap<Utf8PathBuf, &Package>, options: &Options) -> Vec<LocalPackage> {
-        let below = |path: &Utf8Path| path.strip_prefix(&self.root.path).ok().map(Utf8Path::to_owned);
+        let root = &self.root.path;
         let owner = |path: &Utf8Path| {
-            let path = below(path)?;
-            path.ancestors().skip(1).find_map(|folder| members.get_key_value(folder).map(|(folder, _)| folder.clone()))
+            let mut above = path.strip_prefix(root).ok()?.ancestors().skip(1);
+            above.find_map(|folder| members.get_key_value(folder).map(|(folder, _)| folder))
         };
         let is_own = |(folder, package): (&Utf8PathBuf, &&Package)| {
-            package.targets.iter().all(|target| owner(&target.src_path).as_ref() == Some(folder))
+            package.targets.iter().all(|target| owner(&target.src_path) == Some(folder))
         };
         if !members.iter().all(is_own) || !options.prebuild.iter().flatten().all(|command| only_compiles(command)) {
             return Vec::new();
         }
         let needs = |package: &Package| {
-            let compiled =
-                package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
-            let folders = compiled.filter_map(|dependency| below(dependency.path.as_ref()?));
-            folders.filter_map(|folder| members.get(&folder).map(|package| package.name.to_string())).collect()
+            let needed = compiled_from(package, root).filter_map(|folder| members.get(folder));
+            needed.map(|package| package.name.to_string()).collect()
         };
         // Of one line: the paths are among the source files.
         let targets = |package: &Package| {

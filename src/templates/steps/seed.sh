@@ -64,7 +64,9 @@ stale_packages() {
 
 # Puts what the seed has of unchanged packages into the target folder. Arguments: the commands.
 restore_seed() {
-    has_seeds && [ -d "$seed" ] && [ "$(cat "$seed/key")" = "$(seed_key "$@")" ] && stale_packages >/dev/shm/stale || return 1
+    has_seeds || return 1
+    key=$(seed_key "$@")
+    [ -d "$seed" ] && [ "$(cat "$seed/key")" = "$key" ] && stale_packages >/dev/shm/stale || return 1
     hash='????????????????'
     sed "s|.*|*/.fingerprint/&-$hash\n*/build/&-$hash|" /dev/shm/stale >/dev/shm/left-out
     mkdir -p "$target"
@@ -123,11 +125,12 @@ made_by_cargo() {
     done
 }
 
-# Keeps what Cargo made of the packages for the next build, which is none that fails for that. Arguments: the commands.
+# Keeps what Cargo made of the packages for the next build, once `restore_seed` has looked for what an earlier one kept. No
+# build fails for that.
 keep_seed() {
     has_seeds && [ -e "$executables" ] || return 0
     next=/run/seed/next
-    if ! { rm -rf "$next" && mkdir "$next" && seed_key "$@" >"$next/key" && foreign_reads >"$next/reads" &&
+    if ! { rm -rf "$next" && mkdir "$next" && echo "$key" >"$next/key" && foreign_reads >"$next/reads" &&
         cp -p "$executables" "$next/executables" && cp "$lists/files" "$next/files" &&
         (cd "$target" && made_by_cargo >/dev/shm/made && tar --create --file "$next/target.tar" --null --no-recursion \
             --files-from /dev/shm/made) && rm -rf "$seed" && mv "$next" "$seed"; }; then
