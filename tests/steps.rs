@@ -175,21 +175,52 @@ fn inputs_are_checked(told: Option<&str>) -> (bool, String) {
     run_step("check-inputs", &["app"], folder.path())
 }
 
+#[test]
+fn a_seed_that_cannot_be_read_ends_one_build_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (path, text) in [
+        ("target/.runtime-image-compiled", "x\n"),
+        ("run/seed-lists/packages", "app\t.\t\tbin app\n"),
+        ("run/seed-lists/files", &format!("{} Cargo.toml\n", "0".repeat(64))),
+        ("run/seed/kept/reads", ""),
+        ("run/seed/kept/executables", ""),
+        ("run/seed/kept/target.tar", "no archive"),
+    ] {
+        fs::create_dir_all(at(path).parent().unwrap()).unwrap();
+        fs::write(at(path), text).unwrap();
+    }
+    fs::copy(at("run/seed-lists/files"), at("run/seed/kept/files")).unwrap();
+    // The key of just this build.
+    let (passes, said) = run_text(". /run/steps/seed.sh; seed_key build >/run/seed/kept/key", folder.path());
+    assert!(passes, "{said}");
+    let restore = ". /run/steps/seed.sh; if restore_seed build; then echo restored >&2; fi";
+    let (passes, said) = run_text(restore, folder.path());
+    let told = "error: what an earlier build has compiled cannot be read, and is removed: build again\n";
+    assert!(!passes && said.ends_with(told), "{said}");
+    assert_eq!(run_text(restore, folder.path()), (true, String::new()));
+}
+
 /// Whether a step passes, and what it says, where this folder stands for the root of the image.
 fn run_step(step: &str, arguments: &[&str], folder: &Path) -> (bool, String) {
+    run_text(&format!("set -- {}; . /run/steps/{step}", arguments.join(" ")), folder)
+}
+
+/// As [`run_step`], for a text of shell.
+fn run_text(text: &str, folder: &Path) -> (bool, String) {
     let steps = folder.join("run/steps");
     for path in [&steps, &folder.join("dev/shm")] {
         fs::create_dir_all(path).unwrap();
     }
+    let below = |text: &str| {
+        let paths = ["/run/", "/slim", "/dev/shm"].iter();
+        paths.fold(text.to_owned(), |text, path| text.replace(path, &format!("{}{path}", folder.display())))
+    };
     for file in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/templates/steps")).unwrap() {
         let file = file.unwrap();
-        let text =
-            ["/run/", "/slim", "/dev/shm"].iter().fold(fs::read_to_string(file.path()).unwrap(), |text, path| {
-                text.replace(path, &format!("{}{path}", folder.display()))
-            });
-        fs::write(steps.join(file.file_name()), text).unwrap();
+        fs::write(steps.join(file.file_name()), below(&fs::read_to_string(file.path()).unwrap())).unwrap();
     }
-    let run = Command::new("sh").arg(steps.join(step)).args(arguments).current_dir(folder).output().unwrap();
+    let run = Command::new("sh").args(["-c", &below(text)]).current_dir(folder).output().unwrap();
     (run.status.success(), String::from_utf8(run.stderr).unwrap())
 }
 
