@@ -111,7 +111,7 @@ pub struct FieldHasher {
 }
 
 /// How many bytes are hashed at once.
-const AT_ONCE: usize = 64 << 10;
+const AT_ONCE: usize = 256 << 10;
 
 impl FieldHasher {
     /// A hasher for one purpose (`lock`, `source`, ...): equal fields hashed for another purpose give another hash.
@@ -139,8 +139,13 @@ impl FieldHasher {
     }
 
     fn hash_waiting(&mut self) {
-        self.name.update(&self.waiting);
-        self.identity.update(&self.waiting);
+        let Self { name, identity, waiting } = self;
+        rayon::join(
+            || name.update(&*waiting),
+            || {
+                identity.update(waiting);
+            },
+        );
         self.waiting.clear();
     }
 

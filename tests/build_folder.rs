@@ -71,6 +71,84 @@ fn an_edit_that_keeps_size_and_time_is_built() {
     assert_eq!(run_image(project.ok(&[]).image(), &[]), "bbbb");
 }
 
+/// Path, times, mode and content of all that a build folder holds, folders too.
+fn listed(root: &Path) -> Vec<String> {
+    let entry = |path: PathBuf| {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let content = if metadata.is_symlink() {
+            format!("link to {:?}", fs::read_link(&path).unwrap())
+        } else if metadata.is_dir() {
+            "folder".to_owned()
+        } else {
+            format!("{:?}", fs::read(&path).unwrap())
+        };
+        let time = (metadata.mtime(), metadata.mtime_nsec());
+        format!("{} {time:?} {:o} {content}", path.strip_prefix(root).unwrap().display(), metadata.mode())
+    };
+    let mut lines: Vec<String> = every_entry(root).into_iter().map(entry).collect();
+    lines.sort();
+    lines
+}
+
+fn every_entry(folder: &Path) -> Vec<PathBuf> {
+    let below = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    below
+        .flat_map(|path| {
+            let is_folder = path.is_dir() && !path.is_symlink();
+            let mut entries = if is_folder { every_entry(&path) } else { Vec::new() };
+            entries.push(path);
+            entries
+        })
+        .collect()
+}
+
+#[test]
+fn what_an_earlier_folder_holds_is_not_written_again_and_all_that_somebody_changed_in_it_is() {
+    let project = Project::hello();
+    for name in ["kept", "edited", "emptied", "executable", "removed", "linked"] {
+        project.write(&format!("data/{name}"), format!("{name}\n"));
+    }
+    project.write("data/inner/file", "x").write("changing", "one");
+    std::os::unix::fs::symlink("data", project.root.join("link")).unwrap();
+    let outside = project.root.parent().unwrap().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("theirs"), "years of work").unwrap();
+
+    let before = folder_of(&project, &[]);
+    let inode = |folder: &Path, name: &str| fs::symlink_metadata(folder.join("code").join(name)).unwrap().ino();
+    let inodes = ["data/kept", "link", "changing"].map(|name| inode(&before, name));
+    let data = before.join("code/data");
+    // As an editor does it, which keeps neither time nor, mostly, size.
+    fs::write(data.join("edited"), "EDITED\n").unwrap();
+    fs::write(data.join("emptied"), "").unwrap();
+    fs::set_permissions(data.join("executable"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::remove_file(data.join("removed")).unwrap();
+    fs::remove_file(data.join("linked")).unwrap();
+    std::os::unix::fs::symlink(outside.join("theirs"), data.join("linked")).unwrap();
+    fs::remove_dir_all(data.join("inner")).unwrap();
+    std::os::unix::fs::symlink(&outside, data.join("inner")).unwrap();
+    fs::create_dir_all(data.join("more/of/it")).unwrap();
+    fs::write(data.join("more/of/it/added"), "x").unwrap();
+
+    project.write("changing", "two");
+    let after = folder_of(&project, &[]);
+    assert_ne!(before, after, "a folder for each content");
+    assert!(!before.exists());
+    let fresh = project.root.parent().unwrap().join("fresh");
+    let [fresh, gone_on_from] = [folder_of(&project, &["--build-folder", fresh.to_str().unwrap()]), after.clone()];
+    assert_eq!(listed(&fresh), listed(&gone_on_from));
+    let same = ["data/kept", "link", "changing"].map(|name| inode(&after, name));
+    assert_eq!((same[0], same[1]), (inodes[0], inodes[1]), "written again");
+    assert_ne!(same[2], inodes[2], "a file of a build that may still be read");
+    assert_eq!(listed(&outside).len(), 1, "nothing is removed through a link");
+
+    // The same content again: the folder is gone on from as well, and mended.
+    fs::write(after.join("code/data/edited"), "EDITED\n").unwrap();
+    assert_eq!(folder_of(&project, &[]), after);
+    assert_eq!(listed(&fresh), listed(&after));
+    assert_eq!(inode(&after, "data/kept"), inodes[0]);
+}
+
 #[test]
 fn staged_times_come_from_path_and_content_alone() {
     let [one, two] = ["same", "same"].map(|text| {

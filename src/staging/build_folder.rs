@@ -5,26 +5,24 @@
 //! folder's base name. So every file's mtime is derived from its path and content: equal content, equal mtime, on any
 //! machine; other content, another mtime.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{Seek as _, SeekFrom, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use filetime::FileTime;
 use tempfile::TempDir;
 
 use crate::error::{Context as _, Error, Result};
-use crate::hash::{ContentDigest, ContentHasher, FieldHasher, content_digest};
+use crate::hash::FieldHasher;
 use crate::staging::config_sh::{ConfigSh, write_config_sh};
 use crate::staging::own_files::{
-    ASSETS, CODE, DEPS, DOCKERFILE, FOLDER_TIME, INPUTS, SEED, STEPS, content_time, has_folder_time, is_own_dockerfile,
+    ASSETS, CODE, DEPS, DOCKERFILE, INPUTS, SEED, STEPS, has_folder_time, is_own_dockerfile,
 };
-use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode};
+use crate::staging::staged::{StagedFile, make_link, set_mode};
 use crate::staging::tree_path::TreePath;
+use crate::staging::writing::{Entries, finish_folder};
 use crate::system::interrupt::Interrupt;
 use crate::system::lock::{Lock, Waiting};
 use crate::system::paths::{FOR_THIS_USER, folder_for_this_user, own_name};
-use crate::system::reading;
 
 /// The length of the names that stand for a build folder's content, in hexadecimal digits.
 const KEY_LENGTH: usize = 16;
@@ -59,29 +57,44 @@ pub struct BuildFolder<'a> {
 pub struct Staged {
     /// Where it is.
     pub path: Utf8PathBuf,
-    /// How many files were staged.
+    /// How many files and links were staged.
     pub files: usize,
-    /// The size of all files in the folder, in bytes.
+    /// The size of all of them, in bytes.
     pub size: u64,
 }
 
 impl BuildFolder<'_> {
     /// Makes a folder below `parent` that has a name of its own for these files, and in it the build folder `name`. So
-    /// what a build was given stays as it is, whatever is staged meanwhile. Removes what earlier runs left there and no
-    /// run holds. Gives the lock as well.
+    /// what a build was given stays as it is, whatever is staged meanwhile. What earlier runs left there and no run holds
+    /// is gone on from, or removed. Gives the lock as well.
     ///
     /// # Errors
     /// As [`stage`](Self::stage), and when the lock cannot be had.
     pub fn stage_below(&self, parent: &Utf8Path, name: &str, waiting: Waiting<'_>) -> Result<(Staged, Lock)> {
         let own = parent.join(self.key());
         let lock = Lock::of_build_folder(&own, waiting)?;
-        let staged = self.stage(&own.join(name), waiting.interrupt)?;
+        let others: Vec<Utf8PathBuf> = parent
+            .read_dir_utf8()
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| is_key(entry.file_name()) && entry.path() != own)
+            .map(camino::Utf8DirEntry::into_path)
+            .collect();
+        let destination = own.join(name);
+        let unheld = if destination.exists() {
+            None
+        } else {
+            others.iter().find_map(|other| Some((other.join(name), Lock::of_unheld(other).ok()??)))
+        };
+        let earlier = unheld.as_ref().map_or(&destination, |(earlier, _)| earlier);
+        let staged = self.stage_from(Some(earlier), &destination, waiting.interrupt)?;
+        drop(unheld);
         // Closed to others here: podman, and its steps that are not root, see the mode of what they mount as a whole.
         set_mode(&own, FOR_THIS_USER)?;
         set_mode(&staged.path, 0o755)?;
-        for entry in parent.read_dir_utf8().into_iter().flatten().filter_map(std::result::Result::ok) {
-            let is_other = is_key(entry.file_name()) && entry.path() != own;
-            if is_other && let Err(error) = Lock::remove_unheld(entry.path()) {
+        for other in others {
+            if let Err(error) = Lock::remove_unheld(&other) {
                 // It is in nobody's way, and another run may be able to remove it.
                 waiting.terminal.verbose("Leaving", error.to_string());
             }
@@ -120,6 +133,12 @@ impl BuildFolder<'_> {
     /// When `destination` holds anything that this tool did not write, when a source file is not any more what was
     /// hashed, and when a file cannot be written. In each case `destination` is as it was.
     pub fn stage(&self, destination: &Utf8Path, interrupt: &Interrupt) -> Result<Staged> {
+        self.stage_from(None, destination, interrupt)
+    }
+
+    /// As [`stage`](Self::stage). The build folder `earlier`, which nobody uses, becomes the new one: only what differs is
+    /// written. It is gone after an error.
+    fn stage_from(&self, earlier: Option<&Utf8Path>, destination: &Utf8Path, interrupt: &Interrupt) -> Result<Staged> {
         let cannot = || format!("cannot prepare the build folder `{destination}`");
         let kept = self.refuse_foreign(destination)?;
         let parent =
@@ -129,16 +148,22 @@ impl BuildFolder<'_> {
         let temporary = temporary_beside(destination).context(cannot)?;
         let root = utf8(temporary.path())?;
         let new = root.join("new");
-        self.write(&new, interrupt)?;
-        for file in &kept {
-            let to = new.join(file.file_name().unwrap_or_default());
-            fs::copy(file, &to).context(cannot)?;
+        if let Some(earlier) = earlier {
+            match fs::rename(earlier, &new) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context(cannot),
+                _ => {}
+            }
         }
+        let dockerfile = [StagedFile::text(TreePath::constant(DOCKERFILE), self.dockerfile.as_bytes())];
+        let entries = Entries::new([("", &dockerfile[..])].into_iter().chain(self.parts()).collect())?;
+        entries.write(&new, interrupt)?;
+        // Sources that only this user may read stay so on this machine; what is below has the modes that an image gets.
+        set_mode(&new, FOR_THIS_USER)?;
+        fs_extra::copy_items(&kept, &new, &fs_extra::dir::CopyOptions::new())
+            .map_err(|error| Error::failed(cannot()).because(error))?;
         if let Some(config_sh) = self.config_sh {
             write_config_sh(&new, config_sh)?;
         }
-        let size = fs_extra::dir::get_size(&new)
-            .map_err(|error| Error::failed(format!("cannot measure `{new}`")).because(error))?;
         if destination.exists() {
             fs::rename(destination, root.join("old")).context(cannot)?;
         }
@@ -146,8 +171,7 @@ impl BuildFolder<'_> {
             // The first error is the one to report.
             let _ = fs::rename(root.join("old"), destination);
         })?;
-        let files = 1 + self.parts().iter().map(|(_, files)| files.len()).sum::<usize>();
-        Ok(Staged { path: destination.to_owned(), files, size })
+        Ok(Staged { path: destination.to_owned(), files: entries.count(), size: entries.size() })
     }
 
     /// Refuses a destination that holds anything this tool did not write, judged by the names at the top and the
@@ -207,48 +231,6 @@ impl BuildFolder<'_> {
             }
         }
         Ok(kept)
-    }
-
-    fn write(&self, root: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
-        let dockerfile = [StagedFile::text(TreePath::constant(DOCKERFILE), self.dockerfile.as_bytes())];
-        let mut written = BTreeMap::new();
-        let mut folders = BTreeSet::from([root.to_owned(), root.join(CODE)]);
-        for (below, files) in [("", &dockerfile[..])].into_iter().chain(self.parts()) {
-            let base = if below.is_empty() { root.to_owned() } else { root.join(below) };
-            let mut entries: BTreeSet<&Utf8Path> = BTreeSet::new();
-            for file in files {
-                interrupt.check()?;
-                let path = base.join(&*file.path);
-                // The folder is new, and links in it are entries: a path without an entry above it runs through none.
-                if let Some(above) = file.path.ancestors().skip(1).find(|above| entries.contains(*above)) {
-                    let above = base.join(above);
-                    return Err(Error::failed(format!("`{path}` cannot be staged: `{above}` is no folder")));
-                }
-                if !matches!(file.content, StagedContent::Folder) && !entries.insert(&file.path) {
-                    return Err(Error::failed(format!("`{path}` would be staged twice")));
-                }
-                for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(root)) {
-                    if !folders.insert(folder.to_owned()) {
-                        break;
-                    }
-                }
-                if let Some(folder) = path.parent() {
-                    fs::create_dir_all(folder).context(|| format!("cannot create `{folder}`"))?;
-                }
-                write_file(file, &path, &written, interrupt)?;
-                // The sources come last: none is asked for again.
-                if let Some(key) = one_file_with(file).filter(|_| below != CODE) {
-                    written.insert(key, path.clone());
-                }
-                if matches!(file.content, StagedContent::Folder) {
-                    folders.insert(path);
-                }
-            }
-        }
-        fs::create_dir_all(root.join(CODE)).context(|| format!("cannot create `{root}/{CODE}`"))?;
-        folders.iter().rev().try_for_each(|folder| finish_folder(folder))?;
-        // Sources that only this user may read stay so on this machine; what is below has the modes that an image gets.
-        set_mode(root, FOR_THIS_USER)
     }
 }
 
@@ -312,13 +294,6 @@ fn same_file(from: &Utf8Path, to: &Utf8Path) -> std::io::Result<()> {
     }
 }
 
-/// Gives a staged folder its mode and its time, when all is in it.
-fn finish_folder(folder: &Utf8Path) -> Result<()> {
-    set_mode(folder, 0o755)?;
-    filetime::set_file_mtime(folder, FileTime::from_unix_time(FOLDER_TIME, 0))
-        .context(|| format!("cannot set the time of `{folder}`"))
-}
-
 /// A new folder beside `destination` that is removed when it is dropped.
 ///
 /// # Errors
@@ -334,74 +309,6 @@ fn temporary_prefix(destination: &Utf8Path) -> String {
 
 fn utf8(path: &std::path::Path) -> Result<&Utf8Path> {
     Utf8Path::from_path(path).ok_or_else(|| Error::failed(format!("the name of `{}` is not UTF-8", path.display())))
-}
-
-/// What copied files have in common that can be one file.
-type Same<'a> = (&'a Utf8Path, &'a ContentDigest, bool);
-
-fn one_file_with(file: &StagedFile) -> Option<Same<'_>> {
-    match &file.content {
-        StagedContent::Copy { digest, .. } => Some((&file.path, digest, file.executable)),
-        _ => None,
-    }
-}
-
-/// Writes one entry. A file that is in `deps` and in `code` is written once, with two names: nobody edits it.
-fn write_file(
-    file: &StagedFile,
-    path: &Utf8Path,
-    written: &BTreeMap<Same<'_>, Utf8PathBuf>,
-    interrupt: &Interrupt,
-) -> Result<()> {
-    let cannot = || format!("cannot write `{path}`");
-    let digest = match &file.content {
-        StagedContent::Folder => return fs::create_dir_all(path).context(cannot),
-        StagedContent::Link(target) => {
-            make_link(target, path).context(cannot)?;
-            let time = FileTime::from_unix_time(FOLDER_TIME, 0);
-            return filetime::set_symlink_file_times(path, time, time).context(cannot);
-        }
-        StagedContent::Text(text) => {
-            fs::File::create_new(path).and_then(|mut file| file.write_all(text)).context(cannot)?;
-            content_digest(text)
-        }
-        StagedContent::Copy { from, digest, .. } => {
-            if let Some(same) = one_file_with(file).and_then(|key| written.get(&key))
-                && fs::hard_link(same, path).is_ok()
-            {
-                return Ok(());
-            }
-            copy_unchanged(from, path, digest, interrupt)?;
-            *digest
-        }
-    };
-    set_mode(path, if file.executable { 0o755 } else { 0o644 })?;
-    filetime::set_file_mtime(path, content_time(&file.path, &digest)).context(cannot)
-}
-
-/// Copies a file whose content must still have this digest. Blocks of zeros become holes, as those of a sparse file were.
-fn copy_unchanged(from: &Utf8Path, to: &Utf8Path, expected: &ContentDigest, interrupt: &Interrupt) -> Result<()> {
-    let cannot = || format!("cannot write `{to}`");
-    let mut copy = fs::File::create_new(to).context(cannot)?;
-    let mut hasher = ContentHasher::default();
-    let mut ends_with_hole = false;
-    reading::each_block(from, interrupt, |block| {
-        hasher.update(block);
-        // Each byte is like the one before it, and the first is zero.
-        ends_with_hole = block.first() == Some(&0) && block[1..] == block[..block.len() - 1];
-        if ends_with_hole {
-            let length = i64::try_from(block.len()).unwrap_or_default();
-            copy.seek(SeekFrom::Current(length)).map(drop).context(cannot)
-        } else {
-            copy.write_all(block).context(cannot)
-        }
-    })?;
-    let (digest, size) = hasher.finish();
-    if digest != *expected {
-        return Err(Error::changed(format!("`{from}` changed while the build folder was prepared"))
-            .hint("nothing was built; run again when the tree is at rest"));
-    }
-    if ends_with_hole { copy.set_len(size).context(cannot) } else { Ok(()) }
 }
 
 /// Removes the temporary folders of runs that were killed. Each of these held the lock of the build folder, and now
@@ -420,6 +327,8 @@ fn remove_left_over(destination: &Utf8Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::content_digest;
+    use crate::staging::staged::StagedContent;
 
     #[test]
     fn a_file_that_changed_since_it_was_hashed_is_an_error_and_the_folder_stays_as_it_was() -> Result<()> {

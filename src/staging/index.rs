@@ -96,12 +96,10 @@ impl Index {
     }
 
     /// Whether there is a file at `path`, changed or not. False where that is not known, or something else is there.
-    /// `near` becomes the number of the next entry.
-    pub fn has_file(&self, path: &TreePath, near: &mut usize) -> bool {
-        let Some(known) = self.known.get() else { return false };
-        let Some(number) = known.find(path, *near) else { return false };
-        *near = number + 1;
-        known.states.get(number).is_some_and(|state| state.is_some_and(|stat| stat.is_file()))
+    /// It is searched from the entry with the number `near` on.
+    pub fn has_file(&self, path: &TreePath, near: usize) -> bool {
+        let state = self.known.get().and_then(|known| known.states.get(known.find(path, near)?)?.as_ref());
+        state.is_some_and(Stat::is_file)
     }
 
     /// How many files are known, changed or not.

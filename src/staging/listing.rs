@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use rayon::prelude::*;
 
 use crate::error::{Context as _, Error, Result};
 use crate::staging::index::Index;
@@ -198,20 +199,28 @@ impl Rules {
             }
             Err(error) => return Err(error),
         };
-        let mut paths = Listed::new();
-        let mut near = 0;
-        let may_be_lossy = output.stdout.contains('\u{FFFD}');
         // `H src/main.rs` is tracked, `? notes.txt` is not.
-        for (state, name) in output.stdout.split('\0').filter_map(|entry| entry.split_once(' ')) {
+        let entries: Vec<(&str, &str)> = output.stdout.split('\0').filter_map(|entry| entry.split_once(' ')).collect();
+        let may_be_lossy = output.stdout.contains('\u{FFFD}');
+        let listed = entries.into_par_iter().enumerate().map(|(number, (state, name))| {
             interrupt.check()?;
             // Of a submodule that is not initialised git lists the folder itself.
-            let Some(path) = TreePath::new(name) else { continue };
-            let path = below.map_or_else(|| path.clone(), |below| path.in_folder(below));
+            let Some(path) = TreePath::new(name) else { return Ok(None) };
+            let path = match below {
+                Some(below) => path.in_folder(below),
+                None => path,
+            };
             if may_be_lossy && name.contains('\u{FFFD}') && !self.ignored.leaves_out(&path, false) {
                 return Err(not_utf8(name));
             }
-            let tracked = state != "?";
-            if index.has_file(&path, &mut near) {
+            let is_file = index.has_file(&path, number);
+            Ok(Some((path, state != "?", is_file)))
+        });
+        let listed: Vec<Result<Option<(TreePath, bool, bool)>>> = listed.collect();
+        let mut paths = Listed::with_capacity(listed.len());
+        for entry in listed {
+            let Some((path, tracked, is_file)) = entry? else { continue };
+            if is_file {
                 paths.push((path, tracked));
                 continue;
             }

@@ -14,3 +14,4 @@ pub mod staged;
 pub mod steps;
 pub mod template;
 pub mod tree_path;
+mod writing;

@@ -4,6 +4,7 @@
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rayon::prelude::*;
 
 use crate::error::{Context as _, Result};
 use crate::hash::{ContentDigest, FieldHasher, content_digest};
@@ -65,7 +66,7 @@ impl StagedFile {
 
 /// The source files as entries of a build folder.
 pub(crate) fn staged_sources(root: &Utf8Path, sources: Vec<SourceFile>) -> Vec<StagedFile> {
-    sources.into_iter().map(|file| staged_source(root, file)).collect()
+    sources.into_par_iter().map(|file| staged_source(root, file)).collect()
 }
 
 pub(crate) fn staged_source(root: &Utf8Path, file: SourceFile) -> StagedFile {
@@ -101,5 +102,17 @@ pub(crate) fn set_mode(path: &Utf8Path, mode: u32) -> Result<()> {
 
 #[cfg(not(unix))]
 pub(crate) fn set_mode(_: &Utf8Path, _: u32) -> Result<()> {
+    Ok(())
+}
+
+/// The same for a file that is open.
+#[cfg(unix)]
+pub(crate) fn set_mode_of(file: &fs::File, mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn set_mode_of(_: &fs::File, _: u32) -> std::io::Result<()> {
     Ok(())
 }

@@ -110,13 +110,24 @@ impl Lock {
     /// When the folder cannot be removed.
     pub(crate) fn remove_unheld(folder: &Utf8Path) -> Result<bool> {
         let cannot = || format!("cannot remove `{folder}`");
-        let path = beside(folder)?;
-        let Attempt::Taken(_held) = attempt(&path).context(cannot)? else { return Ok(false) };
+        let Some(lock) = Self::of_unheld(folder)? else { return Ok(false) };
         match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context(cannot),
             _ => {}
         }
-        fs::remove_file(&path).context(cannot).map(|()| true)
+        fs::remove_file(&lock.path).context(cannot).map(|()| true)
+    }
+
+    /// The lock beside a folder, if no run holds it now.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub(crate) fn of_unheld(folder: &Utf8Path) -> Result<Option<Self>> {
+        let path = beside(folder)?;
+        match attempt(&path).context(|| format!("cannot lock `{path}`"))? {
+            Attempt::Taken(file) => Ok(Some(Self { _file: Arc::new(file), path, waited: false })),
+            Attempt::Held(_) => Ok(None),
+        }
     }
 
     fn of_file(path: &Utf8Path, what: &str, waiting: Waiting<'_>) -> Result<Self> {
