@@ -56,7 +56,8 @@ soak:
 SOAK = size push_faults soak
 
 seeds:
-	SEED_CHANGES=$${SEED_CHANGES:-25} scripts/with-engine cargo test --locked --test seed -- random_changes --test-threads=1
+	SEED_CHANGES=$${SEED_CHANGES:-25} scripts/with-engine cargo test --locked --test seed -- \
+		random_changes --include-ignored --test-threads=1
 
 lint: shellcheck
 	cargo fmt --check

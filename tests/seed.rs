@@ -263,22 +263,45 @@ fn said_here(project: &Project, variable: &str) -> String {
     String::from_utf8(run.stdout).unwrap()
 }
 
-/// Changes something, to what it never was before where that is possible, and says what it was.
-fn change(project: &Project, number: usize, older: &mut Vec<Vec<(String, String)>>) -> String {
-    const FILES: [&str; 8] = [
-        "mid/src/a.rs",
-        "mid/src/b.rs",
-        "mid/notes.txt",
-        "base/input.txt",
-        "words/words.txt",
-        "macros/src/lib.rs",
-        "app/src/main.rs",
-        "tool/src/main.rs",
-    ];
-    older.push(FILES.iter().map(|path| ((*path).to_owned(), project.read(path))).collect());
+/// What files of a tree held, at one time.
+type Texts = Vec<(String, String)>;
+
+/// The random changes of one test.
+struct Changes {
+    /// The files that are changed, and put back to what they were.
+    files: Vec<&'static str>,
+    older: Vec<Texts>,
+}
+
+impl Changes {
+    fn of(files: Vec<&'static str>) -> Self {
+        Self { files, older: Vec::new() }
+    }
+
+    /// Has `change` change something, or puts most of it back as it was some time ago, with the dates of then. Says what
+    /// differs.
+    fn make(&mut self, project: &Project, change: impl FnOnce(usize)) -> String {
+        let number = self.older.len();
+        let texts: Texts = self.files.iter().map(|path| ((*path).to_owned(), project.read(path))).collect();
+        self.older.push(texts.clone());
+        if random(6) == 0 {
+            for (path, text) in self.older[random(self.older.len())].iter().filter(|_| random(4) > 0) {
+                project.write(path, text);
+            }
+        } else {
+            change(number);
+        }
+        let changed: Vec<String> =
+            texts.into_iter().filter(|(path, text)| *text != project.read(path)).map(|(path, _)| path).collect();
+        format!("change {number}: {changed:?}")
+    }
+}
+
+/// Changes something of the workspace above, to what it never was before where that is possible.
+fn change(project: &Project, number: usize) {
     let constant = |path: &str, name: &str| project.write(path, format!("pub const {name}: &str = \"{number}\";\n"));
     let generated = |words: usize| ["w0\n", "w1\n", "w2\n", "w3\n"][..words].concat();
-    match random(12) {
+    match random(13) {
         0 => constant("mid/src/a.rs", "A"),
         1 => constant("mid/src/b.rs", "B"),
         2 => swap(project),
@@ -293,20 +316,18 @@ fn change(project: &Project, number: usize, older: &mut Vec<Vec<(String, String)
         7 => project.write("tool/src/main.rs", format!("fn main() {{ println!(\"{{}} {number}\", base::MADE) }}\n")),
         8 => project.write("mid/src/extra.rs", format!("//! {number}\n")),
         9 => project.write("app/tests/new.rs", format!("#[test]\nfn t() {{ assert!({number} < 1000) }}\n")),
-        // As it was some time ago, most of it: the dates of then.
-        _ => {
-            let then = older[random(older.len())].clone();
-            for (path, text) in then.into_iter().filter(|_| random(4) > 0) {
-                project.write(&path, text);
-            }
-            project
-        }
+        // These change what the dependencies are built with, of which there are none.
+        10 => project.write(".cargo/config.toml", format!("[build]\nrustflags = [\"--cfg\", \"change_{number}\"]\n")),
+        11 => project.write("Cargo.toml", project.read("Cargo.toml").split("[profile").next().unwrap().to_owned()
+            + &format!("[profile.release]\nopt-level = {0}\n[profile.dev]\nopt-level = {0}\n", random(4))),
+        _ => project.write("base/Cargo.toml", project.read("base/Cargo.toml").split("[features").next().unwrap().to_owned()
+            + &format!("[features]\ndefault = [\"f{number}\"]\nf{number} = []\n")),
     };
-    let changed: Vec<&str> = FILES
-        .into_iter()
-        .filter(|path| older[older.len() - 1].iter().any(|(known, text)| known == path && *text != project.read(path)))
-        .collect();
-    format!("change {number}: {changed:?}")
+}
+
+/// How many random changes are made, in a test that makes `few` of them unless it is told otherwise.
+fn count_of_changes(few: usize) -> usize {
+    std::env::var("SEED_CHANGES").map_or(few, |changes| changes.parse().unwrap())
 }
 
 #[rstest]
@@ -314,15 +335,26 @@ fn change(project: &Project, number: usize, older: &mut Vec<Vec<(String, String)
 #[case::dev(&["--prebuild", "build"])]
 fn random_changes_give_the_bytes_of_a_build_without_a_seed(#[case] arguments: &[&str]) {
     let project = workspace();
-    project.edit(
+    project.write(".cargo/config.toml", "").edit(
         "app/src/main.rs",
         "fn main() {",
         "fn main() {\n    print!(\"{} \", option_env!(\"SAID\").unwrap_or(\"unsaid\"));",
     );
-    let changes = std::env::var("SEED_CHANGES").map_or(2, |changes| changes.parse().unwrap());
-    let (mut older, mut fewer, mut variable) = (Vec::new(), 0, "first".to_owned());
+    let (changes, mut fewer, mut variable) = (count_of_changes(2), 0, "first".to_owned());
+    let mut random_changes = Changes::of(vec![
+        ".cargo/config.toml",
+        "Cargo.toml",
+        "base/Cargo.toml",
+        "base/input.txt",
+        "macros/src/lib.rs",
+        "mid/notes.txt",
+        "mid/src/a.rs",
+        "mid/src/b.rs",
+        "tool/src/main.rs",
+        "words/words.txt",
+    ]);
     for number in 0..changes {
-        let what = change(&project, number, &mut older);
+        let what = random_changes.make(&project, |number| change(&project, number));
         if random(8) == 0 {
             variable = format!("v{number}");
         }
@@ -332,5 +364,74 @@ fn random_changes_give_the_bytes_of_a_build_without_a_seed(#[case] arguments: &[
         fewer += usize::from(compiled.len() < 6);
     }
     // A few of them may all be of what every package depends on.
-    assert!(changes < 25 || fewer > 10, "few builds went on from a seed: {fewer}");
+    assert!(changes < 25 || fewer > changes / 4, "few builds went on from a seed: {fewer}");
+}
+
+/// A file, and what stands in it before and behind a place where any number may be.
+type Place = (&'static str, &'static str, &'static str);
+
+const OF_HELLO: [Place; 3] = [
+    ("greeting/src/lib.rs", "{} from the {name}", " {}\""),
+    ("hello/src/main.rs", "({} characters", ")"),
+    ("shout/src/lib.rs", "//! A procedural macro", ","),
+];
+
+/// Members from the lowest to the binaries, and what a build script reads.
+const OF_GENERATED: [Place; 10] = [
+    ("crates/macros/src/lib.rs", "REVISION: &str = \"", "\""),
+    ("crates/units/src/lib.rs", "REVISION: &str = \"", "\""),
+    ("crates/store/src/lib.rs", "REVISION: &str = \"", "\""),
+    ("crates/rules/src/lib.rs", "REVISION: &str = \"", "\""),
+    ("crates/engine/src/lib.rs", "REVISION: &str = \"", "\""),
+    ("crates/api/src/lib.rs", "REVISION: &str = \"", "\""),
+    ("crates/tool/src/main.rs", "REVISION: &str = \"", "\""),
+    ("crates/server/src/main.rs", "REVISION: &str = \"", "\""),
+    ("crates/codec/tables/rates.txt", "", "\n"),
+    ("crates/codec/build.rs", "//! Makes a table", " of"),
+];
+
+fn generated() -> Project {
+    let project = Project::empty();
+    std::fs::remove_dir_all(&project.root).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/bench-workspace");
+    let made = std::process::Command::new(script).arg(&project.root).arg("2").output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    project.on_engine()
+}
+
+/// Makes random changes at these places, and builds each with a seed and without.
+fn change_at_random(project: &Project, places: &[Place], changes: usize, arguments: &[&str]) {
+    let mut random_changes = Changes::of(places.iter().map(|(path, ..)| *path).collect());
+    for _ in 0..changes {
+        let what = random_changes.make(project, |number| {
+            let (path, before, behind) = places[random(places.len())];
+            let text = project.read(path);
+            let (start, rest) = text.split_at(text.find(before).unwrap() + before.len());
+            project.write(path, format!("{start}{number}{}", &rest[rest.find(behind).unwrap()..]));
+        });
+        let (image, _) = built_alike(project, arguments, &what);
+        // What a program prints is all that its packages say of themselves.
+        let said = run_image(&image, &[]);
+        for (path, before, behind) in places.iter().filter(|(_, before, _)| before.contains("REVISION")) {
+            let text = project.read(path);
+            let revision = text.split_once(before).unwrap().1.split_once(behind).unwrap().0;
+            let member = path.split('/').nth(1).unwrap();
+            let is_part = !["macros", "tool"].contains(&member);
+            assert!(!is_part || said.contains(&format!("{member} {revision}\n")), "{what}: {said}");
+        }
+    }
+}
+
+#[rstest]
+#[case::hello(Project::hello_on_engine(), &OF_HELLO, &[])]
+#[case::hello_without_optimising(Project::hello_on_engine(), &OF_HELLO, &["--prebuild", "build"])]
+#[case::generated(generated(), &OF_GENERATED, &[])]
+#[case::generated_without_optimising(generated(), &OF_GENERATED, &["--prebuild", "build"])]
+#[ignore = "long: make seeds"]
+fn random_changes_of_workspaces_with_dependencies(
+    #[case] project: Project,
+    #[case] places: &[Place],
+    #[case] arguments: &[&str],
+) {
+    change_at_random(&project, places, count_of_changes(10), arguments);
 }
