@@ -3,7 +3,6 @@
 //! than its name says.
 
 use std::cmp::Ordering;
-use std::fs::Metadata;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
@@ -15,7 +14,7 @@ use crate::hash::{ContentDigest, Md5Digest, content_digest, hex};
 use crate::staging::tree_path::{TreePath, in_order};
 use crate::system::interrupt::Interrupt;
 use crate::system::kept::Kept;
-use crate::system::stat::Stat;
+use crate::system::stat::{Folder, Stat};
 
 /// What is known of one file.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,14 +30,12 @@ pub(super) struct Entry<'a> {
     pub md5: Option<Md5Digest>,
 }
 
-/// How the file system is asked of a file: of a link itself, or of what it leads to.
-type Ask = fn(&Utf8Path) -> std::io::Result<Metadata>;
-
 /// The index of one list of files.
 pub(super) struct Index {
     kept: Option<Kept>,
     folder: Utf8PathBuf,
-    ask: Ask,
+    /// Whether links are followed.
+    follow: bool,
     interrupt: Interrupt,
     known: OnceLock<Known>,
 }
@@ -54,17 +51,18 @@ pub(super) struct Known {
 }
 
 impl Index {
-    /// The index for the files of the project in `root`, or for those of its folder `below`. It is empty where there is
-    /// none.
-    pub fn of(root: &Utf8Path, below: Option<&TreePath>, ask: Ask, interrupt: &Interrupt) -> Self {
+    /// The index for the files of the project in `root`, or for those of its folder `below`, in which links are followed.
+    /// It is empty where there is none.
+    pub fn of(root: &Utf8Path, below: Option<&TreePath>, interrupt: &Interrupt) -> Self {
         let part = below.map(|below| format!("-{}", &hex(&content_digest(below.as_str().as_bytes()))[..16]));
         let kept = Kept::of(root, &format!("index{}", part.unwrap_or_default()));
-        Self::in_file(kept, below.map_or_else(|| root.to_owned(), |below| root.join(below)), ask, interrupt)
+        let folder = below.map_or_else(|| root.to_owned(), |below| root.join(below));
+        Self::in_file(kept, folder, below.is_some(), interrupt)
     }
 
     /// The index in this file, for the files below `folder`.
-    pub fn in_file(kept: Option<Kept>, folder: Utf8PathBuf, ask: Ask, interrupt: &Interrupt) -> Self {
-        Self { kept, folder, ask, interrupt: interrupt.clone(), known: OnceLock::new() }
+    pub fn in_file(kept: Option<Kept>, folder: Utf8PathBuf, follow: bool, interrupt: &Interrupt) -> Self {
+        Self { kept, folder, follow, interrupt: interrupt.clone(), known: OnceLock::new() }
     }
 
     /// Reads the index, and asks the file system of all files that it knows. Nothing is known before that. It can be done
@@ -78,10 +76,11 @@ impl Index {
         self.known.get_or_init(|| {
             let bytes = self.kept.as_ref().and_then(Kept::read).unwrap_or_default();
             let places = places(&bytes).unwrap_or_default();
+            let folder = Folder::open(&self.folder);
             let state = |place: &usize| {
                 self.interrupt.check().ok()?;
-                let path = self.folder.join(path(&bytes, *place)?);
-                Stat::of(&(self.ask)(&path).ok()?).filter(|stat| stat.is_settled(now))
+                let path = Utf8Path::new(std::str::from_utf8(path(&bytes, *place)?).ok()?);
+                folder.as_ref()?.stat(path, self.follow).filter(|stat| stat.is_settled(now))
             };
             Known { states: places.par_iter().map(state).collect(), places, bytes }
         });
@@ -122,7 +121,8 @@ impl Index {
 impl Known {
     /// The number of the entry for `path`. Mostly that is `near`, else it is searched from there on in steps that double.
     fn find(&self, path: &TreePath, near: usize) -> Option<usize> {
-        let order = |place: &usize| in_order(self::path(&self.bytes, *place).unwrap_or_default(), path.as_str());
+        let order =
+            |place: &usize| in_order(self::path(&self.bytes, *place).unwrap_or_default(), path.as_str().as_bytes());
         let near = near.min(self.places.len().checked_sub(1)?);
         let towards = order(&self.places[near]);
         let (mut low, mut high, mut step) = (near, near, 1);
@@ -149,7 +149,7 @@ fn entry(bytes: &[u8], place: usize) -> Option<Entry<'_>> {
 }
 
 /// The path of an entry, with which it begins.
-fn path(bytes: &[u8], place: usize) -> Option<&str> {
+fn path(bytes: &[u8], place: usize) -> Option<&[u8]> {
     postcard::take_from_bytes(bytes.get(place..)?).ok().map(|(path, _)| path)
 }
 

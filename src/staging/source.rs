@@ -81,7 +81,7 @@ pub fn source_files(
     terminal: &Terminal,
     interrupt: &Interrupt,
 ) -> Result<Vec<SourceFile>> {
-    let index = Index::of(root, None, |path| fs::symlink_metadata(path), interrupt);
+    let index = Index::of(root, None, interrupt);
     let paths = listing(root, selection, &index, terminal, interrupt)?;
     index.look();
     let reader = Reader { root, index: &index, interrupt };
@@ -151,7 +151,7 @@ pub fn copied_files(
         paths.extend(TreePath::below(&folder, path));
     }
     paths.sort();
-    let index = Index::of(root, Some(below), |path| fs::metadata(path), interrupt);
+    let index = Index::of(root, Some(below), interrupt);
     index.look();
     let reader = Reader { root: &folder, index: &index, interrupt };
     let read = each(paths, interrupt, |number, path| reader.copied(path, number).map(Some))?;
@@ -435,7 +435,7 @@ mod tests {
         let entry = Entry { path: known, stat, digest: MADE_UP, md5: None };
         let kept = Kept::in_folder(&root.join("cache"), "index");
         let interrupt = Interrupt::default();
-        let index = Index::in_file(Some(kept), root.to_owned(), |path| fs::symlink_metadata(path), &interrupt);
+        let index = Index::in_file(Some(kept), root.to_owned(), false, &interrupt);
         index.keep([entry]);
         index.look_at(now);
         let reader = Reader { root, index: &index, interrupt: &interrupt };

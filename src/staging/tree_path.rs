@@ -23,10 +23,13 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// The order of such paths, name by name: `a/b` comes before `a-b`.
-pub(super) fn in_order(one: &str, other: &str) -> Ordering {
+pub(super) fn in_order(one: &[u8], other: &[u8]) -> Ordering {
+    if one == other {
+        return Ordering::Equal;
+    }
     // A slash ends a name, and a shorter name comes first.
-    let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
-    let differ = one.bytes().zip(other.bytes()).find(|(one, other)| one != other);
+    let rank = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+    let differ = one.iter().zip(other).find(|(one, other)| one != other);
     differ.map_or_else(|| one.len().cmp(&other.len()), |(one, other)| rank(one).cmp(&rank(other)))
 }
 
@@ -45,7 +48,7 @@ impl Hash for TreePath {
 
 impl Ord for TreePath {
     fn cmp(&self, other: &Self) -> Ordering {
-        in_order(self.0.as_str(), other.0.as_str())
+        in_order(self.0.as_str().as_bytes(), other.0.as_str().as_bytes())
     }
 }
 
@@ -83,6 +86,16 @@ impl TreePath {
     /// A name that the program itself has.
     pub fn constant(name: &'static str) -> Self {
         Self::new(name).unwrap_or_else(|| unreachable!("`{name}` is a constant that leads nowhere else"))
+    }
+
+    /// The folder that it lies in, empty at the root. As a text, which is quicker than a path to look at.
+    pub fn folder(&self) -> &str {
+        self.0.as_str().rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// Whether its last name is this one.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.0.as_str().strip_suffix(name).is_some_and(|folder| folder.is_empty() || folder.ends_with('/'))
     }
 
     /// The same below a folder of the root.

@@ -4,6 +4,7 @@
 use std::fs::Metadata;
 use std::time::{Duration, SystemTime};
 
+use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
 /// How much older than the moment at which it is read a file must be. A change after that moment then shows, also where
@@ -66,12 +67,81 @@ impl Stat {
     }
 }
 
+/// A folder, of whose files the system is asked: the way to it is gone once.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    #[cfg(unix)]
+    opened: rustix::fd::OwnedFd,
+}
+
+#[cfg(unix)]
+impl Folder {
+    /// Opens a folder, if it can be read.
+    pub fn open(path: &Utf8Path) -> Option<Self> {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        rustix::fs::open(path.as_std_path(), flags, Mode::empty()).ok().map(|opened| Self { opened })
+    }
+
+    /// What the system says of what is at `path` below the folder: of what a link there leads to, or of the link itself.
+    pub fn stat(&self, path: &Utf8Path, follow: bool) -> Option<Stat> {
+        use rustix::fs::AtFlags;
+        let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        let stat = rustix::fs::statat(&self.opened, path.as_std_path(), flags).ok()?;
+        // The types of these differ from system to system.
+        let time = |seconds: i64, rest: i64| seconds.checked_mul(1_000_000_000)?.checked_add(rest);
+        Some(Stat {
+            size: number(stat.st_size)?,
+            modified: time(number(stat.st_mtime)?, number(stat.st_mtime_nsec)?)?,
+            changed: time(number(stat.st_ctime)?, number(stat.st_ctime_nsec)?)?,
+            device: number(stat.st_dev)?,
+            inode: number(stat.st_ino)?,
+            mode: number(stat.st_mode)?,
+        })
+    }
+}
+
+#[cfg(unix)]
+fn number<From, To: TryFrom<From>>(number: From) -> Option<To> {
+    number.try_into().ok()
+}
+
+#[cfg(not(unix))]
+impl Folder {
+    /// None: the system does not say all that is needed.
+    pub fn open(_: &Utf8Path) -> Option<Self> {
+        None
+    }
+
+    /// None, as above.
+    pub fn stat(&self, _: &Utf8Path, _: bool) -> Option<Stat> {
+        None
+    }
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use rstest::rstest;
 
     const NOW: i64 = 1_000_000_000_000_000_000;
+
+    #[test]
+    fn a_folder_says_of_its_files_what_the_whole_path_says() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = Utf8Path::from_path(folder.path()).expect("UTF-8");
+        std::fs::create_dir(root.join("inner")).expect("made");
+        std::fs::write(root.join("inner/file"), "content").expect("written");
+        std::os::unix::fs::symlink("inner", root.join("link")).expect("linked");
+        let opened = Folder::open(root).expect("it can be read");
+        for path in ["inner", "inner/file", "link", "link/file"] {
+            let of = |metadata: std::io::Result<Metadata>| Stat::of(&metadata.expect("there")).expect("all is told");
+            assert_eq!(opened.stat(path.into(), true), Some(of(std::fs::metadata(root.join(path)))));
+            assert_eq!(opened.stat(path.into(), false), Some(of(std::fs::symlink_metadata(root.join(path)))));
+        }
+        assert_eq!(opened.stat("nothing".into(), true), None);
+        assert!(Folder::open(&root.join("nothing")).is_none());
+    }
 
     #[rstest]
     #[case::older(-2_000_000_000, -2_000_000_000, true)]

@@ -59,10 +59,19 @@ pub(crate) fn dependency_inputs(
             .is_some_and(|folder| whole.contains(folder))
     };
     let is_vendored = |path: &Utf8Path| path.ancestors().skip(1).any(|folder| vendored.contains(folder));
+    // Of many files, most lie beside the one before them.
+    let mut last = None;
+    let mut vendored_and_whole = |path: &TreePath| {
+        let folder = path.folder();
+        match last.as_ref().filter(|(of, _)| *of == folder) {
+            Some((_, known)) => *known,
+            None => last.insert((folder.to_owned(), (is_vendored(path), is_whole(path)))).1,
+        }
+    };
     let inherited: BTreeSet<&Utf8Path> =
         whole.iter().filter_map(|folder| manifest::workspace_of(folder, manifests)).collect();
-    let is_inherited = |path: &Utf8Path| {
-        path.file_name() == Some(MANIFEST)
+    let is_inherited = |path: &TreePath| {
+        path.is_named(MANIFEST)
             && path.parent().is_some_and(|folder| *folder != root.workspace && inherited.contains(folder))
     };
     let packages = packages(root, manifests, members, whole);
@@ -73,7 +82,8 @@ pub(crate) fn dependency_inputs(
     let mut whole_files = BTreeSet::new();
     for file in sources {
         let path: &Utf8Path = &file.path;
-        let is_of_whole = !is_vendored(path) && is_whole(path);
+        let (is_vendored, is_whole) = vendored_and_whole(&file.path);
+        let is_of_whole = is_whole && !is_vendored;
         if is_of_whole && matches!(file.kind, SourceKind::File { .. }) {
             whole_files.insert(path.to_owned());
         }
@@ -81,11 +91,11 @@ pub(crate) fn dependency_inputs(
             inputs.push(StagedFile::text(file.path.clone(), masked.lock_file(file.text().unwrap_or_default())?));
         } else if let Some(staged) = system_file(file, root, configuration)? {
             system.push(staged);
-        } else if is_vendored(path) || named.contains(path) || configuration.links.contains(path) {
+        } else if is_vendored || named.contains(path) || configuration.links.contains(path) {
             system.push(staged_source(&root.path, file.clone()));
-        } else if is_of_whole || is_inherited(path) || led_to.contains(path) {
+        } else if is_of_whole || is_inherited(&file.path) || led_to.contains(path) {
             inputs.push(staged_source(&root.path, file.clone()));
-        } else if path.file_name() == Some(MANIFEST)
+        } else if file.path.is_named(MANIFEST)
             && let Some(folder) = path.parent()
             && (*folder == root.workspace || members.contains_key(folder))
             && let Some(manifest) = manifests.get(folder)

@@ -155,7 +155,7 @@ pub(super) fn local_manifests(sources: &[SourceFile]) -> Result<BTreeMap<Utf8Pat
 pub(super) fn vendored_folders(sources: &[SourceFile]) -> BTreeSet<Utf8PathBuf> {
     sources
         .iter()
-        .filter(|file| file.path.file_name() == Some(".cargo-checksum.json"))
+        .filter(|file| file.path.is_named(".cargo-checksum.json"))
         .filter_map(|file| file.path.parent().map(Utf8Path::to_owned))
         .collect()
 }

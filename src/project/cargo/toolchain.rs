@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::config::values::is_word;
 use crate::error::{Error, Result};
+use crate::project::cargo::configuration::Tree;
 use crate::project::cargo::root::{Root, TOOLCHAIN_FILES};
 use crate::staging::source::SourceFile;
 
@@ -52,7 +53,7 @@ impl Toolchain {
         };
         // As for rustup, the nearest folder wins, and of two files in it the one with the older name.
         let names = root.folders().flat_map(|folder| TOOLCHAIN_FILES.iter().rev().map(|name| folder.join(name)));
-        let file = names.into_iter().find_map(|name| sources.iter().find(|file| *file.path == *name));
+        let file = names.into_iter().find_map(|name| Tree { files: sources }.file(&name));
         let Some((file, text)) = file.and_then(|file| Some((file, file.text()?))) else { return Ok(toolchain) };
         let text = String::from_utf8_lossy(text);
         if let Ok(table) = toml::from_str::<toml::Table>(&text) {

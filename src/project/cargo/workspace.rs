@@ -553,8 +553,8 @@ fn assets(options: &Options, sources: &[SourceFile], interrupt: &Interrupt) -> R
 }
 
 fn decides_about_dependencies(path: &Utf8Path) -> bool {
-    let name = path.file_name().unwrap_or_default();
+    let name = path.as_str().rsplit('/').next().unwrap_or_default();
     matches!(name, MANIFEST | LOCK_FILE)
         || TOOLCHAIN_FILES.contains(&name)
-        || CARGO_CONFIG_FILES.iter().any(|file| path.ends_with(file))
+        || CARGO_CONFIG_FILES.iter().any(|file| path.as_str().ends_with(file) && path.ends_with(file))
 }
