@@ -369,7 +369,7 @@ impl<'a> Run<'a> {
             let (inputs, seed) = (&binaries.inputs, seed.map(Seed::staged).unwrap_or_default());
             let content = BuildFolder { dockerfile, steps, code, deps, assets, inputs, seed: &seed, config_sh };
             let Some(chosen) = chosen else {
-                return content.stage_below(&self.project.build_folders, name, waiting);
+                return content.stage_below(&self.project.build_folders, name, &self.project.root, waiting);
             };
             let lock = Lock::of_build_folder(chosen, waiting)?;
             Ok((content.stage(chosen, interrupt)?, lock))

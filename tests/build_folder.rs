@@ -105,22 +105,32 @@ fn every_entry(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn what_an_earlier_folder_holds_is_not_written_again_and_all_that_somebody_changed_in_it_is() {
     let project = Project::hello();
-    for name in ["kept", "edited", "emptied", "executable", "removed", "linked"] {
+    for name in ["kept", "edited", "forged", "emptied", "executable", "removed", "linked"] {
         project.write(&format!("data/{name}"), format!("{name}\n"));
     }
     project.write("data/inner/file", "x").write("changing", "one");
+    // What is written last may change in the same moment, and is not known.
+    for number in 0..3000 {
+        project.write(&format!("many/{number}"), "x");
+    }
     std::os::unix::fs::symlink("data", project.root.join("link")).unwrap();
     let outside = project.root.parent().unwrap().join("outside");
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("theirs"), "years of work").unwrap();
 
     let before = folder_of(&project, &[]);
+    // A file that is known must have been at rest for two seconds.
+    std::thread::sleep(Duration::from_millis(2100));
     let inode = |folder: &Path, name: &str| fs::symlink_metadata(folder.join("code").join(name)).unwrap().ino();
-    let inodes = ["data/kept", "link", "changing"].map(|name| inode(&before, name));
+    let inodes = ["data/kept", "changing"].map(|name| inode(&before, name));
     let data = before.join("code/data");
     // As an editor does it, which keeps neither time nor, mostly, size.
     fs::write(data.join("edited"), "EDITED\n").unwrap();
     fs::write(data.join("emptied"), "").unwrap();
+    // As an archive brings it: with the size and the time of what should be there.
+    let time = fs::metadata(data.join("forged")).unwrap().modified().unwrap();
+    fs::write(data.join("forged"), "FORGED\n").unwrap();
+    fs::File::options().write(true).open(data.join("forged")).unwrap().set_modified(time).unwrap();
     fs::set_permissions(data.join("executable"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::remove_file(data.join("removed")).unwrap();
     fs::remove_file(data.join("linked")).unwrap();
@@ -137,16 +147,33 @@ fn what_an_earlier_folder_holds_is_not_written_again_and_all_that_somebody_chang
     let fresh = project.root.parent().unwrap().join("fresh");
     let [fresh, gone_on_from] = [folder_of(&project, &["--build-folder", fresh.to_str().unwrap()]), after.clone()];
     assert_eq!(listed(&fresh), listed(&gone_on_from));
-    let same = ["data/kept", "link", "changing"].map(|name| inode(&after, name));
-    assert_eq!((same[0], same[1]), (inodes[0], inodes[1]), "written again");
-    assert_ne!(same[2], inodes[2], "a file of a build that may still be read");
+    let same = ["data/kept", "changing"].map(|name| inode(&after, name));
+    assert_eq!(same[0], inodes[0], "written again");
+    assert_ne!(same[1], inodes[1], "a file that others may still read");
     assert_eq!(listed(&outside).len(), 1, "nothing is removed through a link");
 
     // The same content again: the folder is gone on from as well, and mended.
+    std::thread::sleep(Duration::from_millis(2100));
     fs::write(after.join("code/data/edited"), "EDITED\n").unwrap();
     assert_eq!(folder_of(&project, &[]), after);
     assert_eq!(listed(&fresh), listed(&after));
     assert_eq!(inode(&after, "data/kept"), inodes[0]);
+}
+
+#[test]
+fn a_link_among_the_build_folders_that_a_tree_brings_leads_to_nothing_that_is_touched() {
+    let project = Project::hello();
+    let staged = folder_of(&project, &[]);
+    let (name, folders) = (staged.file_name().unwrap(), staged.parent().unwrap().parent().unwrap());
+    let outside = project.root.parent().unwrap().join("outside");
+    fs::create_dir_all(outside.join(name).join("code")).unwrap();
+    fs::write(outside.join(name).join("code/thesis.txt"), "years of work").unwrap();
+    std::os::unix::fs::symlink(&outside, folders.join("0123456789abcdef")).unwrap();
+    fs::create_dir(folders.join("fedcba9876543210")).unwrap();
+    std::os::unix::fs::symlink(outside.join(name), folders.join("fedcba9876543210").join(name)).unwrap();
+    project.write("changed", "x");
+    assert_ne!(folder_of(&project, &[]), staged);
+    assert_eq!(fs::read_to_string(outside.join(name).join("code/thesis.txt")).unwrap(), "years of work");
 }
 
 #[test]

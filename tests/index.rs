@@ -273,6 +273,28 @@ fn cargo_is_asked_once_where_nothing_changes() {
     assert_eq!(asked(&project), before);
 }
 
+/// As where rustup stands before Cargo: a program that `cargo` starts is told of the latter.
+#[test]
+fn what_two_cargos_say_is_kept_side_by_side() {
+    let project = workspace();
+    let other = project.root.parent().unwrap().join("cargo");
+    symlink(env!("CARGO"), &other).unwrap();
+    sleep(SETTLING);
+    let run = |cargo: &Path| {
+        assert!(project.command(&["tags"]).env("CARGO", cargo).output().unwrap().status.success());
+        let folder = kept(&project, "metadata").unwrap().parent().unwrap().to_owned();
+        let files = fs::read_dir(folder).unwrap().map(Result::unwrap);
+        let answers = files.filter(|file| file.file_name().to_str().unwrap().starts_with("metadata"));
+        let mut numbers: Vec<u64> = answers.map(|file| file.metadata().unwrap().ino()).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let cargo = Path::new(env!("CARGO"));
+    assert_eq!(run(cargo).len(), 1);
+    let both = run(&other);
+    assert_eq!((both.len(), run(cargo), run(&other)), (2, both.clone(), both));
+}
+
 #[rstest]
 #[case::a_new_program(|project: &Project| { project.write("app/src/bin/new.rs", "fn main() {}\n"); })]
 #[case::a_program_in_a_folder(|project: &Project| { project.write("app/src/bin/third/main.rs", "fn main() {}\n"); })]
@@ -339,15 +361,10 @@ fn a_workspace_around_the_package_is_noticed() {
 }
 
 #[test]
-fn another_cargo_is_asked_and_so_is_one_in_another_environment() {
+fn cargo_is_asked_again_in_another_environment() {
     let project = workspace();
     let mut numbers = vec![asked(&project)];
-    let cargo = std::env::var("CARGO").unwrap();
-    let link = project.root.join("../cargo");
-    symlink(cargo, &link).unwrap();
-    for (name, value) in
-        [("CARGO", link.to_str().unwrap()), ("RUSTUP_TOOLCHAIN", "none"), ("CARGO_X", "1"), ("PATH", "/")]
-    {
+    for (name, value) in [("RUSTUP_TOOLCHAIN", "none"), ("CARGO_X", "1"), ("PATH", "/")] {
         let output = project.command(&["tags"]).env(name, value).output().unwrap();
         assert!(output.status.success() || name == "PATH", "{name}: {}", String::from_utf8_lossy(&output.stderr));
         if output.status.success() {

@@ -173,7 +173,9 @@ fn built_alike(project: &Project, arguments: &[&str], what: &str) -> (String, Ve
 
 #[rstest]
 #[case::a_full_image(&[], 0..EDITS.len())]
+#[ignore = "long: make test-long"]
 #[case::a_slim_image(&["--slim"], 6..8)]
+#[ignore = "long: make test-long"]
 #[case::without_optimising(&["--prebuild", "build", "--prebuild", "test --no-run"], 6..8)]
 fn what_did_not_change_is_not_compiled_again_and_all_bytes_are_the_same(
     #[case] arguments: &[&str],
@@ -332,6 +334,7 @@ fn count_of_changes(few: usize) -> usize {
 
 #[rstest]
 #[case::release(&[])]
+#[ignore = "long: make test-long"]
 #[case::dev(&["--prebuild", "build"])]
 fn random_changes_give_the_bytes_of_a_build_without_a_seed(#[case] arguments: &[&str]) {
     let project = workspace();

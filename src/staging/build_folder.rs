@@ -14,13 +14,15 @@ use tempfile::TempDir;
 use crate::error::{Context as _, Error, Result};
 use crate::hash::FieldHasher;
 use crate::staging::config_sh::{ConfigSh, write_config_sh};
+use crate::staging::index::Index;
 use crate::staging::own_files::{
-    ASSETS, CODE, DEPS, DOCKERFILE, INPUTS, SEED, STEPS, has_folder_time, is_own_dockerfile,
+    ASSETS, CODE, DEPS, DOCKERFILE, INPUTS, SEED, STEPS, has_folder_time, is_build_folder, is_own_dockerfile,
 };
 use crate::staging::staged::{StagedFile, make_link, set_mode};
 use crate::staging::tree_path::TreePath;
 use crate::staging::writing::{Entries, finish_folder};
 use crate::system::interrupt::Interrupt;
+use crate::system::kept::Kept;
 use crate::system::lock::{Lock, Waiting};
 use crate::system::paths::{FOR_THIS_USER, folder_for_this_user, own_name};
 
@@ -52,6 +54,12 @@ pub struct BuildFolder<'a> {
     pub config_sh: Option<&'a ConfigSh>,
 }
 
+/// A build folder that can be gone on from, if it is there, with what is known of the sources in it.
+struct Earlier<'a> {
+    folder: &'a Utf8Path,
+    index: Option<Kept>,
+}
+
 /// A build folder on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
@@ -66,28 +74,35 @@ pub struct Staged {
 impl BuildFolder<'_> {
     /// Makes a folder below `parent` that has a name of its own for these files, and in it the build folder `name`. So
     /// what a build was given stays as it is, whatever is staged meanwhile. What earlier runs left there and no run holds
-    /// is gone on from, or removed. Gives the lock as well.
+    /// is gone on from, or removed. Gives the lock as well. `project` is the folder whose files these are.
     ///
     /// # Errors
     /// As [`stage`](Self::stage), and when the lock cannot be had.
-    pub fn stage_below(&self, parent: &Utf8Path, name: &str, waiting: Waiting<'_>) -> Result<(Staged, Lock)> {
+    pub fn stage_below(
+        &self,
+        parent: &Utf8Path,
+        name: &str,
+        project: &Utf8Path,
+        waiting: Waiting<'_>,
+    ) -> Result<(Staged, Lock)> {
         let own = parent.join(self.key());
         let lock = Lock::of_build_folder(&own, waiting)?;
-        let others: Vec<Utf8PathBuf> = parent
-            .read_dir_utf8()
-            .into_iter()
-            .flatten()
-            .flatten()
+        let others = parent.read_dir_utf8().into_iter().flatten().flatten();
+        let others: Vec<Utf8PathBuf> = others
             .filter(|entry| is_key(entry.file_name()) && entry.path() != own)
             .map(camino::Utf8DirEntry::into_path)
             .collect();
         let destination = own.join(name);
-        let unheld = if destination.exists() {
-            None
-        } else {
-            others.iter().find_map(|other| Some((other.join(name), Lock::of_unheld(other).ok()??)))
-        };
+        let unheld = others.iter().find_map(|other| {
+            let earlier = other.join(name);
+            // A tree can bring links, which lead to what is not ours.
+            let is_own =
+                !destination.exists() && !other.is_symlink() && !earlier.is_symlink() && is_build_folder(&earlier);
+            let lock = is_own.then(|| Lock::of_unheld(other).ok()).flatten().flatten()?;
+            Some((earlier, lock))
+        });
         let earlier = unheld.as_ref().map_or(&destination, |(earlier, _)| earlier);
+        let earlier = Earlier { folder: earlier, index: Kept::of(project, "staged") };
         let staged = self.stage_from(Some(earlier), &destination, waiting.interrupt)?;
         drop(unheld);
         // Closed to others here: podman, and its steps that are not root, see the mode of what they mount as a whole.
@@ -138,7 +153,12 @@ impl BuildFolder<'_> {
 
     /// As [`stage`](Self::stage). The build folder `earlier`, which nobody uses, becomes the new one: only what differs is
     /// written. It is gone after an error.
-    fn stage_from(&self, earlier: Option<&Utf8Path>, destination: &Utf8Path, interrupt: &Interrupt) -> Result<Staged> {
+    fn stage_from(
+        &self,
+        earlier: Option<Earlier<'_>>,
+        destination: &Utf8Path,
+        interrupt: &Interrupt,
+    ) -> Result<Staged> {
         let cannot = || format!("cannot prepare the build folder `{destination}`");
         let kept = self.refuse_foreign(destination)?;
         let parent =
@@ -148,15 +168,16 @@ impl BuildFolder<'_> {
         let temporary = temporary_beside(destination).context(cannot)?;
         let root = utf8(temporary.path())?;
         let new = root.join("new");
-        if let Some(earlier) = earlier {
-            match fs::rename(earlier, &new) {
+        if let Some(earlier) = &earlier {
+            match fs::rename(earlier.folder, &new) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context(cannot),
                 _ => {}
             }
         }
         let dockerfile = [StagedFile::text(TreePath::constant(DOCKERFILE), self.dockerfile.as_bytes())];
         let entries = Entries::new([("", &dockerfile[..])].into_iter().chain(self.parts()).collect())?;
-        entries.write(&new, interrupt)?;
+        let index = earlier.and_then(|earlier| earlier.index);
+        entries.write(&new, &Index::in_file(index, new.join(CODE), false, interrupt), interrupt)?;
         // Sources that only this user may read stay so on this machine; what is below has the modes that an image gets.
         set_mode(&new, FOR_THIS_USER)?;
         fs_extra::copy_items(&kept, &new, &fs_extra::dir::CopyOptions::new())

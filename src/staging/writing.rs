@@ -1,11 +1,11 @@
 //! How the entries of a build folder come to be on disk: on all cores, and beside what an earlier build folder holds of
-//! them already.
+//! the sources already.
 //!
-//! A file counts as written where its kind, size, mode and mtime are those that it is to have. Its mtime comes from its
-//! path and content, and BuildKit goes by the same; whoever edits a staged file gives it another one.
+//! A staged source is the one that was written if the file system says the same of it as then. A tree can bring a build
+//! folder with any content and dates, so what was said is kept elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Seek as _, SeekFrom, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -14,10 +14,12 @@ use rayon::prelude::*;
 
 use crate::error::{Context as _, Error, Result};
 use crate::hash::{ContentDigest, ContentHasher, content_digest};
+use crate::staging::index::{Entry, Index};
 use crate::staging::own_files::{CODE, FOLDER_TIME, content_time};
 use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode, set_mode_of};
 use crate::system::interrupt::Interrupt;
 use crate::system::reading;
+use crate::system::stat::Stat;
 
 /// What a build folder holds, by part: the folder below it, and the files in that.
 pub(super) struct Entries<'a> {
@@ -84,41 +86,42 @@ impl<'a> Entries<'a> {
         self.parts.iter().flat_map(|(_, files)| *files).map(size).sum()
     }
 
-    /// Makes `root` hold these and nothing else. An earlier build folder may be there, which nobody uses.
+    /// Makes `root` hold these and nothing else. An earlier build folder may be there, which nobody uses. `index` is that of
+    /// the sources in it, and becomes that of the new ones.
     ///
     /// # Errors
     /// When anything cannot be written, and when a source file is not any more what was hashed.
-    pub fn write(&self, root: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
+    pub fn write(&self, root: &Utf8Path, index: &Index, interrupt: &Interrupt) -> Result<()> {
         let is_earlier = root.exists();
         for folder in &self.folders {
             let path = root.join(folder);
-            if is_earlier {
-                // In this order: a link in the place of a folder is removed before anything is looked for in it.
-                self.remove_others(&path, folder).context(|| format!("cannot clear `{path}`"))?;
-            }
-            match fs::create_dir(&path) {
-                Err(error) if !(is_earlier && error.kind() == ErrorKind::AlreadyExists) => {
-                    return Err(error).context(|| format!("cannot create `{path}`"));
-                }
-                _ => {}
-            }
+            make_folder(&path).context(|| format!("cannot create `{path}`"))?;
         }
+        if is_earlier {
+            // Each of them is a folder by now, and no link to one elsewhere.
+            self.folders.par_iter().try_for_each(|folder| {
+                let path = root.join(folder);
+                self.remove_others(&path, folder).context(|| format!("cannot clear `{path}`"))
+            })?;
+        }
+        index.look();
         let mut written = BTreeMap::new();
         for (part, files) in &self.parts {
             let base = root.join(part);
             let write = |file: &StagedFile| {
                 interrupt.check()?;
-                let path = base.join(&file.path);
-                if is_earlier && is_written(file, &path) {
-                    Ok(())
-                } else {
-                    write_file(file, &path, &written, interrupt)
-                }
+                write_file(file, &base.join(&file.path), &written, interrupt)
             };
             if *part == CODE {
-                files.par_iter().try_for_each(write)?;
+                let write_unless_written =
+                    |(number, file): (usize, &StagedFile)| match written_stat(file, index, number) {
+                        Some(stat) => Ok(Some(stat)),
+                        None => write(file),
+                    };
+                let stats: Result<Vec<_>> = files.par_iter().enumerate().map(write_unless_written).collect();
+                keep(index, files, &stats?, root);
             } else {
-                files.iter().try_for_each(write)?;
+                files.iter().try_for_each(|file| write(file).map(drop))?;
                 written.extend(files.iter().filter_map(|file| Some((one_file_with(file)?, base.join(&file.path)))));
             }
         }
@@ -127,11 +130,7 @@ impl<'a> Entries<'a> {
 
     /// Removes from a folder what is not among these.
     fn remove_others(&self, path: &Utf8Path, folder: &Utf8Path) -> std::io::Result<()> {
-        let entries = match fs::read_dir(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            entries => entries?,
-        };
-        for entry in entries {
+        for entry in fs::read_dir(path)? {
             let entry = entry?;
             let is_folder = entry.file_type()?.is_dir();
             let place = entry.file_name().to_str().map(|name| folder.join(name));
@@ -143,6 +142,20 @@ impl<'a> Entries<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Makes a folder where an earlier build folder has none, be it that something else is there.
+fn make_folder(path: &Utf8Path) -> std::io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            if fs::symlink_metadata(path)?.is_dir() {
+                Ok(())
+            } else {
+                fs::remove_file(path).and_then(|()| fs::create_dir(path))
+            }
+        }
+        made => made,
     }
 }
 
@@ -173,57 +186,52 @@ fn mode(file: &StagedFile) -> u32 {
     if file.executable { 0o755 } else { 0o644 }
 }
 
-/// Whether an earlier build folder has the entry at `path`.
-fn is_written(file: &StagedFile, path: &Utf8Path) -> bool {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return false };
-    let time = FileTime::from_last_modification_time(&metadata);
-    let is_file = |size, digest: &ContentDigest| {
-        metadata.is_file()
-            && metadata.len() == size
-            && has_mode(&metadata, mode(file))
-            && time == content_time(&file.path, digest)
+/// What the file system says of a source that an earlier build folder has as it is wanted.
+fn written_stat(file: &StagedFile, index: &Index, number: usize) -> Option<Stat> {
+    let wanted = match &file.content {
+        StagedContent::Copy { digest, .. } => *digest,
+        StagedContent::Text(text) => content_digest(text),
+        StagedContent::Link(_) | StagedContent::Folder => return None,
     };
-    match &file.content {
-        StagedContent::Folder => metadata.is_dir(),
-        StagedContent::Link(target) => {
-            metadata.is_symlink() && time == folder_time() && path.read_link_utf8().is_ok_and(|to| to == *target)
-        }
-        StagedContent::Text(text) => is_file(text.len() as u64, &content_digest(text)),
-        StagedContent::Copy { size, digest, .. } => is_file(*size, digest),
-    }
+    let entry = index.unchanged(&file.path, number)?;
+    (entry.digest == wanted && entry.stat.has_permissions(mode(file))).then_some(entry.stat)
 }
 
-#[cfg(unix)]
-fn has_mode(metadata: &Metadata, mode: u32) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode() & 0o7777 == mode
+/// Has the index say what the sources are now, as far as any change from now on will show.
+fn keep(index: &Index, files: &[StagedFile], stats: &[Option<Stat>], root: &Utf8Path) {
+    // Whatever changes later has this moment or a later one, in the file system's own time and its steps.
+    let Some(now) = tempfile::tempfile_in(root).ok().and_then(|file| Stat::of(&file.metadata().ok()?)) else { return };
+    index.keep(files.iter().zip(stats).filter_map(|(file, stat)| {
+        let stat = stat.filter(|stat| stat.changed < now.changed)?;
+        let digest = match &file.content {
+            StagedContent::Copy { digest, .. } => *digest,
+            StagedContent::Text(text) => content_digest(text),
+            StagedContent::Link(_) | StagedContent::Folder => return None,
+        };
+        Some(Entry { path: file.path.as_str(), stat, digest, md5: None })
+    }));
 }
 
-#[cfg(not(unix))]
-fn has_mode(_: &Metadata, _: u32) -> bool {
-    true
-}
-
-/// Writes one entry in the place of what is there. A file that is in another part as well is written once, with two
-/// names: nobody edits it.
+/// Writes one entry in the place of what is there, and gives what the file system says of a file. One that is in another
+/// part as well is written once, with two names: nobody edits it.
 fn write_file(
     file: &StagedFile,
     path: &Utf8Path,
     written: &BTreeMap<Same<'_>, Utf8PathBuf>,
     interrupt: &Interrupt,
-) -> Result<()> {
+) -> Result<Option<Stat>> {
     let cannot = || format!("cannot write `{path}`");
     if matches!(file.content, StagedContent::Folder) {
-        return Ok(());
+        return Ok(None);
     }
     if let Some(same) = one_file_with(file).and_then(|key| written.get(&key))
         && new_at(path, || fs::hard_link(same, path)).is_ok()
     {
-        return Ok(());
+        return Ok(None);
     }
     if let StagedContent::Link(target) = &file.content {
         new_at(path, || make_link(target, path)).context(cannot)?;
-        return filetime::set_symlink_file_times(path, folder_time(), folder_time()).context(cannot);
+        return filetime::set_symlink_file_times(path, folder_time(), folder_time()).context(cannot).map(|()| None);
     }
     let mut copy = new_at(path, || File::create_new(path)).context(cannot)?;
     let digest = match &file.content {
@@ -235,10 +243,11 @@ fn write_file(
             copy.write_all(text).context(cannot)?;
             content_digest(text)
         }
-        StagedContent::Link(_) | StagedContent::Folder => return Ok(()),
+        StagedContent::Link(_) | StagedContent::Folder => return Ok(None),
     };
     set_mode_of(&copy, mode(file)).context(cannot)?;
-    filetime::set_file_handle_times(&copy, None, Some(content_time(&file.path, &digest))).context(cannot)
+    filetime::set_file_handle_times(&copy, None, Some(content_time(&file.path, &digest))).context(cannot)?;
+    Ok(Stat::of(&copy.metadata().context(cannot)?))
 }
 
 /// What `make` makes at `path`, where nothing is or what an earlier build folder had there.

@@ -53,6 +53,11 @@ impl Stat {
         self.mode & 0o170_000 == 0o100_000
     }
 
+    /// Whether it may be read, written and executed by whom `mode` says, and by nobody else.
+    pub fn has_permissions(&self, mode: u32) -> bool {
+        self.mode & 0o7777 == mode
+    }
+
     /// Whether its owner may execute the file.
     pub fn is_executable(&self) -> bool {
         self.mode & 0o100 != 0

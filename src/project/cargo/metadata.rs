@@ -108,7 +108,8 @@ impl Question {
         let start = manifest.as_deref().and_then(Utf8Path::parent).unwrap_or(&folder);
         // The workspace's folder is one of these.
         let tree = start.ancestors().filter(|folder| folder.join(MANIFEST).exists()).last()?;
-        let place = hex(&content_digest(format!("{folder}\0{manifest:?}").as_bytes()));
+        // Started by `cargo`, this program asks another Cargo than by its own name where rustup stands before it.
+        let place = hex(&content_digest(format!("{folder}\0{manifest:?}\0{cargo}").as_bytes()));
         let kept = Kept::of(tree, &format!("metadata-{}", &place[..16]))?;
         Some(Self { asked, cargo, folder, manifest, kept })
     }
