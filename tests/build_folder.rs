@@ -76,7 +76,7 @@ fn listed(root: &Path) -> Vec<String> {
     let entry = |path: PathBuf| {
         let metadata = fs::symlink_metadata(&path).unwrap();
         let content = if metadata.is_symlink() {
-            format!("link to {:?}", fs::read_link(&path).unwrap())
+            format!("link to {}", fs::read_link(&path).unwrap().display())
         } else if metadata.is_dir() {
             "folder".to_owned()
         } else {

@@ -176,32 +176,10 @@ impl Rules {
         if !folder.ancestors().any(|folder| folder.join(".git").exists()) {
             return Ok(None);
         }
-        let listed = ["ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard"];
-        let command = git(&folder).args(listed);
-        let running = command.start(Capture::Both, interrupt);
-        // The files of last time are looked at while git lists those of now.
-        index.look();
-        let output = match running.and_then(|running| running.wait()) {
-            Ok(output) if output.success => output,
-            Ok(output) => {
-                let error = Error::failed(format!("git cannot list the files of `{folder}`"));
-                let hint = if output.stderr.contains("safe.directory") {
-                    format!(
-                        "git does not trust a tree of another user: `git config --global --add safe.directory {folder}`"
-                    )
-                } else {
-                    format!("`git -C {folder} status` says more: mend the repository, or take its `.git` away")
-                };
-                return Err(error.because(output.stderr.trim()).hint(hint));
-            }
-            Err(error) if which::which("git").is_err() => {
-                return Err(error.hint("the project is a git work tree: install `git`, which knows its files"));
-            }
-            Err(error) => return Err(error),
-        };
+        let output = told_by_git(&folder, index, interrupt)?;
         // `H src/main.rs` is tracked, `? notes.txt` is not.
-        let entries: Vec<(&str, &str)> = output.stdout.split('\0').filter_map(|entry| entry.split_once(' ')).collect();
-        let may_be_lossy = output.stdout.contains('\u{FFFD}');
+        let entries: Vec<(&str, &str)> = output.split('\0').filter_map(|entry| entry.split_once(' ')).collect();
+        let may_be_lossy = output.contains('\u{FFFD}');
         let listed = entries.into_par_iter().enumerate().map(|(number, (state, name))| {
             interrupt.check()?;
             // Of a submodule that is not initialised git lists the folder itself.
@@ -334,6 +312,32 @@ impl Rules {
         let untracked = paths.iter().filter(|(_, tracked)| !tracked).map(|(path, _)| path);
         let folders = untracked.filter(|path| path.file_name() == Some(DOCKERFILE)).filter_map(|path| path.parent());
         folders.filter(|folder| is_build_folder(&self.root.join(folder))).filter_map(TreePath::new).collect()
+    }
+}
+
+/// What git says of the files in a folder of its work tree: each with its state, ended by a zero.
+fn told_by_git(folder: &Utf8Path, index: &Index, interrupt: &Interrupt) -> Result<String> {
+    let listed = ["ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard"];
+    let running = git(folder).args(listed).start(Capture::Both, interrupt);
+    // The files of last time are looked at while git lists those of now.
+    index.look();
+    match running.and_then(|running| running.wait()) {
+        Ok(output) if output.success => Ok(output.stdout),
+        Ok(output) => {
+            let error = Error::failed(format!("git cannot list the files of `{folder}`"));
+            let hint = if output.stderr.contains("safe.directory") {
+                format!(
+                    "git does not trust a tree of another user: `git config --global --add safe.directory {folder}`"
+                )
+            } else {
+                format!("`git -C {folder} status` says more: mend the repository, or take its `.git` away")
+            };
+            Err(error.because(output.stderr.trim()).hint(hint))
+        }
+        Err(error) if which::which("git").is_err() => {
+            Err(error.hint("the project is a git work tree: install `git`, which knows its files"))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -254,7 +254,7 @@ fn write_file(
 fn new_at<T>(path: &Utf8Path, make: impl Fn() -> std::io::Result<T>) -> std::io::Result<T> {
     match make() {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::remove_file(path).and_then(|()| make()),
-        made => made,
+        result => result,
     }
 }
 
