@@ -109,10 +109,8 @@ fn what_an_earlier_folder_holds_is_not_written_again_and_all_that_somebody_chang
         project.write(&format!("data/{name}"), format!("{name}\n"));
     }
     project.write("data/inner/file", "x").write("changing", "one");
-    // What is written last may change in the same moment, and is not known.
-    for number in 0..3000 {
-        project.write(&format!("many/{number}"), "x");
-    }
+    // What is written last may change in the same moment, and is not known. This takes longer than a moment.
+    project.write_sparse("zeros", 64 << 20);
     std::os::unix::fs::symlink("data", project.root.join("link")).unwrap();
     let outside = project.root.parent().unwrap().join("outside");
     fs::create_dir(&outside).unwrap();
@@ -121,8 +119,13 @@ fn what_an_earlier_folder_holds_is_not_written_again_and_all_that_somebody_chang
     let before = folder_of(&project, &[]);
     // A file that is known must have been at rest for two seconds.
     std::thread::sleep(Duration::from_millis(2100));
-    let inode = |folder: &Path, name: &str| fs::symlink_metadata(folder.join("code").join(name)).unwrap().ino();
-    let inodes = ["data/kept", "changing"].map(|name| inode(&before, name));
+    // Of these it is seen whether they still have a place in a folder: numbers of files are used again.
+    let open = |folder: &Path| {
+        let names = ["data/kept", "data/forged", "changing"];
+        names.map(|name| fs::File::open(folder.join("code").join(name)).unwrap())
+    };
+    let places = |files: &[fs::File; 3]| files.each_ref().map(|file| file.metadata().unwrap().nlink());
+    let of_before = open(&before);
     let data = before.join("code/data");
     // As an editor does it, which keeps neither time nor, mostly, size.
     fs::write(data.join("edited"), "EDITED\n").unwrap();
@@ -147,17 +150,48 @@ fn what_an_earlier_folder_holds_is_not_written_again_and_all_that_somebody_chang
     let fresh = project.root.parent().unwrap().join("fresh");
     let [fresh, gone_on_from] = [folder_of(&project, &["--build-folder", fresh.to_str().unwrap()]), after.clone()];
     assert_eq!(listed(&fresh), listed(&gone_on_from));
-    let same = ["data/kept", "changing"].map(|name| inode(&after, name));
-    assert_eq!(same[0], inodes[0], "written again");
-    assert_ne!(same[1], inodes[1], "a file that others may still read");
+    assert_eq!(places(&of_before), [1, 0, 0], "a file that is known, one that is not, one that changed");
     assert_eq!(listed(&outside).len(), 1, "nothing is removed through a link");
 
     // The same content again: the folder is gone on from as well, and mended.
     std::thread::sleep(Duration::from_millis(2100));
+    let of_after = open(&after);
     fs::write(after.join("code/data/edited"), "EDITED\n").unwrap();
     assert_eq!(folder_of(&project, &[]), after);
     assert_eq!(listed(&fresh), listed(&after));
-    assert_eq!(inode(&after, "data/kept"), inodes[0]);
+    assert_eq!(places(&of_after)[0], 1);
+
+    // Somebody else's entry makes it another folder than the one that is known, as does a copy of it.
+    std::thread::sleep(Duration::from_millis(2100));
+    fs::remove_file(after.join("code/link")).unwrap();
+    project.write("changing", "three");
+    let last = folder_of(&project, &[]);
+    assert_eq!(places(&of_after), [0; 3]);
+    let fresh = folder_of(&project, &["--build-folder", fresh.to_str().unwrap()]);
+    assert_eq!(listed(&fresh), listed(&last));
+}
+
+/// As a tree can bring it, whose files this user may not remove.
+#[test]
+fn a_build_folder_that_cannot_be_gone_on_from_is_in_nobodys_way() {
+    let project = Project::hello();
+    let staged = folder_of(&project, &[]);
+    let (name, folders) = (staged.file_name().unwrap(), staged.parent().unwrap().parent().unwrap());
+    let [other, immutable] = ["0123456789abcdef", "immutable"].map(|name| folders.join(name));
+    fs::rename(staged.parent().unwrap(), &other).unwrap();
+    // A folder in use as a place for another file system cannot be moved, by root either.
+    fs::rename(other.join(name), &immutable).unwrap();
+    let mount = |arguments: &[&str]| std::process::Command::new("mount").args(arguments).status();
+    fs::create_dir(other.join(name)).unwrap();
+    let place = other.join(name);
+    let is_mounted =
+        mount(&["--bind", immutable.to_str().unwrap(), place.to_str().unwrap()]).is_ok_and(|s| s.success());
+    project.write("changed", "x");
+    let run = project.run(&["--dry-run", "--force-rebuild"]);
+    if is_mounted {
+        std::process::Command::new("umount").arg(&place).status().unwrap();
+    }
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
 }
 
 #[test]
@@ -172,8 +206,21 @@ fn a_link_among_the_build_folders_that_a_tree_brings_leads_to_nothing_that_is_to
     fs::create_dir(folders.join("fedcba9876543210")).unwrap();
     std::os::unix::fs::symlink(outside.join(name), folders.join("fedcba9876543210").join(name)).unwrap();
     project.write("changed", "x");
-    assert_ne!(folder_of(&project, &[]), staged);
+    let before = folder_of(&project, &[]);
+    assert_ne!(before, staged);
     assert_eq!(fs::read_to_string(outside.join(name).join("code/thesis.txt")).unwrap(), "years of work");
+
+    // In the place of the very folder that is to be staged, and of all of them.
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for place in [before.parent().unwrap(), folders] {
+        fs::remove_dir_all(place).unwrap();
+        std::os::unix::fs::symlink(&outside, place).unwrap();
+        let key = outside.join("0011223344556677");
+        fs::create_dir_all(&key).unwrap();
+        folder_of(&project, &[]);
+        assert_eq!(fs::read_to_string(outside.join(name).join("code/thesis.txt")).unwrap(), "years of work");
+        assert_eq!((mode(&outside), key.exists()), (0o755, true), "{}", place.display());
+    }
 }
 
 #[test]

@@ -14,17 +14,18 @@ use tempfile::TempDir;
 use crate::error::{Context as _, Error, Result};
 use crate::hash::FieldHasher;
 use crate::staging::config_sh::{ConfigSh, write_config_sh};
-use crate::staging::index::Index;
+use crate::staging::index::{Index, keep_in};
 use crate::staging::own_files::{
     ASSETS, CODE, DEPS, DOCKERFILE, INPUTS, SEED, STEPS, has_folder_time, is_build_folder, is_own_dockerfile,
 };
 use crate::staging::staged::{StagedFile, make_link, set_mode};
 use crate::staging::tree_path::TreePath;
-use crate::staging::writing::{Entries, finish_folder};
+use crate::staging::writing::{Entries, States, finish_folder};
 use crate::system::interrupt::Interrupt;
 use crate::system::kept::Kept;
 use crate::system::lock::{Lock, Waiting};
 use crate::system::paths::{FOR_THIS_USER, folder_for_this_user, own_name};
+use crate::system::stat::Stat;
 
 /// The length of the names that stand for a build folder's content, in hexadecimal digits.
 const KEY_LENGTH: usize = 16;
@@ -54,10 +55,53 @@ pub struct BuildFolder<'a> {
     pub config_sh: Option<&'a ConfigSh>,
 }
 
-/// A build folder that can be gone on from, if it is there, with what is known of the sources in it.
-struct Earlier<'a> {
-    folder: &'a Utf8Path,
-    index: Option<Kept>,
+/// A build folder that can be gone on from.
+struct Earlier {
+    folder: Utf8PathBuf,
+    /// Its own, where it is not that of the new one.
+    _lock: Option<Lock>,
+}
+
+impl Earlier {
+    /// The build folder `name` for another content, in `other`, if no run holds it.
+    fn unheld(other: &Utf8Path, name: &str) -> Option<Self> {
+        let folder = other.join(name);
+        // A tree can bring links, which lead to what is not ours.
+        if other.is_symlink() || folder.is_symlink() || !is_build_folder(&folder) {
+            return None;
+        }
+        Some(Self { folder, _lock: Some(Lock::of_unheld(other).ok()??) })
+    }
+
+    /// Moves it to `new` and takes out what is not wanted. Gives what is known of the sources that stay. Where it cannot be
+    /// moved or cleared, `new` is not there afterwards.
+    fn cleared(
+        self,
+        new: &Utf8Path,
+        entries: &Entries<'_>,
+        kept: Option<&Kept>,
+        interrupt: &Interrupt,
+    ) -> Option<States> {
+        fs::rename(&self.folder, new).ok()?;
+        // Nothing is in the place any more that others may wait for.
+        drop(self);
+        let kept = identity(new).and_then(|identity| Some(kept?.only_for(&identity)));
+        let index = Index::in_file(kept, new.join(CODE), false, interrupt);
+        let cleared = entries.clear(new, &index, interrupt);
+        if cleared.is_err() {
+            // It goes with the folder that it is in, if it can be removed at all.
+            fs::rename(new, new.with_file_name("not-cleared")).ok()?;
+        }
+        cleared.ok()
+    }
+}
+
+/// What tells a build folder that was staged since this machine started from any other, and from a copy. Files may lack what
+/// was written to them where the machine ended without warning. None where that cannot be told.
+fn identity(folder: &Utf8Path) -> Option<String> {
+    let started = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let code = Stat::of(&fs::symlink_metadata(folder.join(CODE)).ok()?)?;
+    Some(format!("{started} {code:?}"))
 }
 
 /// A build folder on disk.
@@ -87,24 +131,22 @@ impl BuildFolder<'_> {
     ) -> Result<(Staged, Lock)> {
         let own = parent.join(self.key());
         let lock = Lock::of_build_folder(&own, waiting)?;
+        // A tree can bring links, which lead to what is not ours.
+        if own.is_symlink() {
+            fs::remove_file(&own).context(|| format!("cannot remove the link `{own}`"))?;
+        }
         let others = parent.read_dir_utf8().into_iter().flatten().flatten();
         let others: Vec<Utf8PathBuf> = others
             .filter(|entry| is_key(entry.file_name()) && entry.path() != own)
             .map(camino::Utf8DirEntry::into_path)
             .collect();
         let destination = own.join(name);
-        let unheld = others.iter().find_map(|other| {
-            let earlier = other.join(name);
-            // A tree can bring links, which lead to what is not ours.
-            let is_own =
-                !destination.exists() && !other.is_symlink() && !earlier.is_symlink() && is_build_folder(&earlier);
-            let lock = is_own.then(|| Lock::of_unheld(other).ok()).flatten().flatten()?;
-            Some((earlier, lock))
-        });
-        let earlier = unheld.as_ref().map_or(&destination, |(earlier, _)| earlier);
-        let earlier = Earlier { folder: earlier, index: Kept::of(project, "staged") };
-        let staged = self.stage_from(Some(earlier), &destination, waiting.interrupt)?;
-        drop(unheld);
+        let earlier = if destination.exists() {
+            Some(Earlier { folder: destination.clone(), _lock: None })
+        } else {
+            others.iter().find_map(|other| Earlier::unheld(other, name))
+        };
+        let staged = self.stage_from(earlier, Kept::of(project, "staged"), &destination, waiting.interrupt)?;
         // Closed to others here: podman, and its steps that are not root, see the mode of what they mount as a whole.
         set_mode(&own, FOR_THIS_USER)?;
         set_mode(&staged.path, 0o755)?;
@@ -148,19 +190,22 @@ impl BuildFolder<'_> {
     /// When `destination` holds anything that this tool did not write, when a source file is not any more what was
     /// hashed, and when a file cannot be written. In each case `destination` is as it was.
     pub fn stage(&self, destination: &Utf8Path, interrupt: &Interrupt) -> Result<Staged> {
-        self.stage_from(None, destination, interrupt)
+        self.stage_from(None, None, destination, interrupt)
     }
 
-    /// As [`stage`](Self::stage). The build folder `earlier`, which nobody uses, becomes the new one: only what differs is
-    /// written. It is gone after an error.
+    /// As [`stage`](Self::stage). The build folder `earlier` becomes the new one, as far as `kept` knows the sources in it. It
+    /// is gone after an error.
     fn stage_from(
         &self,
-        earlier: Option<Earlier<'_>>,
+        earlier: Option<Earlier>,
+        kept: Option<Kept>,
         destination: &Utf8Path,
         interrupt: &Interrupt,
     ) -> Result<Staged> {
         let cannot = || format!("cannot prepare the build folder `{destination}`");
-        let kept = self.refuse_foreign(destination)?;
+        let files_of_others = self.refuse_foreign(destination)?;
+        let dockerfile = [StagedFile::text(TreePath::constant(DOCKERFILE), self.dockerfile.as_bytes())];
+        let entries = Entries::new([("", &dockerfile[..])].into_iter().chain(self.parts()).collect())?;
         let parent =
             destination.parent().ok_or_else(|| Error::usage(format!("`{destination}` cannot be a build folder")))?;
         fs::create_dir_all(parent).context(cannot)?;
@@ -168,19 +213,14 @@ impl BuildFolder<'_> {
         let temporary = temporary_beside(destination).context(cannot)?;
         let root = utf8(temporary.path())?;
         let new = root.join("new");
-        if let Some(earlier) = &earlier {
-            match fs::rename(earlier.folder, &new) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context(cannot),
-                _ => {}
-            }
+        let known = earlier.and_then(|earlier| earlier.cleared(&new, &entries, kept.as_ref(), interrupt));
+        let states = entries.write(&new, &known.unwrap_or_default(), interrupt)?;
+        if let Some(kept) = kept.and_then(|kept| Some(kept.only_for(&identity(&new)?))) {
+            keep_in(&kept, entries.known_now(root, &states));
         }
-        let dockerfile = [StagedFile::text(TreePath::constant(DOCKERFILE), self.dockerfile.as_bytes())];
-        let entries = Entries::new([("", &dockerfile[..])].into_iter().chain(self.parts()).collect())?;
-        let index = earlier.and_then(|earlier| earlier.index);
-        entries.write(&new, &Index::in_file(index, new.join(CODE), false, interrupt), interrupt)?;
         // Sources that only this user may read stay so on this machine; what is below has the modes that an image gets.
         set_mode(&new, FOR_THIS_USER)?;
-        fs_extra::copy_items(&kept, &new, &fs_extra::dir::CopyOptions::new())
+        fs_extra::copy_items(&files_of_others, &new, &fs_extra::dir::CopyOptions::new())
             .map_err(|error| Error::failed(cannot()).because(error))?;
         if let Some(config_sh) = self.config_sh {
             write_config_sh(&new, config_sh)?;
@@ -339,7 +379,8 @@ fn remove_left_over(destination: &Utf8Path) -> std::io::Result<()> {
     for entry in destination.parent().unwrap_or(Utf8Path::new(".")).read_dir_utf8()? {
         let entry = entry?;
         if entry.file_name().starts_with(&prefix) && entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
+            // What cannot be removed is in nobody's way: no name is used again.
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
     Ok(())

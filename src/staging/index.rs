@@ -1,5 +1,5 @@
 //! The digests of files as they were read last time, each with what the file system said of the file. A file of which
-//! it says the same is not read again. Each file is hashed again when it is staged, so that no image is built of other files
+//! it says the same is not read again. Each file is hashed again when it is copied, so that no image is built of other files
 //! than its name says.
 
 use std::cmp::Ordering;
@@ -108,13 +108,9 @@ impl Index {
 
     /// Writes the index anew, with these entries, sorted by path.
     pub fn keep<'a>(&self, entries: impl IntoIterator<Item = Entry<'a>>) {
-        let Some(kept) = &self.kept else { return };
-        kept.write(|file| {
-            for entry in entries {
-                file.write_all(&postcard::to_stdvec(&entry).map_err(std::io::Error::other)?)?;
-            }
-            Ok(())
-        });
+        if let Some(kept) = &self.kept {
+            keep_in(kept, entries);
+        }
     }
 }
 
@@ -142,6 +138,16 @@ impl Known {
         let high = self.places.len().min(high + 1);
         self.places[low..high].binary_search_by(order).ok().map(|number| low + number)
     }
+}
+
+/// Writes an index into this file, with these entries, sorted by path.
+pub(super) fn keep_in<'a>(kept: &Kept, entries: impl IntoIterator<Item = Entry<'a>>) {
+    kept.write(|file| {
+        for entry in entries {
+            file.write_all(&postcard::to_stdvec(&entry).map_err(std::io::Error::other)?)?;
+        }
+        Ok(())
+    });
 }
 
 fn entry(bytes: &[u8], place: usize) -> Option<Entry<'_>> {

@@ -1,8 +1,8 @@
-//! How the entries of a build folder come to be on disk: on all cores, and beside what an earlier build folder holds of
-//! the sources already.
+//! How the entries of a build folder come to be on disk: the sources on all cores, and beside those that an earlier build
+//! folder holds as they are wanted.
 //!
-//! A staged source is the one that was written if the file system says the same of it as then. A tree can bring a build
-//! folder with any content and dates, so what was said is kept elsewhere.
+//! A source is the one that was written if the file system says the same of it as then. A tree can bring a build folder with
+//! any content and dates, so what was said is kept elsewhere. All else is written anew.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
@@ -17,6 +17,7 @@ use crate::hash::{ContentDigest, ContentHasher, content_digest};
 use crate::staging::index::{Entry, Index};
 use crate::staging::own_files::{CODE, FOLDER_TIME, content_time};
 use crate::staging::staged::{StagedContent, StagedFile, make_link, set_mode, set_mode_of};
+use crate::staging::tree_path::in_order;
 use crate::system::interrupt::Interrupt;
 use crate::system::reading;
 use crate::system::stat::Stat;
@@ -26,9 +27,10 @@ pub(super) struct Entries<'a> {
     parts: Vec<(&'static str, &'a [StagedFile])>,
     /// Relative to the build folder, which is the first; each comes after the one around it.
     folders: BTreeSet<Utf8PathBuf>,
-    /// What is no folder: the part, and the path in it.
-    files: HashSet<(&'static str, &'a str)>,
 }
+
+/// What the file system says of each source, in their order; nothing of what is not known.
+pub(super) type States = Vec<Option<Stat>>;
 
 /// The part that a path in a build folder lies in, and the path in that.
 fn in_part(path: &Utf8Path) -> (&str, &str) {
@@ -61,18 +63,18 @@ impl<'a> Entries<'a> {
                 last = Some(folder);
             }
         }
-        let entries = Self { parts, folders, files };
-        match entries.folders.iter().find(|folder| entries.files.contains(&in_part(folder))) {
+        match folders.iter().find(|folder| files.contains(&in_part(folder))) {
             Some(file) => Err(Error::failed(format!(
                 "nothing can be staged in `{file}`, which is a file or a link and no folder"
             ))),
-            None => Ok(entries),
+            None => Ok(Self { parts, folders }),
         }
     }
 
     /// How many files and links there are.
     pub fn count(&self) -> usize {
-        self.files.len()
+        let files = self.parts.iter().flat_map(|(_, files)| *files);
+        files.filter(|file| !matches!(file.content, StagedContent::Folder)).count()
     }
 
     /// The size of all of them, in bytes.
@@ -86,26 +88,47 @@ impl<'a> Entries<'a> {
         self.parts.iter().flat_map(|(_, files)| *files).map(size).sum()
     }
 
-    /// Makes `root` hold these and nothing else. An earlier build folder may be there, which nobody uses. `index` is that of
-    /// the sources in it, and becomes that of the new ones.
+    /// Takes out of an earlier build folder, which nobody uses, all but folders and the sources that are wanted as `index`
+    /// knows them. Gives what the file system says of these.
+    ///
+    /// # Errors
+    /// When anything cannot be removed.
+    pub fn clear(&self, root: &Utf8Path, index: &Index, interrupt: &Interrupt) -> Result<States> {
+        // In their order: no folder is reached through a link then.
+        for folder in self.folders.iter().map(|folder| root.join(folder)) {
+            if fs::symlink_metadata(&folder).is_ok_and(|metadata| !metadata.is_dir()) {
+                fs::remove_file(&folder).context(|| format!("cannot remove `{folder}`"))?;
+            }
+        }
+        index.look();
+        let sources = self.sources();
+        let known: States = sources.par_iter().enumerate().map(|(number, file)| known(file, index, number)).collect();
+        let stay = sources.iter().zip(&known).filter(|(_, stat)| stat.is_some()).map(|(file, _)| file.path.as_str());
+        let stay: HashSet<&str> = stay.collect();
+        self.folders.par_iter().try_for_each(|folder| {
+            interrupt.check()?;
+            let path = root.join(folder);
+            self.remove_others(&path, folder, &stay).context(|| format!("cannot clear `{path}`"))
+        })?;
+        Ok(known)
+    }
+
+    /// Makes `root` hold these: it is new, or cleared, which left the sources that are `known`. Gives what the file system
+    /// says of the sources.
     ///
     /// # Errors
     /// When anything cannot be written, and when a source file is not any more what was hashed.
-    pub fn write(&self, root: &Utf8Path, index: &Index, interrupt: &Interrupt) -> Result<()> {
-        let is_earlier = root.exists();
-        for folder in &self.folders {
-            let path = root.join(folder);
-            make_folder(&path).context(|| format!("cannot create `{path}`"))?;
+    pub fn write(&self, root: &Utf8Path, known: &States, interrupt: &Interrupt) -> Result<States> {
+        for folder in self.folders.iter().map(|folder| root.join(folder)) {
+            interrupt.check()?;
+            match fs::create_dir(&folder) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(error).context(|| format!("cannot create `{folder}`"));
+                }
+                _ => {}
+            }
         }
-        if is_earlier {
-            // Each of them is a folder by now, and no link to one elsewhere.
-            self.folders.par_iter().try_for_each(|folder| {
-                let path = root.join(folder);
-                self.remove_others(&path, folder).context(|| format!("cannot clear `{path}`"))
-            })?;
-        }
-        index.look();
-        let mut written = BTreeMap::new();
+        let (mut written, mut states) = (BTreeMap::new(), States::new());
         for (part, files) in &self.parts {
             let base = root.join(part);
             let write = |file: &StagedFile| {
@@ -113,49 +136,57 @@ impl<'a> Entries<'a> {
                 write_file(file, &base.join(&file.path), &written, interrupt)
             };
             if *part == CODE {
-                let write_unless_written =
-                    |(number, file): (usize, &StagedFile)| match written_stat(file, index, number) {
-                        Some(stat) => Ok(Some(stat)),
-                        None => write(file),
-                    };
-                let stats: Result<Vec<_>> = files.par_iter().enumerate().map(write_unless_written).collect();
-                keep(index, files, &stats?, root);
+                let write_unknown = |(number, file)| match known.get(number) {
+                    Some(Some(stat)) => Ok(Some(*stat)),
+                    _ => write(file),
+                };
+                states = files.par_iter().enumerate().map(write_unknown).collect::<Result<_>>()?;
             } else {
                 files.iter().try_for_each(|file| write(file).map(drop))?;
                 written.extend(files.iter().filter_map(|file| Some((one_file_with(file)?, base.join(&file.path)))));
             }
         }
-        self.folders.iter().rev().try_for_each(|folder| finish_folder(&root.join(folder)))
+        self.folders.iter().rev().try_for_each(|folder| finish_folder(&root.join(folder)))?;
+        Ok(states)
     }
 
-    /// Removes from a folder what is not among these.
-    fn remove_others(&self, path: &Utf8Path, folder: &Utf8Path) -> std::io::Result<()> {
-        for entry in fs::read_dir(path)? {
+    /// What an index is to say of the sources in `root`, as far as any change from now on will show.
+    pub fn known_now(&self, root: &Utf8Path, states: &States) -> Vec<Entry<'a>> {
+        // Whatever changes later has this moment or a later one, in the file system's own time and its steps.
+        let now = tempfile::tempfile_in(root).ok().and_then(|file| Stat::of(&file.metadata().ok()?));
+        let is_settled = |stat: &Stat| now.is_some_and(|now| stat.changed < now.changed) && stat.tells_of_changes();
+        let entry = |(file, stat): (&'a StagedFile, &Option<Stat>)| {
+            let stat = stat.filter(is_settled)?;
+            Some(Entry { path: file.path.as_str(), stat, digest: digest(file)?, md5: None })
+        };
+        let mut entries: Vec<Entry<'a>> = self.sources().iter().zip(states).filter_map(entry).collect();
+        entries.sort_by(|one, other| in_order(one.path.as_bytes(), other.path.as_bytes()));
+        entries
+    }
+
+    fn sources(&self) -> &'a [StagedFile] {
+        self.parts.iter().find(|(part, _)| *part == CODE).map_or(&[], |(_, files)| files)
+    }
+
+    /// Removes from a folder all but the folders that are wanted, and the sources that `stay`.
+    fn remove_others(&self, path: &Utf8Path, folder: &Utf8Path, stay: &HashSet<&str>) -> std::io::Result<()> {
+        let entries = match fs::read_dir(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
             let is_folder = entry.file_type()?.is_dir();
             let place = entry.file_name().to_str().map(|name| folder.join(name));
-            let is_own = place.is_some_and(|place| {
-                if is_folder { self.folders.contains(&place) } else { self.files.contains(&in_part(&place)) }
+            let stays = place.is_some_and(|place| match in_part(&place) {
+                _ if is_folder => self.folders.contains(&place),
+                (part, path) => part == CODE && stay.contains(path),
             });
-            if !is_own {
+            if !stays {
                 if is_folder { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
             }
         }
         Ok(())
-    }
-}
-
-/// Makes a folder where an earlier build folder has none, be it that something else is there.
-fn make_folder(path: &Utf8Path) -> std::io::Result<()> {
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            if fs::symlink_metadata(path)?.is_dir() {
-                Ok(())
-            } else {
-                fs::remove_file(path).and_then(|()| fs::create_dir(path))
-            }
-        }
-        made => made,
     }
 }
 
@@ -165,11 +196,8 @@ fn make_folder(path: &Utf8Path) -> std::io::Result<()> {
 /// When that cannot be done.
 pub(super) fn finish_folder(folder: &Utf8Path) -> Result<()> {
     set_mode(folder, 0o755)?;
-    filetime::set_file_mtime(folder, folder_time()).context(|| format!("cannot set the time of `{folder}`"))
-}
-
-fn folder_time() -> FileTime {
-    FileTime::from_unix_time(FOLDER_TIME, 0)
+    filetime::set_file_mtime(folder, FileTime::from_unix_time(FOLDER_TIME, 0))
+        .context(|| format!("cannot set the time of `{folder}`"))
 }
 
 /// What copied files have in common that can be one file.
@@ -187,33 +215,22 @@ fn mode(file: &StagedFile) -> u32 {
 }
 
 /// What the file system says of a source that an earlier build folder has as it is wanted.
-fn written_stat(file: &StagedFile, index: &Index, number: usize) -> Option<Stat> {
-    let wanted = match &file.content {
-        StagedContent::Copy { digest, .. } => *digest,
-        StagedContent::Text(text) => content_digest(text),
-        StagedContent::Link(_) | StagedContent::Folder => return None,
-    };
+fn known(file: &StagedFile, index: &Index, number: usize) -> Option<Stat> {
     let entry = index.unchanged(&file.path, number)?;
-    (entry.digest == wanted && entry.stat.has_permissions(mode(file))).then_some(entry.stat)
+    (Some(entry.digest) == digest(file) && entry.stat.has_permissions(mode(file))).then_some(entry.stat)
 }
 
-/// Has the index say what the sources are now, as far as any change from now on will show.
-fn keep(index: &Index, files: &[StagedFile], stats: &[Option<Stat>], root: &Utf8Path) {
-    // Whatever changes later has this moment or a later one, in the file system's own time and its steps.
-    let Some(now) = tempfile::tempfile_in(root).ok().and_then(|file| Stat::of(&file.metadata().ok()?)) else { return };
-    index.keep(files.iter().zip(stats).filter_map(|(file, stat)| {
-        let stat = stat.filter(|stat| stat.changed < now.changed)?;
-        let digest = match &file.content {
-            StagedContent::Copy { digest, .. } => *digest,
-            StagedContent::Text(text) => content_digest(text),
-            StagedContent::Link(_) | StagedContent::Folder => return None,
-        };
-        Some(Entry { path: file.path.as_str(), stat, digest, md5: None })
-    }));
+/// The digest of a file's content.
+fn digest(file: &StagedFile) -> Option<ContentDigest> {
+    match &file.content {
+        StagedContent::Copy { digest, .. } => Some(*digest),
+        StagedContent::Text(text) => Some(content_digest(text)),
+        StagedContent::Link(_) | StagedContent::Folder => None,
+    }
 }
 
-/// Writes one entry in the place of what is there, and gives what the file system says of a file. One that is in another
-/// part as well is written once, with two names: nobody edits it.
+/// Writes one entry, and gives what the file system says of a file. One that is in another part as well is written once,
+/// with two names: nobody edits it.
 fn write_file(
     file: &StagedFile,
     path: &Utf8Path,
@@ -221,41 +238,32 @@ fn write_file(
     interrupt: &Interrupt,
 ) -> Result<Option<Stat>> {
     let cannot = || format!("cannot write `{path}`");
-    if matches!(file.content, StagedContent::Folder) {
-        return Ok(None);
-    }
-    if let Some(same) = one_file_with(file).and_then(|key| written.get(&key))
-        && new_at(path, || fs::hard_link(same, path)).is_ok()
-    {
-        return Ok(None);
-    }
-    if let StagedContent::Link(target) = &file.content {
-        new_at(path, || make_link(target, path)).context(cannot)?;
-        return filetime::set_symlink_file_times(path, folder_time(), folder_time()).context(cannot).map(|()| None);
-    }
-    let mut copy = new_at(path, || File::create_new(path)).context(cannot)?;
     let digest = match &file.content {
-        StagedContent::Copy { from, digest, .. } => {
-            copy_unchanged(from, &mut copy, path, digest, interrupt)?;
-            *digest
+        StagedContent::Folder => return Ok(None),
+        StagedContent::Link(target) => {
+            make_link(target, path).context(cannot)?;
+            let time = FileTime::from_unix_time(FOLDER_TIME, 0);
+            return filetime::set_symlink_file_times(path, time, time).context(cannot).map(|()| None);
         }
-        StagedContent::Text(text) => {
-            copy.write_all(text).context(cannot)?;
-            content_digest(text)
+        StagedContent::Copy { .. }
+            if one_file_with(file)
+                .and_then(|key| written.get(&key))
+                .is_some_and(|same| fs::hard_link(same, path).is_ok()) =>
+        {
+            return Ok(None);
         }
-        StagedContent::Link(_) | StagedContent::Folder => return Ok(None),
+        StagedContent::Copy { digest, .. } => *digest,
+        StagedContent::Text(text) => content_digest(text),
     };
+    let mut copy = File::create_new(path).context(cannot)?;
+    match &file.content {
+        StagedContent::Copy { from, .. } => copy_unchanged(from, &mut copy, path, &digest, interrupt)?,
+        StagedContent::Text(text) => copy.write_all(text).context(cannot)?,
+        StagedContent::Link(_) | StagedContent::Folder => {}
+    }
     set_mode_of(&copy, mode(file)).context(cannot)?;
     filetime::set_file_handle_times(&copy, None, Some(content_time(&file.path, &digest))).context(cannot)?;
     Ok(Stat::of(&copy.metadata().context(cannot)?))
-}
-
-/// What `make` makes at `path`, where nothing is or what an earlier build folder had there.
-fn new_at<T>(path: &Utf8Path, make: impl Fn() -> std::io::Result<T>) -> std::io::Result<T> {
-    match make() {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::remove_file(path).and_then(|()| make()),
-        result => result,
-    }
 }
 
 /// Copies a file whose content must still have this digest. Blocks of zeros become holes, as those of a sparse file were.

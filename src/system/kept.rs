@@ -35,6 +35,12 @@ impl Kept {
         Self { path: folder.join(what), header: format!("cargo-runtime-image {VERSION} {what}\n") }
     }
 
+    /// The same file, kept for this alone: with anything else it counts as nothing.
+    pub fn only_for(&self, what: &str) -> Self {
+        let header = format!("{} {}\n", self.header.trim_end(), hex(&content_digest(what.as_bytes())));
+        Self { path: self.path.clone(), header }
+    }
+
     /// Forgets all that is kept for the project in `root`.
     pub fn forget_all(root: &Utf8Path) {
         if let Some(folder) = folder_of(root) {

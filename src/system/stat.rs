@@ -48,6 +48,12 @@ impl Stat {
         None
     }
 
+    /// Whether the second time tells of changes, of a file whose first time was set. Some file systems give the first for
+    /// both.
+    pub fn tells_of_changes(&self) -> bool {
+        self.changed != self.modified
+    }
+
     /// Whether it is a file, and no folder or link.
     pub fn is_file(&self) -> bool {
         self.mode & 0o170_000 == 0o100_000

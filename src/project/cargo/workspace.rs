@@ -252,12 +252,10 @@ impl Workspace {
     /// Where build folders go: below the target folder, unless a file of the project may have put that elsewhere.
     fn build_folders(&self) -> Utf8PathBuf {
         let target: &Utf8Path = &self.metadata.target_directory;
+        let folders = target.join("runtime-image");
         let by_user = ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"].into_iter().any(|name| variable(name).is_some());
-        if by_user || !ends_outside(&self.root.path, target) {
-            target.join("runtime-image")
-        } else {
-            cached_build_folders(&self.root.path)
-        }
+        let leads_elsewhere = if by_user { folders.is_symlink() } else { ends_outside(&self.root.path, &folders) };
+        if leads_elsewhere { cached_build_folders(&self.root.path) } else { folders }
     }
 
     /// Refuses a list of files that lacks a manifest or the file of a target: Cargo could not build it in the image.
