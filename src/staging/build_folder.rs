@@ -133,7 +133,7 @@ impl BuildFolder<'_> {
         let lock = Lock::of_build_folder(&own, waiting)?;
         // A tree can bring links, which lead to what is not ours.
         if own.is_symlink() {
-            fs::remove_file(&own).context(|| format!("cannot remove the link `{own}`"))?;
+            fs::remove_file(&own).context(|| format!("cannot remove `{own}`"))?;
         }
         let others = parent.read_dir_utf8().into_iter().flatten().flatten();
         let others: Vec<Utf8PathBuf> = others

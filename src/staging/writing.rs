@@ -108,7 +108,7 @@ impl<'a> Entries<'a> {
         self.folders.par_iter().try_for_each(|folder| {
             interrupt.check()?;
             let path = root.join(folder);
-            self.remove_others(&path, folder, &stay).context(|| format!("cannot clear `{path}`"))
+            self.remove_others(&path, folder, &stay).context(|| format!("cannot remove `{path}`"))
         })?;
         Ok(known)
     }
