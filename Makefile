@@ -25,6 +25,7 @@ test:
 	cargo build --locked --all-targets
 	cargo test --locked --lib
 	cargo test --locked --doc
+	cargo test --locked $(patsubst %,--test %,$(WAITING)) -- --test-threads=8
 	$(MAKE) --jobs=$$(docker version >/dev/null 2>&1 && echo 1 || echo 2) test-containerd test-classic
 
 test-containerd:
@@ -34,9 +35,11 @@ test-classic:
 	scripts/with-engine --store classic $(call TEST,$(ON_ANY_STORE) $(ON_BOTH_STORES)) 2>&1 | sed -u 's/^/classic    | /'
 
 TEST = cargo test --locked $(patsubst %,--test %,$(1)) -- --test-threads=1
-ALL = $(notdir $(basename $(wildcard tests/*.rs)))
+# Tests that mostly wait, and need no engine.
+WAITING = index
+ALL = $(filter-out $(WAITING),$(notdir $(basename $(wildcard tests/*.rs))))
 # Tests that need no engine, or any: they run with the classic store, as many as make both lists take the same time.
-ON_ANY_STORE = ahead bins build_folder cli commands custom docs errors failed_builds faults fetching fuzz hostile index interrupt \
+ON_ANY_STORE = ahead bins build_folder cli commands custom docs errors failed_builds faults fetching fuzz hostile interrupt \
 	library names openhands openhands_original output podman properties roots signals size slim steps
 ON_BOTH_STORES = caches platforms reuse tiers
 ON_EVERY_ENGINE = base_image builders errors failed_builds faults fetching interrupt push_faults registry registry_faults $(ON_BOTH_STORES)
