@@ -24,11 +24,13 @@ const SLOW: Duration = Duration::from_secs(5);
 
 /// Runs a command that ends when this program ends, however that comes about. Its stdin is a pipe that this program
 /// alone holds the other end of. A process that is nobody's child reads there: a line if all went well, or the pipe's
-/// end. The first argument is what is ended then: `process` or `group`. A variable set here would change the command's
-/// own of that name.
+/// end. The first argument is what is ended then: `process` or `group`. A process is told again each second until it is
+/// gone: docker can lose the first signal. A variable set here would change the command's own of that name, but for those
+/// of the process that reads.
 const BOUND: &str = r#"case $1 in group) shift; set -- "-$$" "$@" ;; *) shift; set -- "$$" "$@" ;; esac
 exec 9<&0 </dev/null
-( { read -r _ <&9 || kill -TERM -- "$1"; } >/dev/null 2>&1 & )
+( { read -r _ <&9 || for signal in TERM TERM TERM TERM KILL; do kill -s $signal -- "$1" || break; sleep 1; done
+} >/dev/null 2>&1 & )
 shift
 exec "$@" 9<&-"#;
 
