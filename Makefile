@@ -1,6 +1,5 @@
 # make demo    from nothing to a running image: the tool, an engine if there is none, examples/hello
 # make test    all tests, the real-engine ones included
-# make test-long   what make test leaves out: more kinds of workspaces, and more of what is built on
 # make test-matrix   the real-engine tests on the newest Docker in Debian
 # make fuzz    random inputs for all that reads what others wrote, FUZZ_SECONDS (600) each
 # make soak    faults again and again, about half an hour: docs/reliability.md has the table
@@ -12,7 +11,7 @@
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: demo test test-containerd test-classic test-long test-matrix fuzz soak seeds lint shellcheck bench bench-quick images
+.PHONY: demo test test-containerd test-classic test-matrix fuzz soak seeds lint shellcheck bench bench-quick images
 
 demo:
 	cargo build --release --locked
@@ -47,10 +46,6 @@ ON_EVERY_ENGINE = base_image builders errors failed_builds faults fetching inter
 test-matrix:
 	cargo build --locked --all-targets
 	scripts/engine run --name testing --release testing -- $(call TEST,$(ON_EVERY_ENGINE))
-
-# Tests that are marked so; those of SOAK and random changes are other targets'.
-test-long:
-	scripts/with-engine $(call TEST,$(filter-out $(SOAK),$(ALL))) --ignored --skip random_changes
 
 # Warnings of random configurations are not shown.
 fuzz:

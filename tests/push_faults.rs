@@ -87,15 +87,11 @@ const RIGHT: &str = "hint: ask whoever runs ";
 
 #[rstest]
 #[case::upload_401(upload, Answer::status(401), &["cannot push `", "it wants to know who asks (401)", LOGIN, "write to"], 1..=9)]
-#[ignore = "long: make soak"]
 #[case::upload_404(upload, Answer::status(404), &["cannot push `", "it has no such repository (404)", "hint: make the repository"], 1..=9)]
-#[ignore = "long: make soak"]
 #[case::manifest_403(manifest, Answer::status(403), &["cannot push `", "it forbids that (403)", RIGHT, "write to"], 1..=1)]
 #[case::manifest_429(manifest, Answer::status(429), &["it was asked too often (429), tried ", "hint: wait a minute"], 6..=99)]
-#[ignore = "long: make soak"]
 #[case::manifest_page(manifest, page(), &["what answers is not a registry", "hint: check its address"], 1..=1)]
 #[case::manifest_hangs(manifest, Answer::Hang, &["it does not answer", "pushing manifest for ", "nothing for 3 s"], 1..=1)]
-#[ignore = "long: make soak"]
 #[case::index_403(index, Answer::status(403), &["cannot write the index of `", "it forbids that (403)", RIGHT], 1..=1)]
 #[case::second_index_hangs(second_index, Answer::Hang, &["cannot write the index of `", "it does not answer"], 1..=1)]
 fn a_push_that_is_refused(

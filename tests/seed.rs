@@ -173,9 +173,7 @@ fn built_alike(project: &Project, arguments: &[&str], what: &str) -> (String, Ve
 
 #[rstest]
 #[case::a_full_image(&[], 0..EDITS.len())]
-#[ignore = "long: make test-long"]
 #[case::a_slim_image(&["--slim"], 6..8)]
-#[ignore = "long: make test-long"]
 #[case::without_optimising(&["--prebuild", "build", "--prebuild", "test --no-run"], 6..8)]
 fn what_did_not_change_is_not_compiled_again_and_all_bytes_are_the_same(
     #[case] arguments: &[&str],
@@ -334,7 +332,6 @@ fn count_of_changes(few: usize) -> usize {
 
 #[rstest]
 #[case::release(&[])]
-#[ignore = "long: make test-long"]
 #[case::dev(&["--prebuild", "build"])]
 fn random_changes_give_the_bytes_of_a_build_without_a_seed(#[case] arguments: &[&str]) {
     let project = workspace();
@@ -367,7 +364,7 @@ fn random_changes_give_the_bytes_of_a_build_without_a_seed(#[case] arguments: &[
         fewer += usize::from(compiled.len() < 6);
     }
     // A few of them may all be of what every package depends on.
-    assert!(changes < 25 || fewer > changes / 4, "few builds went on from a seed: {fewer}");
+    assert!(changes < 25 || fewer > 10, "few builds went on from a seed: {fewer}");
 }
 
 /// A file, and what stands in it before and behind a place where any number may be.
@@ -428,13 +425,14 @@ fn change_at_random(project: &Project, places: &[Place], changes: usize, argumen
 #[rstest]
 #[case::hello(Project::hello_on_engine(), &OF_HELLO, &[])]
 #[case::hello_without_optimising(Project::hello_on_engine(), &OF_HELLO, &["--prebuild", "build"])]
-#[case::generated(generated(), &OF_GENERATED, &[])]
-#[case::generated_without_optimising(generated(), &OF_GENERATED, &["--prebuild", "build"])]
 #[ignore = "long: make seeds"]
+#[case::generated(generated(), &OF_GENERATED, &[])]
+#[ignore = "long: make seeds"]
+#[case::generated_without_optimising(generated(), &OF_GENERATED, &["--prebuild", "build"])]
 fn random_changes_of_workspaces_with_dependencies(
     #[case] project: Project,
     #[case] places: &[Place],
     #[case] arguments: &[&str],
 ) {
-    change_at_random(&project, places, count_of_changes(10), arguments);
+    change_at_random(&project, places, count_of_changes(2), arguments);
 }

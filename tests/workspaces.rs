@@ -230,7 +230,6 @@ fn no_clock_gets_into_an_image_with_build_scripts_that_name_no_files_and_nothing
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn a_package_of_many_files_is_the_same_again() {
     let project = Project::empty().on_engine();
     let names = ["a", "b", "c", "d", "e"];
@@ -266,7 +265,6 @@ fn a_package_of_many_files_is_the_same_again() {
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn what_helps_cargo_to_compile_again_in_part_is_not_in_the_image() {
     let project = with_silent_build_scripts();
     project
@@ -353,7 +351,6 @@ fn targets_at_unusual_paths_are_built_by_all_commands_and_the_release_binary_is_
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn included_files_outside_of_src_and_of_other_members_are_seen_when_they_change() {
     let project = Project::empty().on_engine();
     project
@@ -394,7 +391,6 @@ fn a_proc_macro_members_change_is_seen() {
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn a_single_package_with_library_and_several_binaries_needs_no_workspace() {
     let project = Project::empty().on_engine();
     project
@@ -412,7 +408,6 @@ fn a_single_package_with_library_and_several_binaries_needs_no_workspace() {
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn a_workspace_in_a_sub_folder_of_a_git_repository_is_built_from_that_folder_alone() {
     let project = Project::empty().on_engine();
     let repository = project.root.parent().unwrap();
@@ -483,7 +478,6 @@ fn a_path_dependency_that_is_no_member_is_a_dependency_and_its_change_is_seen() 
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn a_path_dependency_may_inherit_from_a_workspace_of_its_own() {
     let project = with_excluded_packages();
     project
@@ -503,7 +497,6 @@ fn a_path_dependency_may_inherit_from_a_workspace_of_its_own() {
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn a_patched_crate_is_what_registry_crates_are_built_with_and_its_change_is_seen() {
     let project = Project::empty().on_engine();
     project
@@ -566,7 +559,6 @@ fn a_vendored_tree_is_built_without_network() {
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn a_vendored_crate_or_cargos_configuration_that_changes_leaves_nothing_compiled_of_before() {
     let project = Project::empty().on_engine();
     let config = "[build]\nrustc-wrapper = \"tools/wrap\"\n[env]\nSET = \"set\"\n[source.crates-io]\nreplace-with = \"here\"\n\
@@ -792,7 +784,6 @@ fn dependencies_of_every_sort_keep_their_locked_versions_and_are_compiled_once()
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn members_of_mixed_versions_may_all_be_released_without_compiling_a_dependency() {
     let project = with_intricate_dependencies();
     let first = Built::scratch(&project, &[]);
@@ -883,7 +874,6 @@ fn without_a_lock_file_the_dependencies_are_resolved_for_the_rust_of_the_image_a
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn lints_that_deny_are_about_the_sources_not_about_the_skeleton() {
     let project = Project::empty().on_engine();
     project
@@ -1030,7 +1020,6 @@ fn a_skeleton_of_programs_that_cannot_be_linked_when_empty_compiles_and_dependen
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn a_firmware_in_folders_of_odd_names_is_built_upon_its_dependencies() {
     let project = with_firmware().on_engine();
     let first = Built::scratch(&project, &[]);
@@ -1118,7 +1107,6 @@ fn system_packages_and_extra_dependencies_of_several_lines_are_installed_once() 
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn what_the_lock_image_holds_is_older_than_any_clock_so_that_another_machine_may_build_on_it() {
     let project = with_excluded_packages();
     let built = Built::scratch(&project, &[]);
@@ -1130,7 +1118,6 @@ fn what_the_lock_image_holds_is_older_than_any_clock_so_that_another_machine_may
 }
 
 #[test]
-#[ignore = "long: make test-long"]
 fn a_target_folder_of_the_configuration_or_the_environment_is_used_and_its_binary_installed() {
     for (path, text, folder) in [
         (".cargo/config.toml", "[build]\ntarget-dir = \"out/here\"\n", "out/here"),
