@@ -56,6 +56,19 @@ fn a_build_ends_with_a_run_that_is_killed_and_the_next_run_finds_nothing_of_it()
     assert_eq!(project.left_beside_build_folders(), Vec::<String>::new());
 }
 
+/// As docker loses a signal at times: this one loses the first that it is sent.
+#[test]
+fn a_build_ends_with_a_run_that_is_killed_although_a_signal_is_lost() {
+    let project = Project::hello();
+    let folder = tempfile::tempdir().unwrap();
+    let loses_one = "trap 'trap \"exit 143\" TERM' TERM; echo started >&2; while :; do sleep 0.1; done";
+    let (path, _) = stand_in_docker(folder.path(), &without_images(loses_one));
+    let mut command = project.command(&["--platform", "linux/amd64"]);
+    command.env("PATH", &path);
+    killed(started_until(command, "started"));
+    wait_until("an orphan is left", || processes_naming(&[&folder.path().display().to_string()]).is_empty());
+}
+
 /// As an OOM killer or a time-out of the caller ends a run: while the base image's registry is slow to answer.
 #[test]
 fn no_name_leads_to_the_files_of_another_run_after_one_was_killed() {

@@ -24,13 +24,15 @@ const SLOW: Duration = Duration::from_secs(5);
 
 /// Runs a command that ends when this program ends, however that comes about. Its stdin is a pipe that this program
 /// alone holds the other end of. A process that is nobody's child reads there: a line if all went well, or the pipe's
-/// end. The first argument is what is ended then: `process` or `group`. A process is told again each second until it is
-/// gone: docker can lose the first signal. A variable set here would change the command's own of that name, but for those
-/// of the process that reads.
+/// end. The first argument is what is ended then: `process` or `group`, which that process is in. It is told again each
+/// second until the command is gone: docker can lose the first signal. A variable set here would change the command's own of
+/// that name, but for those of the process that reads.
 const BOUND: &str = r#"case $1 in group) shift; set -- "-$$" "$@" ;; *) shift; set -- "$$" "$@" ;; esac
 exec 9<&0 </dev/null
-( { read -r _ <&9 || for signal in TERM TERM TERM TERM KILL; do kill -s $signal -- "$1" || break; sleep 1; done
-} >/dev/null 2>&1 & )
+( { read -r _ <&9 || {
+    trap '' TERM
+    for signal in TERM TERM TERM TERM KILL; do kill -s $signal -- "$1"; sleep 1; kill -0 "$$" || break; done
+} } >/dev/null 2>&1 & )
 shift
 exec "$@" 9<&-"#;
 
@@ -399,6 +401,28 @@ mod tests {
             "stdin is empty, and the parent this process"
         );
         Ok(())
+    }
+
+    /// As docker loses a signal at times.
+    #[cfg(unix)]
+    #[rstest::rstest]
+    #[case::of_a_process("process")]
+    #[case::of_a_group("group")]
+    fn a_bound_command_that_loses_a_signal_is_told_again(#[case] what: &str) {
+        use std::io::Read as _;
+        use std::os::unix::process::CommandExt as _;
+        let loses_one = "trap 'trap \"exit 7\" TERM' TERM; echo .; while :; do sleep 0.1; done";
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", BOUND, "sh", what, "sh", "-c", loses_one])
+            .process_group(0)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut said = [0];
+        child.stdout.as_mut().expect("piped").read_exact(&mut said).expect("it says something");
+        drop(child.stdin.take());
+        assert_eq!(child.wait().expect("it ends").code(), Some(7));
     }
 
     #[test]
