@@ -171,7 +171,7 @@ fn what_an_earlier_folder_holds_is_not_written_again_and_all_that_somebody_chang
     assert_eq!(listed(&fresh), listed(&last));
 }
 
-/// As a tree can bring it, whose files this user may not remove.
+/// Root may move every folder but one that another file system is mounted on; others may not move what they may not write.
 #[test]
 fn a_build_folder_that_cannot_be_gone_on_from_is_in_nobodys_way() {
     let project = Project::hello();
@@ -179,17 +179,24 @@ fn a_build_folder_that_cannot_be_gone_on_from_is_in_nobodys_way() {
     let (name, folders) = (staged.file_name().unwrap(), staged.parent().unwrap().parent().unwrap());
     let [other, immutable] = ["0123456789abcdef", "immutable"].map(|name| folders.join(name));
     fs::rename(staged.parent().unwrap(), &other).unwrap();
-    // A folder in use as a place for another file system cannot be moved, by root either.
     fs::rename(other.join(name), &immutable).unwrap();
     let mount = |arguments: &[&str]| std::process::Command::new("mount").args(arguments).status();
     fs::create_dir(other.join(name)).unwrap();
     let place = other.join(name);
     let is_mounted =
         mount(&["--bind", immutable.to_str().unwrap(), place.to_str().unwrap()]).is_ok_and(|s| s.success());
+    if !is_mounted {
+        fs::remove_dir(&place).unwrap();
+        fs::rename(&immutable, &place).unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o555)).unwrap();
+    }
+    assert!(fs::rename(&place, &immutable).is_err(), "it can be moved: neither root that may mount, nor another user");
     project.write("changed", "x");
     let run = project.run(&["--dry-run", "--force-rebuild"]);
     if is_mounted {
         std::process::Command::new("umount").arg(&place).status().unwrap();
+    } else {
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
     }
     assert_eq!(run.code, Some(0), "{}", run.stderr);
 }

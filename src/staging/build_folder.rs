@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::error::{Context as _, Error, Result};
 use crate::hash::FieldHasher;
 use crate::staging::config_sh::{ConfigSh, write_config_sh};
-use crate::staging::index::{Index, keep_in};
+use crate::staging::index::Index;
 use crate::staging::own_files::{
     ASSETS, CODE, DEPS, DOCKERFILE, INPUTS, SEED, STEPS, has_folder_time, is_build_folder, is_own_dockerfile,
 };
@@ -85,15 +85,19 @@ impl Earlier {
         fs::rename(&self.folder, new).ok()?;
         // Nothing is in the place any more that others may wait for.
         drop(self);
-        let kept = identity(new).and_then(|identity| Some(kept?.only_for(&identity)));
-        let index = Index::in_file(kept, new.join(CODE), false, interrupt);
-        let cleared = entries.clear(new, &index, interrupt);
+        let cleared = entries.clear(new, &index_of(new, kept, interrupt), interrupt);
         if cleared.is_err() {
             // It goes with the folder that it is in, if it can be removed at all.
             fs::rename(new, new.with_file_name("not-cleared")).ok()?;
         }
         cleared.ok()
     }
+}
+
+/// The index of the sources in a build folder, as it is now.
+fn index_of(folder: &Utf8Path, kept: Option<&Kept>, interrupt: &Interrupt) -> Index {
+    let kept = identity(folder).and_then(|identity| Some(kept?.only_for(&identity)));
+    Index::in_file(kept, folder.join(CODE), false, interrupt)
 }
 
 /// What tells a build folder that was staged since this machine started from any other, and from a copy. Files may lack what
@@ -146,7 +150,7 @@ impl BuildFolder<'_> {
         } else {
             others.iter().find_map(|other| Earlier::unheld(other, name))
         };
-        let staged = self.stage_from(earlier, Kept::of(project, "staged"), &destination, waiting.interrupt)?;
+        let staged = self.stage_from(earlier, Kept::of(project, "staged").as_ref(), &destination, waiting.interrupt)?;
         // Closed to others here: podman, and its steps that are not root, see the mode of what they mount as a whole.
         set_mode(&own, FOR_THIS_USER)?;
         set_mode(&staged.path, 0o755)?;
@@ -198,7 +202,7 @@ impl BuildFolder<'_> {
     fn stage_from(
         &self,
         earlier: Option<Earlier>,
-        kept: Option<Kept>,
+        kept: Option<&Kept>,
         destination: &Utf8Path,
         interrupt: &Interrupt,
     ) -> Result<Staged> {
@@ -213,11 +217,9 @@ impl BuildFolder<'_> {
         let temporary = temporary_beside(destination).context(cannot)?;
         let root = utf8(temporary.path())?;
         let new = root.join("new");
-        let known = earlier.and_then(|earlier| earlier.cleared(&new, &entries, kept.as_ref(), interrupt));
+        let known = earlier.and_then(|earlier| earlier.cleared(&new, &entries, kept, interrupt));
         let states = entries.write(&new, &known.unwrap_or_default(), interrupt)?;
-        if let Some(kept) = kept.and_then(|kept| Some(kept.only_for(&identity(&new)?))) {
-            keep_in(&kept, entries.known_now(root, &states));
-        }
+        index_of(&new, kept, interrupt).keep(entries.known_now(root, &states));
         // Sources that only this user may read stay so on this machine; what is below has the modes that an image gets.
         set_mode(&new, FOR_THIS_USER)?;
         fs_extra::copy_items(&files_of_others, &new, &fs_extra::dir::CopyOptions::new())

@@ -108,9 +108,13 @@ impl Index {
 
     /// Writes the index anew, with these entries, sorted by path.
     pub fn keep<'a>(&self, entries: impl IntoIterator<Item = Entry<'a>>) {
-        if let Some(kept) = &self.kept {
-            keep_in(kept, entries);
-        }
+        let Some(kept) = &self.kept else { return };
+        kept.write(|file| {
+            for entry in entries {
+                file.write_all(&postcard::to_stdvec(&entry).map_err(std::io::Error::other)?)?;
+            }
+            Ok(())
+        });
     }
 }
 
@@ -138,16 +142,6 @@ impl Known {
         let high = self.places.len().min(high + 1);
         self.places[low..high].binary_search_by(order).ok().map(|number| low + number)
     }
-}
-
-/// Writes an index into this file, with these entries, sorted by path.
-pub(super) fn keep_in<'a>(kept: &Kept, entries: impl IntoIterator<Item = Entry<'a>>) {
-    kept.write(|file| {
-        for entry in entries {
-            file.write_all(&postcard::to_stdvec(&entry).map_err(std::io::Error::other)?)?;
-        }
-        Ok(())
-    });
 }
 
 fn entry(bytes: &[u8], place: usize) -> Option<Entry<'_>> {

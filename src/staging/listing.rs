@@ -92,7 +92,8 @@ pub fn why_left_out(root: &Utf8Path, selection: &Selection, path: &Utf8Path, int
     if Ignored::new(root, selection).is_ok_and(|ignored| ignored.leaves_out(path, false)) {
         return format!("`{IGNORE_FILE}` names it");
     }
-    if (Links { root, folders: BTreeMap::new(), last: None }).lead_to(path) {
+    let mut links = Links { root, folders: BTreeMap::new(), last: None };
+    if TreePath::new(path).is_some_and(|path| links.lead_to(&path)) {
         return "a folder above it is a link".to_owned();
     }
     let ask = git(root).args(["check-ignore", "--verbose", "--no-index", "--", path.as_str()]);
@@ -434,8 +435,8 @@ struct Links<'a> {
 
 impl Links<'_> {
     /// Whether `path` is reached through a link: the link stands for what is there.
-    fn lead_to(&mut self, path: &Utf8Path) -> bool {
-        let folder = path.as_str().rsplit_once('/').map_or("", |(folder, _)| folder);
+    fn lead_to(&mut self, path: &TreePath) -> bool {
+        let folder = path.folder();
         match &self.last {
             Some((last, behind)) if last.as_str() == folder => *behind,
             _ => {

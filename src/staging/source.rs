@@ -66,7 +66,7 @@ pub struct CopiedFile {
 }
 
 /// Which files a project's kind wants to look into, by file name or path.
-pub type KeepText = fn(&Utf8Path) -> bool;
+pub type KeepText = fn(&TreePath) -> bool;
 
 /// Lists and reads the source files below `root`, sorted by path. A link is the file that it points to where
 /// `keep_text` wants to look into it.

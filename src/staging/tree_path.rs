@@ -93,7 +93,7 @@ impl TreePath {
         self.0.as_str().rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
-    /// Whether its last name is this one.
+    /// Whether it ends with this name, or these names.
     pub fn is_named(&self, name: &str) -> bool {
         self.0.as_str().strip_suffix(name).is_some_and(|folder| folder.is_empty() || folder.ends_with('/'))
     }

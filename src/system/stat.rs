@@ -31,11 +31,10 @@ impl Stat {
     #[cfg(unix)]
     pub fn of(metadata: &Metadata) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
-        let time = |seconds: i64, rest: i64| seconds.checked_mul(1_000_000_000)?.checked_add(rest);
         Some(Self {
             size: metadata.size(),
-            modified: time(metadata.mtime(), metadata.mtime_nsec())?,
-            changed: time(metadata.ctime(), metadata.ctime_nsec())?,
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec())?,
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec())?,
             device: metadata.dev(),
             inode: metadata.ino(),
             mode: metadata.mode(),
@@ -100,16 +99,20 @@ impl Folder {
         let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
         let stat = rustix::fs::statat(&self.opened, path.as_std_path(), flags).ok()?;
         // The types of these differ from system to system.
-        let time = |seconds: i64, rest: i64| seconds.checked_mul(1_000_000_000)?.checked_add(rest);
         Some(Stat {
             size: number(stat.st_size)?,
-            modified: time(number(stat.st_mtime)?, number(stat.st_mtime_nsec)?)?,
-            changed: time(number(stat.st_ctime)?, number(stat.st_ctime_nsec)?)?,
+            modified: nanoseconds(number(stat.st_mtime)?, number(stat.st_mtime_nsec)?)?,
+            changed: nanoseconds(number(stat.st_ctime)?, number(stat.st_ctime_nsec)?)?,
             device: number(stat.st_dev)?,
             inode: number(stat.st_ino)?,
             mode: number(stat.st_mode)?,
         })
     }
+}
+
+#[cfg(unix)]
+fn nanoseconds(seconds: i64, rest: i64) -> Option<i64> {
+    seconds.checked_mul(1_000_000_000)?.checked_add(rest)
 }
 
 #[cfg(unix)]

@@ -550,9 +550,7 @@ fn assets(options: &Options, sources: &[SourceFile], interrupt: &Interrupt) -> R
     Ok(sources.iter().filter(|file| is_selected(file)).cloned().collect())
 }
 
-fn decides_about_dependencies(path: &Utf8Path) -> bool {
-    let name = path.as_str().rsplit('/').next().unwrap_or_default();
-    matches!(name, MANIFEST | LOCK_FILE)
-        || TOOLCHAIN_FILES.contains(&name)
-        || CARGO_CONFIG_FILES.iter().any(|file| path.as_str().ends_with(file) && path.ends_with(file))
+fn decides_about_dependencies(path: &TreePath) -> bool {
+    let mut names = [MANIFEST, LOCK_FILE].into_iter().chain(TOOLCHAIN_FILES).chain(CARGO_CONFIG_FILES);
+    names.any(|name| path.is_named(name))
 }
